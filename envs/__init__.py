@@ -1,0 +1,1 @@
+"""Where agents live: the environments, numpy at import and everything heavy on first use."""

@@ -1,0 +1,64 @@
+"""Choosing an environment by name and backend: the one place that knows them all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from envs.command import InputError, nearest_names
+from envs.types import EnvSpec, MultiAgentEnv
+
+BACKENDS = ("auto", "sim", "sc2", "smac")
+
+
+def sc2_root() -> Path:
+    """Where StarCraft II would be: `$SC2PATH`, else `~/StarCraftII` (as pysc2 looks)."""
+    return Path(os.environ.get("SC2PATH") or Path.home() / "StarCraftII")
+
+
+def has_sc2_game(root: Path) -> bool:
+    """Whether `root` holds an executable game, `Versions/Base*/SC2_x64`."""
+    return any(os.access(binary, os.X_OK) for binary in root.glob("Versions/Base*/SC2_x64"))
+
+
+def resolve_backend(backend: str) -> str:
+    """The backend that `--env` stands for: `sim`, `sc2` or `smac`.
+
+    `auto` takes the live game where `$SC2PATH` names one, else the simulator.
+    """
+    if backend not in BACKENDS:
+        raise InputError(f"unknown environment backend {backend!r}: {nearest_names(backend, BACKENDS)}")
+    if backend == "sim":
+        return "sim"
+    if backend == "auto":
+        if os.environ.get("SC2PATH") and has_sc2_game(sc2_root()):
+            raise InputError(
+                f"a StarCraft II game stands at {sc2_root()}, but this version cannot drive it yet; "
+                "say --env sim to use the embedded simulator"
+            )
+        return "sim"
+    if not has_sc2_game(sc2_root()):
+        raise InputError(
+            f"--env {backend} needs StarCraft II, and no Versions/Base*/SC2_x64 was found under {sc2_root()}. "
+            "Install Blizzard's Linux package there or set SC2PATH to where it is; "
+            "--env sim plays on the embedded simulator and needs no game"
+        )
+    raise InputError(f"--env {backend}: this version cannot drive the live game yet; say --env sim")
+
+
+def env_spec(map_name: str) -> EnvSpec:
+    """The spec of a map without making its environment; InputError with the nearest names when unknown."""
+    from envs.smac.maps import load_map
+
+    return load_map(map_name).spec
+
+
+def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: int = 0) -> MultiAgentEnv:
+    """B = `n_battles` battles of one map; InputError when map or backend cannot be had."""
+    backend = resolve_backend(backend)
+    from envs.smac.maps import load_map
+
+    smac_map = load_map(map_name)
+    from envs.battle.env import BattleEnv
+
+    return BattleEnv(smac_map, n_battles=n_battles, seed=seed)

@@ -1,0 +1,124 @@
+"""What every environment is: a spec, a time step, and five methods.
+
+Axes: B battles, N agents, A actions, O observation features, S state features.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+CONTRACT_VERSION = 1
+"""Version of the layouts and of the model file; a number that differs is refused, never adapted."""
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """Dimensions of an environment; travels in the checkpoint and in the ONNX metadata.
+
+    `unit_dim` is the width of one agent's slice at the head of the state; `episode_limit` is in
+    environment steps. The state has no last-action block: who wants last actions appends them.
+    """
+
+    name: str
+    n_agents: int
+    n_actions: int
+    obs_dim: int
+    state_dim: int
+    unit_dim: int
+    episode_limit: int
+    contract_version: int = CONTRACT_VERSION
+
+    def to_json(self) -> str:
+        """One JSON object, keys sorted, so that equal specs are equal text."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> EnvSpec:
+        """The spec that `to_json` wrote; ValueError when it is not exactly one."""
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"environment spec is not JSON: {error}") from None
+        return cls.from_dict(data)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> EnvSpec:
+        """The spec held in plain data; ValueError naming the first field that is missing or of a wrong type."""
+        if not isinstance(data, dict):
+            raise ValueError(f"environment spec is not an object but {type(data).__name__}")
+        for field in fields(cls):
+            kind = str if field.name == "name" else int
+            if type(data.get(field.name)) is not kind:
+                raise ValueError(f"environment spec: field {field.name!r} is missing or no {kind.__name__}")
+        if unknown := set(data) - {field.name for field in fields(cls)}:
+            raise ValueError(f"environment spec: unknown fields {sorted(unknown)}")
+        return cls(**data)
+
+    def differences(self, other: EnvSpec) -> list[str]:
+        """One text `field: mine, theirs` for every field in which the two differ."""
+        mine, theirs = asdict(self), asdict(other)
+        return [f"{name}: {mine[name]!r}, not {theirs[name]!r}" for name in mine if mine[name] != theirs[name]]
+
+
+@dataclass(frozen=True)
+class TimeStep:
+    """What B battles show after a reset or a step. The arrays belong to the caller.
+
+    obs [B, N, O] f32, state [B, S] f32, avail_actions [B, N, A] bool, reward [B] f32 (0 after a reset),
+    terminated [B], truncated [B] (time-out), won [B] bool. A battle that has ended stays as it ended,
+    with reward 0, until it is reset.
+    """
+
+    obs: FloatArray
+    state: FloatArray
+    avail_actions: BoolArray
+    reward: FloatArray
+    terminated: BoolArray
+    truncated: BoolArray
+    won: BoolArray
+
+    @property
+    def done(self) -> BoolArray:
+        """[B] bool: the battle has ended, either way."""
+        return self.terminated | self.truncated
+
+
+class MultiAgentEnv(Protocol):
+    """B battles side by side, every one a function of `(seed, episode number, actions)` alone.
+
+    Episode numbers are handed out by `reset` in the order of the slots, starting at `next_episode`;
+    so episode e of seed s is the same battle whatever B is, and setting `next_episode` continues a run.
+    """
+
+    next_episode: int
+
+    @property
+    def spec(self) -> EnvSpec: ...
+
+    @property
+    def n_battles(self) -> int: ...
+
+    def reset(self, mask: BoolArray | None = None) -> TimeStep:
+        """Start a new episode in every slot where `mask` [B] is true (all when None); the others stay."""
+        ...
+
+    def step(self, actions: IntArray) -> TimeStep:
+        """Play one step in every battle that has not ended; actions [B, N].
+
+        ValueError naming battle, agent and action when one is not available; then no battle is advanced.
+        The actions of a battle that has ended are not looked at.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the environment holds; calling it twice is harmless."""
+        ...

@@ -1,0 +1,1 @@
+"""From a checkpoint to one ONNX file that holds the advantage network and nothing else."""

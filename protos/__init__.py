@@ -1,0 +1,1 @@
+"""The wire contract between the game host and a policy server."""
