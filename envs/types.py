@@ -66,7 +66,9 @@ class EnvSpec:
     def differences(self, other: EnvSpec) -> list[str]:
         """One text `field: mine, theirs` for every field in which the two differ."""
         mine, theirs = asdict(self), asdict(other)
-        return [f"{name}: {mine[name]!r}, not {theirs[name]!r}" for name in mine if mine[name] != theirs[name]]
+        return [
+            f"{name}: {mine[name]!r}, not {theirs[name]!r}" for name in mine if mine[name] != theirs[name]
+        ]
 
 
 @dataclass(frozen=True)

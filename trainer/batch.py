@@ -1,0 +1,70 @@
+"""A batch of whole episodes, packed so that no row of it is padding.
+
+Episodes differ in length. They are sorted longest first and laid out time-major: the rows of step t are
+the episodes that still have an observation at t, and those are always the first ones. So the rows of
+step t + 1 line up with the first rows of step t, the recurrence only ever shrinks, and "next" is a slice.
+P is the number of rows, one per episode and observation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class EpisodeBatch:
+    """P packed rows of B episodes; an episode of L steps has L + 1 rows, its last observation included.
+
+    row_counts [T + 1]: episodes with an observation at step t, never increasing, row_counts[0] = B.
+    obs [P, N, O] f32, state [P, S] f32, avail_actions [P, N, A] bool,
+    last_action [P, N] i64 (-1 at t = 0); and, for the P - B rows that follow an action, in the order of
+    the rows they lead to: reward [P - B] f32, terminated [P - B] f32 (1 where no future follows).
+    """
+
+    row_counts: tuple[int, ...]
+    obs: Tensor
+    state: Tensor
+    avail_actions: Tensor
+    last_action: Tensor
+    reward: Tensor
+    terminated: Tensor
+
+    @property
+    def n_episodes(self) -> int:
+        return self.row_counts[0]
+
+    @property
+    def n_rows(self) -> int:
+        return sum(self.row_counts)
+
+    @property
+    def action(self) -> Tensor:
+        """[P - B, N] i64: the action that led to each next row, which is that row's last action."""
+        return self.last_action[self.n_episodes :]
+
+    @cached_property
+    def now(self) -> Tensor:
+        """[P - B] i64: for each next row the row before it, i.e. every row in which an action was taken."""
+        starts = [0]
+        for count in self.row_counts:
+            starts.append(starts[-1] + count)
+        parts = [torch.arange(starts[t], starts[t] + n) for t, n in enumerate(self.row_counts[1:])]
+        return torch.cat(parts).to(self.obs.device)
+
+    def next(self, rows: Tensor) -> Tensor:
+        """The rows [P - B, ...] that follow an action, of any packed tensor [P, ...]."""
+        return rows[self.n_episodes :]
+
+    def to(self, device: torch.device) -> EpisodeBatch:
+        """The same batch on another device."""
+        if self.obs.device == device:
+            return self
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in ("obs", "state", "avail_actions", "last_action", "reward", "terminated")
+        }
+        return replace(self, **moved)
