@@ -1,0 +1,146 @@
+"""The advantage network as an ONNX graph, written node by node.
+
+Everything between an observation and an action is inside: one-hots, GRU, masking, greedy argmax. So the
+runtime cannot drift from the trainer, and the file holds nothing of the machine that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from envs.types import EnvSpec, FloatArray
+
+OPSET = 17
+IR_VERSION = 8
+"""The file format that opset 17 came with; newer ones would only shut out older runtimes."""
+
+
+def build_model(weights: Mapping[str, FloatArray], spec: EnvSpec, metadata: Mapping[str, str]) -> bytes:
+    """Serialize the graph of the model contract; equal arguments give equal bytes.
+
+    `weights`: an AdvantageNet's state dict as f32 arrays, by its names. Every float initializer of the
+    graph is one of these parameters and nothing else: the scalars of one-hots and mask are Constant nodes.
+    ValueError when a weight is missing, superfluous, not finite, or not of the shape that `spec` asks for.
+    """
+    check_weights(weights, spec)
+    hidden_dim = weights["gru.weight_hh"].shape[1]
+    graph = helper.make_graph(
+        nodes(spec, hidden_dim),
+        "advantage_network",
+        inputs=[
+            helper.make_tensor_value_info("obs", TensorProto.FLOAT, ["batch", spec.obs_dim]),
+            helper.make_tensor_value_info("last_action", TensorProto.INT64, ["batch"]),
+            helper.make_tensor_value_info("agent_id", TensorProto.INT64, ["batch"]),
+            helper.make_tensor_value_info("avail_actions", TensorProto.BOOL, ["batch", spec.n_actions]),
+            helper.make_tensor_value_info("hidden", TensorProto.FLOAT, ["batch", hidden_dim]),
+        ],
+        outputs=[
+            helper.make_tensor_value_info("action", TensorProto.INT64, ["batch"]),
+            helper.make_tensor_value_info("advantages", TensorProto.FLOAT, ["batch", spec.n_actions]),
+            helper.make_tensor_value_info("next_hidden", TensorProto.FLOAT, ["batch", hidden_dim]),
+        ],
+        initializer=[numpy_helper.from_array(array, name) for name, array in parameters(weights).items()],
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="lan-export",
+    )
+    helper.set_model_props(model, dict(sorted(metadata.items())))
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)
+
+
+def nodes(spec: EnvSpec, hidden_dim: int) -> list[onnx.NodeProto]:
+    """The graph's nodes in order of execution; the comment on the line gives the shape of its output."""
+    A, N = spec.n_actions, spec.n_agents
+
+    def constant(name: str, value: int | float | list[int] | list[float]) -> onnx.NodeProto:
+        dtype = np.float32 if isinstance(np.ravel(value)[0].item(), float) else np.int64
+        return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(value, dtype)))
+
+    def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
+        return helper.make_node(op, inputs.split(), [output], **attributes)
+
+    gru = helper.make_node(
+        "GRU",
+        ["x_seq", "gru.W", "gru.R", "gru.B", "", "hidden_seq"],
+        ["", "next_hidden_seq"],
+        hidden_size=hidden_dim,
+        linear_before_reset=1,  # torch applies the reset gate after the recurrent matrix and its bias
+    )
+    return [
+        constant("off_on", [0.0, 1.0]),
+        constant("mask_value", float("-inf")),  # below every finite advantage
+        constant("n_actions_plus_one", A + 1),
+        constant("n_agents", N),
+        constant("zero", [0]),
+        constant("one", [1]),
+        constant("n_actions", [A]),
+        # OneHot counts -1 from the end: one class more than there are actions, and that class cut off again.
+        node("OneHot", "last_action n_actions_plus_one off_on", "last_action_or_none"),  # [batch, A + 1]
+        node("Slice", "last_action_or_none zero n_actions one", "last_action_one_hot"),  # [batch, A]
+        node("OneHot", "agent_id n_agents off_on", "agent_id_one_hot"),  # [batch, N]
+        node("Concat", "obs last_action_one_hot agent_id_one_hot", "inputs", axis=1),  # [batch, O + A + N]
+        node("Gemm", "inputs fc1.weight fc1.bias", "fc1_out", transB=1),  # [batch, H]
+        node("Relu", "fc1_out", "x"),  # [batch, H]
+        node("Unsqueeze", "x zero", "x_seq"),  # [1, batch, H]
+        node("Unsqueeze", "hidden zero", "hidden_seq"),  # [1, batch, H]
+        gru,  # [1, batch, H]
+        node("Squeeze", "next_hidden_seq zero", "next_hidden"),  # [batch, H]
+        node("Gemm", "next_hidden fc2.weight fc2.bias", "advantages", transB=1),  # [batch, A]
+        node("Where", "avail_actions advantages mask_value", "masked_advantages"),  # [batch, A]
+        node("ArgMax", "masked_advantages", "action", axis=1, keepdims=0),  # [batch]
+    ]
+
+
+def parameters(weights: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """The initializers: every number of the state dict once, the GRU's laid out as ONNX wants them."""
+    return {
+        "fc1.weight": weights["fc1.weight"],
+        "fc1.bias": weights["fc1.bias"],
+        "gru.W": reorder_gates(weights["gru.weight_ih"])[None],  # [1, 3H, H]
+        "gru.R": reorder_gates(weights["gru.weight_hh"])[None],  # [1, 3H, H]
+        "gru.B": np.concatenate(
+            (reorder_gates(weights["gru.bias_ih"]), reorder_gates(weights["gru.bias_hh"]))
+        )[None],  # [1, 6H]
+        "fc2.weight": weights["fc2.weight"],
+        "fc2.bias": weights["fc2.bias"],
+    }
+
+
+def reorder_gates(stacked: FloatArray) -> FloatArray:
+    """[3H, …] in torch's gate order (reset, update, new) -> in ONNX's (update, reset, hidden)."""
+    reset, update, new = np.split(stacked, 3)
+    return np.concatenate((update, reset, new))
+
+
+def check_weights(weights: Mapping[str, FloatArray], spec: EnvSpec) -> None:
+    """ValueError naming the first weight that does not fit; see `build_model`."""
+    H = weights["fc1.bias"].shape[0] if "fc1.bias" in weights else 0
+    expected: dict[str, tuple[int, ...]] = {
+        "fc1.weight": (H, spec.obs_dim + spec.n_actions + spec.n_agents),
+        "fc1.bias": (H,),
+        "gru.weight_ih": (3 * H, H),
+        "gru.weight_hh": (3 * H, H),
+        "gru.bias_ih": (3 * H,),
+        "gru.bias_hh": (3 * H,),
+        "fc2.weight": (spec.n_actions, H),
+        "fc2.bias": (spec.n_actions,),
+    }
+    if unlike := set(weights) ^ set(expected):
+        raise ValueError(f"not an advantage network: weights missing or superfluous: {sorted(unlike)}")
+    for name, shape in expected.items():
+        array = weights[name]
+        if array.shape != shape or array.dtype != np.float32:
+            raise ValueError(
+                f"weight {name} is {array.dtype} {list(array.shape)}; {spec.name} needs float32 {list(shape)}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"weight {name} holds a value that is not finite")
