@@ -1,0 +1,209 @@
+"""`lan-inspect`: the card of a checkpoint, a model file or a map: dimensions, parameters, provenance."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from envs.command import InputError, nearest_names, run_command
+from envs.types import EnvSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from trainer.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class InspectConfig:
+    """Flags of `lan-inspect`."""
+
+    file: Annotated[Path | None, tyro.conf.Positional] = None
+    """A checkpoint (run.pt), a run directory, or a model file (ONNX)."""
+    map: str | None = None
+    """Instead of a file: the map whose card to show."""
+    algorithm: str = "lan"
+    """With --map: the algorithm whose networks are counted."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object instead of a table."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What there is to know about a map, a checkpoint or a model file.
+
+    `parameters` counts trainable numbers by part: `advantage` (deployed), and what training needs besides.
+    """
+
+    kind: str
+    spec: EnvSpec
+    parameters: dict[str, int]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: kind, the spec's fields, parameters, and where it comes from."""
+        return {
+            "kind": self.kind,
+            **asdict(self.spec),
+            "parameters": self.parameters,
+            **self.provenance,
+        }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `lan-inspect`."""
+    return run_command(
+        InspectConfig,
+        run,
+        prog="lan-inspect",
+        description="Show what is in a checkpoint or a model file, or what a map needs.",
+        argv=argv,
+    )
+
+
+def run(config: InspectConfig) -> None:
+    """Print one card; InputError when there is nothing to make it from."""
+    if config.map is not None and config.file is None:
+        card = of_map(config.map, config.algorithm)
+    elif config.file is not None and config.map is None:
+        card = of_file(config.file)
+    else:
+        raise InputError(
+            "give either a file or --map NAME, e.g. lan-inspect agent.onnx, lan-inspect --map 3m"
+        )
+    if config.json:
+        print(json.dumps(card.to_dict()))
+    else:
+        print_card(card)
+
+
+def of_map(name: str, algorithm: str) -> Card:
+    """The card of a map: its dimensions, and the size of an algorithm's networks on it."""
+    from envs.make import env_spec
+
+    spec = env_spec(name)
+    return Card("map", spec, count_parts(spec, algorithm), {"algorithm": algorithm})
+
+
+def of_file(path: Path) -> Card:
+    """The card of a checkpoint, a run directory or a model file, whichever `path` is."""
+    if not path.exists():
+        raise InputError(f"there is no file {path}")
+    if path.is_dir() or is_zip(path):
+        from trainer.checkpoint import load_checkpoint
+
+        return of_checkpoint(load_checkpoint(path))
+    return of_model(path)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether the file begins as torch's files do, with a zip entry."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def of_checkpoint(checkpoint: Checkpoint) -> Card:
+    """The card of a checkpoint; target copies and the optimiser's state are not parameters."""
+    provenance = {
+        "algorithm": checkpoint.algorithm,
+        "backend": checkpoint.backend,
+        "env_steps": checkpoint.env_steps,
+        "episodes": checkpoint.episodes,
+        "updates": checkpoint.updates,
+        "win_rate": checkpoint.win_rate,
+        "project_version": checkpoint.project_version,
+    }
+    return Card("checkpoint", checkpoint.spec, checkpoint_parts(checkpoint), provenance)
+
+
+def checkpoint_parts(checkpoint: Checkpoint) -> dict[str, int]:
+    """Trainable parameters by part, as the state dicts of the learner have them."""
+    import torch
+
+    return {
+        part: sum(tensor.numel() for tensor in state.values())
+        for part, state in checkpoint.learner.items()
+        if not part.startswith("target_")
+        and isinstance(state, dict)
+        and all(isinstance(value, torch.Tensor) for value in state.values())
+    }
+
+
+def of_model(path: Path) -> Card:
+    """The card of a model file, read by the loader that serves it."""
+    from runtime.model import load_model_bytes, read_model_file
+
+    data = read_model_file(path)
+    model = load_model_bytes(data, str(path))
+    provenance: dict[str, Any] = {key.removeprefix("lan."): value for key, value in model.metadata.items()}
+    for known in ("spec", "contract_version"):
+        provenance.pop(known, None)
+    provenance |= {"sha256": model.digest, "size_bytes": len(data)}
+    return Card("model", model.spec, {"advantage": count_initializers(data)}, provenance)
+
+
+def count_initializers(model_bytes: bytes) -> int:
+    """Numbers in the float initializers of a model file: the parameters, and nothing else is there."""
+    import onnx
+
+    graph = onnx.load_model_from_string(model_bytes).graph
+    return sum(
+        math.prod(tensor.dims) for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT
+    )
+
+
+def count_parts(spec: EnvSpec, algorithm: str) -> dict[str, int]:
+    """Trainable parameters by part of an algorithm's networks on an environment."""
+    import torch
+
+    from trainer.networks import count_parameters
+
+    networks = networks_of(algorithm)
+    with torch.device("meta"):  # shapes without memory
+        return {part: count_parameters(network) for part, network in networks(spec).items()}
+
+
+def networks_of(algorithm: str) -> Callable[[EnvSpec], dict[str, nn.Module]]:
+    """What builds an algorithm's networks by part: `advantage`, which is deployed, and the rest."""
+    from trainer.networks import advantage_net, value_net
+
+    known: dict[str, Callable[[EnvSpec], dict[str, nn.Module]]] = {
+        "lan": lambda spec: {"advantage": advantage_net(spec), "value": value_net(spec)},
+    }
+    if algorithm not in known:
+        raise InputError(f"unknown algorithm {algorithm!r}: {nearest_names(algorithm, known)}")
+    return known[algorithm]
+
+
+def print_card(card: Card) -> None:
+    """The card as a table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    spec = card.spec
+    table = Table(title=f"{card.kind} · {spec.name}", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    for label, value in (
+        ("agents", spec.n_agents),
+        ("actions", spec.n_actions),
+        ("observation", spec.obs_dim),
+        ("state", spec.state_dim),
+        ("episode limit", f"{spec.episode_limit} steps"),
+        ("contract version", spec.contract_version),
+    ):
+        table.add_row(label, str(value))
+    table.add_section()
+    for part, count in card.parameters.items():
+        fate = "deployed" if part == "advantage" else "training only"
+        table.add_row(f"parameters, {part}", f"{count:,} ({fate})")
+    table.add_section()
+    for label, value in card.provenance.items():
+        table.add_row(label.replace("_", " "), "–" if value in (None, "") else str(value))
+    Console(highlight=False, soft_wrap=True).print(table)
