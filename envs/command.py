@@ -22,15 +22,20 @@ def run_command(
     prog: str,
     description: str,
     argv: Sequence[str] | None = None,
+    default: Callable[[], Config | None] = lambda: None,
 ) -> int:
     """Read the flags of `config_type` from `argv`, run, and return the exit code.
+
+    What `default()` returns, if anything, takes the place of the class's own defaults.
 
     0 done (or what `run` returns), 2 bad input (one line on stderr, no traceback), 130 interrupted.
     """
     import tyro
 
-    config = tyro.cli(config_type, prog=prog, description=description, args=argv)
     try:
+        given = default()
+        fallback = tyro.MISSING_NONPROP if given is None else given
+        config = tyro.cli(config_type, prog=prog, description=description, args=argv, default=fallback)
         return run(config) or 0
     except InputError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)

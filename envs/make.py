@@ -8,7 +8,12 @@ from pathlib import Path
 from envs.command import InputError, nearest_names
 from envs.types import EnvSpec, MultiAgentEnv
 
-BACKENDS = ("auto", "sim", "sc2", "smac")
+BACKEND_NAMES = {
+    "sim": "the embedded simulator",
+    "sc2": "the live game through pysc2",
+    "smac": "the live game through the official SMAC package",
+}
+BACKENDS = ("auto", *BACKEND_NAMES)
 
 
 def sc2_root() -> Path:
@@ -39,7 +44,7 @@ def resolve_backend(backend: str) -> str:
         return "sim"
     if not has_sc2_game(sc2_root()):
         raise InputError(
-            f"--env {backend} needs StarCraft II, and no Versions/Base*/SC2_x64 was found under {sc2_root()}. "
+            f"--env {backend} needs StarCraft II, and {sc2_root()} holds no Versions/Base*/SC2_x64. "
             "Install Blizzard's Linux package there or set SC2PATH to where it is; "
             "--env sim plays on the embedded simulator and needs no game"
         )

@@ -52,7 +52,7 @@ class EnvSpec:
 
     @classmethod
     def from_dict(cls, data: Any) -> EnvSpec:
-        """The spec held in plain data; ValueError naming the first field that is missing or of a wrong type."""
+        """The spec held in plain data; ValueError naming the first field that is missing or mistyped."""
         if not isinstance(data, dict):
             raise ValueError(f"environment spec is not an object but {type(data).__name__}")
         for field in fields(cls):

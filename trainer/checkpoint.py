@@ -79,7 +79,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     version = data.get("contract_version")
     if version != CONTRACT_VERSION:
         raise InputError(
-            f"{path} was written under contract version {version}, this project reads version {CONTRACT_VERSION}; "
+            f"{path} is of contract version {version}, this project reads version {CONTRACT_VERSION}; "
             "use the project version that wrote it, or train again"
         )
     missing = [field.name for field in fields(Checkpoint) if field.name not in data]

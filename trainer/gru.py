@@ -7,11 +7,16 @@ weights' gradient as one GEMM over all steps. Gates are in torch's order r, z, n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def by_step(sizes: Sequence[int], *packed: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """For every step, the rows of that step of each packed tensor, as views."""
+    return zip(*(torch.split(rows, list(sizes)) for rows in packed), strict=True)
 
 
 class PackedGRU(torch.autograd.Function):
@@ -32,10 +37,8 @@ class PackedGRU(torch.autograd.Function):
         gates_h = gates_x.new_empty(row_counts[0], 3 * H)
         h = gates_x.new_zeros(row_counts[0], H)
         sizes = list(row_counts)
-        for gx, gate, n, gh_n, out, rows in zip(
-            gates_x.split(sizes), rz.split(sizes), n_all.split(sizes), gh_n_all.split(sizes),
-            hidden.split(sizes), sizes, strict=True,
-        ):  # fmt: skip
+        for gx, gate, n, gh_n, out in by_step(sizes, gates_x, rz, n_all, gh_n_all, hidden):
+            rows = gx.shape[0]
             gh = gates_h[:rows]
             h = h[:rows]
             torch.addmm(b_hh, h, w_hh_t, out=gh)
@@ -49,7 +52,7 @@ class PackedGRU(torch.autograd.Function):
         return hidden
 
     @staticmethod
-    def backward(ctx: Any, grad_hidden: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad_hidden: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Gradients of gates_x, w_hh and b_hh."""
         hidden, rz, n_all, gh_n_all, w_hh = ctx.saved_tensors
         sizes: list[int] = ctx.row_counts
@@ -57,16 +60,13 @@ class PackedGRU(torch.autograd.Function):
         grad_x = rz.new_empty(rz.shape[0], 3 * H)
         grad_h = torch.empty_like(grad_x)
         h_before = torch.zeros_like(hidden)
-        parts = hidden.split(sizes)
-        for t, before in enumerate(h_before.split(sizes)):
+        parts = torch.split(hidden, sizes)
+        for t, before in enumerate(torch.split(h_before, sizes)):
             if t:
                 before.copy_(parts[t - 1][: sizes[t]])
         carry = torch.zeros_like(parts[-1])
-        steps = zip(
-            grad_hidden.split(sizes), rz.split(sizes), n_all.split(sizes), gh_n_all.split(sizes),
-            h_before.split(sizes), grad_x.split(sizes), grad_h.split(sizes), strict=True,
-        )  # fmt: skip
-        for grad, gate, n, gh_n, before, dx, dh_gates in reversed(list(steps)):
+        steps = list(by_step(sizes, grad_hidden, rz, n_all, gh_n_all, h_before, grad_x, grad_h))
+        for grad, gate, n, gh_n, before, dx, dh_gates in reversed(steps):
             r, z = gate[:, :H], gate[:, H:]
             dh = grad.clone()
             dh[: carry.shape[0]] += carry

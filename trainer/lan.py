@@ -1,4 +1,4 @@
-"""The LAN learner: one double-DQN loss on Q~ = V + A teaches both networks (LAN paper, Eq. 1-3, Algorithm 1)."""
+"""The LAN learner: one double-DQN loss on Q~ = V + A teaches both networks (LAN paper, Algorithm 1)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ def project_inputs(
 ) -> Tensor:
     """W [obs, onehot(last_action), onehot(agent_id)] + b without making the one-hots.
 
-    weight [H, O + A + N], bias [H], obs [R, O], last_action [R] i64 (-1 = none yet), agent_id [R] i64 -> [R, H].
+    weight [H, O + A + N], bias [H], obs [R, O], last_action [R] i64 (-1 = none yet), agent_id [R] i64;
+    returns [R, H].
     """
     obs_dim = obs.shape[-1]
     of_action = weight[:, obs_dim : weight.shape[1] - n_agents].t()  # [A, H]
@@ -54,7 +55,10 @@ class AdvantageNet(nn.Module):
     def step(
         self, hidden: Tensor, obs: Tensor, last_action: Tensor, agent_id: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """One step for R agents: hidden [R, H], obs [R, O], ids and last actions [R] -> hidden [R, H], A [R, A]."""
+        """One step for R agents: hidden [R, H], obs [R, O], ids and last actions [R] i64.
+
+        Returns the new hidden [R, H] and the advantages [R, A].
+        """
         x = F.relu(project_inputs(self.fc1.weight, self.fc1.bias, obs, last_action, agent_id, self.n_agents))
         hidden = self.gru(x, hidden)
         return hidden, self.fc2(hidden)

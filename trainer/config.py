@@ -1,0 +1,143 @@
+"""What a training run is told. The flags of `lan-train` are made from this class and saved with the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from envs.command import InputError
+
+FILE_NAME = "config.json"
+CHANGEABLE_ON_RESUME = frozenset({"steps", "until_win_rate", "run_dir", "resume", "threads"})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one run; the defaults are the LAN paper's, one set for all maps."""
+
+    map: str = ""
+    """The map to learn: a SMAC map such as 3m, 2s3z or corridor."""
+    env: str = "auto"
+    """What plays the battles: auto, sim (embedded simulator), sc2 (the live game) or smac (official SMAC)."""
+    algorithm: str = "lan"
+    """The learner."""
+    steps: int = 2_000_000
+    """Environment steps to train for; one step is all agents acting once."""
+    seed: int = 0
+    """Seed of everything: weights, battles, exploration, replay."""
+    run_dir: Path | None = None
+    """Where the run is written; runs/MAP-ALGORITHM-seedSEED when not given."""
+    resume: Path | None = None
+    """Continue the run in this directory with its settings; --steps and --until-win-rate may differ."""
+    envs: int = 8
+    """Battles played side by side; the ratio of updates to episodes does not depend on it."""
+    device: str = "cpu"
+    """Where the networks live: cpu or cuda."""
+    threads: int = 1
+    """Threads of the learner; one is often fastest on few cores and makes a seeded run repeatable."""
+    until_win_rate: float | None = None
+    """Stop once two evaluations in a row reach this win rate."""
+
+    batch_episodes: int = 32
+    """Episodes per gradient update."""
+    replay_episodes: int = 5_000
+    """Whole episodes kept for replay."""
+    updates_per_episode: int = 2
+    """Gradient updates after every episode."""
+    learning_rate: float = 5e-4
+    """Adam's step size."""
+    gamma: float = 0.99
+    """Discount per environment step."""
+    grad_norm_clip: float = 10.0
+    """Largest norm of the gradient."""
+    target_update_interval: int = 200
+    """Updates between copies to the target networks."""
+    epsilon_start: float = 1.0
+    """Exploration at the first step."""
+    epsilon_finish: float = 0.05
+    """Exploration from epsilon_anneal_steps on."""
+    epsilon_anneal_steps: int = 50_000
+    """Environment steps over which epsilon falls linearly."""
+    eval_interval_steps: int = 10_000
+    """Environment steps between evaluations; each also writes a checkpoint."""
+    eval_episodes: int = 32
+    """Greedy, decentralised episodes per evaluation."""
+    log_interval_steps: int = 2_000
+    """Environment steps per line of metrics."""
+    bootstrap_on_timeout: bool = False
+    """Whether a battle that ran out of time counts as going on (published SMAC runs: no)."""
+    value_gradient_to_gru: bool = True
+    """Whether the value's gradient also flows into the GRU of the advantage network."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "steps", "envs", "threads", "batch_episodes", "replay_episodes", "updates_per_episode",
+            "target_update_interval", "eval_interval_steps", "eval_episodes", "log_interval_steps",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise InputError(f"{flag(name)} must be at least 1, not {getattr(self, name)}")
+        for name in ("gamma", "epsilon_start", "epsilon_finish", "until_win_rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise InputError(f"{flag(name)} must lie between 0 and 1, not {value}")
+        if self.learning_rate <= 0 or self.grad_norm_clip <= 0 or self.epsilon_anneal_steps < 0:
+            raise InputError(
+                "--learning-rate and --grad-norm-clip must be positive, epsilon's steps not negative"
+            )
+        if self.replay_episodes < self.batch_episodes:
+            raise InputError("--replay-episodes must be at least --batch-episodes")
+        if self.seed < 0:
+            raise InputError(f"--seed must not be negative, not {self.seed}")
+
+    def epsilon(self, env_steps: int) -> float:
+        """Exploration rate of an episode that starts at `env_steps`."""
+        if env_steps >= self.epsilon_anneal_steps:
+            return self.epsilon_finish
+        share = env_steps / self.epsilon_anneal_steps
+        return self.epsilon_start + share * (self.epsilon_finish - self.epsilon_start)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that `from_dict` reads back; paths as text, `resume` left out."""
+        data = asdict(self)
+        del data["resume"]
+        data["run_dir"] = None if self.run_dir is None else str(self.run_dir)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TrainConfig:
+        """The config that `to_dict` gave; InputError naming fields this version does not know."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(data) - known):
+            raise InputError(f"the run's {FILE_NAME} has settings this version does not know: {unknown}")
+        run_dir = data.get("run_dir")
+        return cls(**{**data, "run_dir": None if run_dir is None else Path(run_dir)})
+
+
+def flag(name: str) -> str:
+    """The command line's spelling of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def load_config(run_dir: Path) -> TrainConfig:
+    """The settings saved in a run directory; InputError when it holds no run."""
+    path = run_dir / FILE_NAME
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"no run to resume in {run_dir}: it has no {FILE_NAME}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    return TrainConfig.from_dict(data["config"])
+
+
+def check_resumed(saved: TrainConfig, asked: TrainConfig) -> None:
+    """InputError when a resumed run is asked to change a setting that would make it another run."""
+    for field in fields(TrainConfig):
+        before, now = getattr(saved, field.name), getattr(asked, field.name)
+        if field.name not in CHANGEABLE_ON_RESUME and before != now:
+            raise InputError(
+                f"a resumed run keeps its settings: {flag(field.name)} was {before}, now {now}; "
+                "leave it out, or start a new run in another directory"
+            )

@@ -1,0 +1,124 @@
+"""Replay of whole episodes at their true lengths, packed into batches without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from envs.types import BoolArray, FloatArray
+from trainer.batch import EpisodeBatch
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode of L steps and L + 1 observations.
+
+    obs [L + 1, N, O] f32, state [L + 1, S] f32, avail_bits [L + 1, ceil(N A / 8)] u8 (one bit per action),
+    action [L, N] u8, reward [L] f32; terminated or truncated says how the last step ended it.
+    """
+
+    obs: FloatArray
+    state: FloatArray
+    avail_bits: npt.NDArray[np.uint8]
+    action: npt.NDArray[np.uint8]
+    reward: FloatArray
+    terminated: bool
+    truncated: bool
+    won: bool
+
+    @property
+    def length(self) -> int:
+        """Steps taken."""
+        return len(self.action)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes the episode's arrays take."""
+        arrays = (self.obs, self.state, self.avail_bits, self.action, self.reward)
+        return sum(array.nbytes for array in arrays)
+
+
+def pack_available(avail_actions: BoolArray) -> npt.NDArray[np.uint8]:
+    """[..., N, A] bool -> [..., ceil(N A / 8)] u8."""
+    return np.packbits(avail_actions.reshape(*avail_actions.shape[:-2], -1), axis=-1)
+
+
+def unpack_available(bits: npt.NDArray[np.uint8], n_agents: int, n_actions: int) -> BoolArray:
+    """The inverse of `pack_available`."""
+    flat = np.unpackbits(bits, axis=-1, count=n_agents * n_actions)
+    return flat.reshape(*bits.shape[:-1], n_agents, n_actions).view(np.bool_)
+
+
+def pack_episodes(
+    episodes: Sequence[Episode], n_actions: int, *, bootstrap_on_timeout: bool = False
+) -> EpisodeBatch:
+    """A batch of episodes as packed rows; see `EpisodeBatch`."""
+    episodes = sorted(episodes, key=lambda episode: -episode.length)
+    n_rows = np.array([episode.length + 1 for episode in episodes])
+    row_counts = (n_rows[None, :] > np.arange(n_rows[0])[:, None]).sum(1)
+    starts = np.concatenate(([0], np.cumsum(row_counts)))
+    B, P = len(episodes), int(starts[-1])
+    _, N, obs_dim = episodes[0].obs.shape
+    obs = np.empty((P, N, obs_dim), np.float32)
+    state = np.empty((P, episodes[0].state.shape[1]), np.float32)
+    bits = np.empty((P, episodes[0].avail_bits.shape[1]), np.uint8)
+    last_action = np.full((P, N), -1, np.int64)
+    reward, terminated = np.empty(P - B, np.float32), np.zeros(P - B, np.float32)
+    for e, episode in enumerate(episodes):
+        rows = starts[: episode.length + 1] + e
+        obs[rows], state[rows], bits[rows] = episode.obs, episode.state, episode.avail_bits
+        last_action[rows[1:]], reward[rows[1:] - B] = episode.action, episode.reward
+        ends = episode.terminated or (episode.truncated and not bootstrap_on_timeout)
+        terminated[rows[-1] - B] = float(ends)
+    return EpisodeBatch(
+        row_counts=tuple(row_counts.tolist()),
+        obs=torch.from_numpy(obs),
+        state=torch.from_numpy(state),
+        avail_actions=torch.from_numpy(unpack_available(bits, N, n_actions)),
+        last_action=torch.from_numpy(last_action),
+        reward=torch.from_numpy(reward),
+        terminated=torch.from_numpy(terminated),
+    )
+
+
+class ReplayBuffer:
+    """The last `capacity` episodes; the oldest makes room."""
+
+    def __init__(self, capacity_episodes: int, n_actions: int, *, bootstrap_on_timeout: bool = False) -> None:
+        self.capacity_episodes = capacity_episodes
+        self.n_actions = n_actions
+        self.bootstrap_on_timeout = bootstrap_on_timeout
+        self.inserted = 0
+        self._ring: list[Episode] = []
+
+    def __len__(self) -> int:
+        return len(self._ring)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by all episodes."""
+        return sum(episode.nbytes for episode in self._ring)
+
+    def insert(self, episode: Episode) -> None:
+        """Keep an episode."""
+        slot = self.inserted % self.capacity_episodes
+        if slot < len(self._ring):
+            self._ring[slot] = episode
+        else:
+            self._ring.append(episode)
+        self.inserted += 1
+
+    def episodes_since(self, first: int) -> list[Episode]:
+        """The kept episodes numbered `first` and later, in the order they came."""
+        start = max(first, self.inserted - len(self._ring))
+        return [self._ring[number % self.capacity_episodes] for number in range(start, self.inserted)]
+
+    def sample(self, rng: np.random.Generator, n_episodes: int) -> EpisodeBatch:
+        """`n_episodes` different episodes, uniformly."""
+        chosen = rng.choice(len(self._ring), n_episodes, replace=False)
+        episodes = [self._ring[int(index)] for index in chosen]
+        return pack_episodes(episodes, self.n_actions, bootstrap_on_timeout=self.bootstrap_on_timeout)

@@ -1,0 +1,159 @@
+"""One sitting of a training run in one process: put its parts together, watch it, say how it ended."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import resource
+import signal
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType
+
+import torch
+from rich.console import Console
+
+from envs.command import InputError
+from envs.make import BACKEND_NAMES, make_env
+from trainer.checkpoint import Checkpoint, load_checkpoint
+from trainer.config import FILE_NAME, TrainConfig
+from trainer.display import LiveReporter, PlainReporter, format_duration
+from trainer.lan import LanLearner, LanSettings
+from trainer.run import DivergedError, TrainingRun
+
+EVALUATION_SEED_OFFSET = 1_000_003
+"""Evaluation battles come from another seed, so that no battle is both trained on and tested on."""
+
+
+def train_in(run_dir: Path, config: TrainConfig, backend: str) -> int:
+    """Train in a directory, new or resumed; 0 when finished or stopped on request, 1 when it diverged."""
+    device = torch_device(config.device)
+    checkpoint = load_checkpoint(run_dir) if config.resume is not None else None
+    if checkpoint is not None and checkpoint.backend != backend:
+        raise InputError(
+            f"{run_dir} was trained on {checkpoint.backend}, not {backend}; results must not mix"
+        )
+    keep_freed_memory()
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    begins = f"resumed at {checkpoint.env_steps:,} steps" if checkpoint else "new run"
+    print(
+        f"lan-train: {config.map} on {BACKEND_NAMES[backend]} (--env {backend}), {config.algorithm}, "
+        f"seed {config.seed}, {begins}, writing to {run_dir}",
+        flush=True,
+    )
+    env = make_env(config.map, backend, n_battles=config.envs, seed=config.seed)
+    eval_env = make_env(
+        config.map, backend, n_battles=config.eval_episodes, seed=config.seed + EVALUATION_SEED_OFFSET
+    )
+    learner = LanLearner(env.spec, lan_settings(config), device)
+    if checkpoint is None:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        write_config(run_dir / FILE_NAME, config, backend, env.spec.to_json())
+    run = TrainingRun(config, backend, run_dir, env, eval_env, learner, project_version(), checkpoint)
+    return watch(run, checkpoint)
+
+
+def lan_settings(config: TrainConfig) -> LanSettings:
+    """The part of a run's settings that the learner is told."""
+    return LanSettings(
+        learning_rate=config.learning_rate,
+        gamma=config.gamma,
+        grad_norm_clip=config.grad_norm_clip,
+        target_update_interval=config.target_update_interval,
+        value_gradient_to_gru=config.value_gradient_to_gru,
+    )
+
+
+def watch(run: TrainingRun, checkpoint: Checkpoint | None) -> int:
+    """Run with a display and with Ctrl-C and SIGTERM answered; prints a summary at the end."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if run.stop_requested:
+            raise KeyboardInterrupt
+        run.stop_requested = True
+        print("\nstopping: saving after this update; once more to stop without saving", file=sys.stderr)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    console = Console()
+    first_steps = run.state.env_steps
+    live = console.is_terminal
+    try:
+        with LiveReporter(console, run.config, first_steps) if live else PlainReporter() as reporter:
+            run.run(reporter)
+    except DivergedError as error:
+        print(f"lan-train: the run diverged: {error}", file=sys.stderr)
+        return 1
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        run.close()
+    print_summary(run, first_steps)
+    return 0
+
+
+def print_summary(run: TrainingRun, first_steps: int) -> None:
+    """How it ended, how fast it was, where the time went, what it took."""
+    state, split = run.state, run.wall_split_s
+    steps, wall_s = state.env_steps - first_steps, run.wall_s - run.wall_before_s
+    ended = "finished" if run.finished else f"stopped; go on with lan-train --resume {run.run_dir}"
+    parts = ", ".join(f"{part} {seconds / wall_s:.0%}" for part, seconds in split.items())
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    win_rate = "not evaluated yet" if state.win_rate is None else f"{state.win_rate:.0%}"
+    print(
+        f"{ended}: {state.env_steps:,} steps, {state.episodes:,} episodes, {run.learner.updates:,} updates, "
+        f"last win rate {win_rate}\n"
+        f"{steps:,} steps in {format_duration(wall_s)}: {steps / wall_s:,.0f} steps/s ({parts}); "
+        f"peak memory {peak_mb:,.0f} MB, replay {run.replay.nbytes / 2**20:,.0f} MB\n"
+        f"checkpoint: {run.run_dir / 'run.pt'}"
+    )
+
+
+def write_config(path: Path, config: TrainConfig, backend: str, spec: str) -> None:
+    """The resolved settings, and what they were resolved to, as JSON; written last, it makes a run a run."""
+    data = {
+        "config": config.to_dict(),
+        "backend": backend,
+        "spec": json.loads(spec),
+        "versions": {
+            "lan-smac": project_version(),
+            "torch": torch.__version__,
+            "python": sys.version.split()[0],
+        },
+    }
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(data, indent=2) + "\n")
+    partial.replace(path)
+
+
+def torch_device(name: str) -> torch.device:
+    """The device of that name; InputError when there is none here."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"unknown device {name!r}: say cpu, cuda or cuda:0") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch sees no CUDA device here; --device cpu works everywhere")
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"--device {name}: only cpu and cuda are supported")
+    return device
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep large freed blocks: an update allocates the same ones again at once."""
+    m_trim_threshold, m_mmap_threshold = -1, -3
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(m_mmap_threshold, 1 << 30)
+        libc.mallopt(m_trim_threshold, (1 << 31) - 1)
+    except (OSError, AttributeError):
+        return  # not glibc: only speed is lost
+
+
+def project_version() -> str:
+    """The installed version of this project."""
+    try:
+        return version("lan-smac")
+    except PackageNotFoundError:
+        return "0+unknown"
