@@ -1,0 +1,175 @@
+"""`lan-eval`: greedy, decentralised evaluation in one process, of a checkpoint or of a model file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from envs.command import InputError, run_command
+from envs.types import EnvSpec
+
+if TYPE_CHECKING:
+    from exporters.play import Policy
+    from trainer.rollout import EpisodeStats
+
+N_BATTLES = 8
+"""Battles side by side; the episodes played are the same whatever this is."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Flags of `lan-eval`."""
+
+    ckpt: Path | None = None
+    """Checkpoint (run.pt) or run directory to evaluate, with torch."""
+    model: Path | None = None
+    """Or: model file to evaluate, with onnxruntime."""
+    episodes: int = 32
+    """Battles to play."""
+    seed: int = 0
+    """Seed of the battles."""
+    env: str | None = None
+    """Backend that plays the battles: auto, sim, sc2, smac; the one it was trained on by default."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object instead of lines."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A policy to evaluate, what it was made for, and what runs it."""
+
+    policy: Policy
+    spec: EnvSpec
+    backend: str
+    engine: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the battles came to; `win_rate_95` is Wilson's interval, returns are undiscounted."""
+
+    map: str
+    backend: str
+    engine: str
+    seed: int
+    episodes: int
+    won: int
+    win_rate: float
+    win_rate_95: tuple[float, float]
+    return_mean: float
+    length_mean_steps: float
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `lan-eval`."""
+    return run_command(
+        EvaluateConfig,
+        run,
+        prog="lan-eval",
+        description="Play greedy, decentralised battles in one process and report the win rate.",
+        argv=argv,
+    )
+
+
+def run(config: EvaluateConfig) -> None:
+    """Evaluate and print; InputError when there is nothing to evaluate or no environment for it."""
+    if config.episodes < 1:
+        raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
+    if config.seed < 0:
+        raise InputError(f"--seed {config.seed}: it must not be negative")
+    evaluation = evaluate(contestant(config), config)
+    if config.json:
+        print(json.dumps(asdict(evaluation)))
+    else:
+        print_evaluation(evaluation)
+
+
+def contestant(config: EvaluateConfig) -> Contestant:
+    """The policy that the flags name; InputError unless they name exactly one."""
+    if config.ckpt is not None and config.model is None:
+        return torch_contestant(config.ckpt)
+    if config.model is not None and config.ckpt is None:
+        return onnx_contestant(config.model)
+    raise InputError("give either --ckpt FILE or --model FILE")
+
+
+def torch_contestant(path: Path) -> Contestant:
+    """A checkpoint's advantage network, run by torch on one thread."""
+    import torch
+
+    from exporters.torch_policy import TorchPolicy, load_advantage_net
+    from trainer.checkpoint import load_checkpoint
+
+    torch.set_num_threads(1)
+    checkpoint = load_checkpoint(path)
+    policy = TorchPolicy(load_advantage_net(checkpoint))
+    return Contestant(policy, checkpoint.spec, checkpoint.backend, "torch")
+
+
+def onnx_contestant(path: Path) -> Contestant:
+    """A model file, run by onnxruntime as an agent runs it."""
+    from runtime.model import METADATA_BACKEND, load_model
+
+    model = load_model(path)
+    return Contestant(model, model.spec, model.metadata.get(METADATA_BACKEND, "auto"), "onnxruntime")
+
+
+def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
+    """Play the episodes 0 … n - 1 of the seed; InputError when the environment is not the contestant's."""
+    from envs.make import make_env, resolve_backend
+    from exporters.play import play
+
+    backend = resolve_backend(config.env or contestant.backend)
+    env = make_env(contestant.spec.name, backend, n_battles=min(N_BATTLES, config.episodes), seed=config.seed)
+    try:
+        if different := env.spec.differences(contestant.spec):
+            raise InputError(f"not made for this {env.spec.name}: {'; '.join(different)}")
+        stats = play(env, contestant.policy, config.episodes)
+    finally:
+        env.close()
+    return summarize(stats, contestant, backend, config.seed)
+
+
+def summarize(stats: Sequence[EpisodeStats], contestant: Contestant, backend: str, seed: int) -> Evaluation:
+    """Counts and means over episodes."""
+    n, won = len(stats), sum(episode.won for episode in stats)
+    return Evaluation(
+        map=contestant.spec.name,
+        backend=backend,
+        engine=contestant.engine,
+        seed=seed,
+        episodes=n,
+        won=won,
+        win_rate=won / n,
+        win_rate_95=wilson_interval(won, n),
+        return_mean=sum(episode.episode_return for episode in stats) / n,
+        length_mean_steps=sum(episode.length_steps for episode in stats) / n,
+    )
+
+
+def wilson_interval(won: int, episodes: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's score interval of a win rate, 95 % by default: sensible at 0 and 1 too (Wilson 1927)."""
+    p, n = won / episodes, episodes
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half_width = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half_width), min(1.0, centre + half_width)
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Three lines for a reader."""
+    low, high = evaluation.win_rate_95
+    print(
+        f"{evaluation.map} ({evaluation.backend}), {evaluation.engine}: "
+        f"{evaluation.episodes} greedy battles, seed {evaluation.seed}"
+    )
+    print(
+        f"win rate  {evaluation.win_rate:.1%} ({evaluation.won} of {evaluation.episodes}; "
+        f"95 % interval {low:.1%} to {high:.1%})"
+    )
+    print(f"return    {evaluation.return_mean:.2f}, length {evaluation.length_mean_steps:.1f} steps (means)")
