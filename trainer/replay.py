@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -93,32 +95,28 @@ class ReplayBuffer:
         self.n_actions = n_actions
         self.bootstrap_on_timeout = bootstrap_on_timeout
         self.inserted = 0
-        self._ring: list[Episode] = []
+        self._episodes: deque[Episode] = deque(maxlen=capacity_episodes)  # oldest first
 
     def __len__(self) -> int:
-        return len(self._ring)
+        return len(self._episodes)
 
     @property
     def nbytes(self) -> int:
         """Bytes held by all episodes."""
-        return sum(episode.nbytes for episode in self._ring)
+        return sum(episode.nbytes for episode in self._episodes)
 
     def insert(self, episode: Episode) -> None:
         """Keep an episode."""
-        slot = self.inserted % self.capacity_episodes
-        if slot < len(self._ring):
-            self._ring[slot] = episode
-        else:
-            self._ring.append(episode)
+        self._episodes.append(episode)
         self.inserted += 1
 
     def episodes_since(self, first: int) -> list[Episode]:
         """The kept episodes numbered `first` and later, in the order they came."""
-        start = max(first, self.inserted - len(self._ring))
-        return [self._ring[number % self.capacity_episodes] for number in range(start, self.inserted)]
+        oldest = self.inserted - len(self._episodes)
+        return list(islice(self._episodes, max(0, first - oldest), None))
 
     def sample(self, rng: np.random.Generator, n_episodes: int) -> EpisodeBatch:
         """`n_episodes` different episodes, uniformly."""
-        chosen = rng.choice(len(self._ring), n_episodes, replace=False)
-        episodes = [self._ring[int(index)] for index in chosen]
+        chosen = rng.choice(len(self._episodes), n_episodes, replace=False)
+        episodes = [self._episodes[int(index)] for index in chosen]
         return pack_episodes(episodes, self.n_actions, bootstrap_on_timeout=self.bootstrap_on_timeout)

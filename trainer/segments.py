@@ -89,7 +89,7 @@ def write_segment(path: Path, episodes: Sequence[Episode]) -> None:
 def read_segment(path: Path) -> list[Episode]:
     """The episodes of one file; InputError when it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             data = {name: file[name] for name in (*ARRAYS, *FLAGS, "length")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"replay segment {path} is damaged: {error}") from None

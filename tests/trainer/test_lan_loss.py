@@ -1,0 +1,162 @@
+"""The fast learner against a slow, obvious reading of the paper: padded, one step at a time, one-hots."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from envs.types import EnvSpec
+from trainer.lan import LanLearner, LanSettings, lan_loss
+from trainer.networks import AdvantageNet, ValueNet
+from trainer.replay import Episode, pack_available, pack_episodes, unpack_available
+
+SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit_dim=2, episode_limit=9)
+
+
+def random_episode(rng: np.random.Generator, length: int, *, truncated: bool = False) -> Episode:
+    N, A = SPEC.n_agents, SPEC.n_actions
+    avail = rng.random((length + 1, N, A)) < 0.6
+    avail[..., 1] = True
+    dead = rng.random((length + 1, N)) < 0.2
+    avail[dead] = np.eye(A, dtype=bool)[0]
+    obs = rng.standard_normal((length + 1, N, SPEC.obs_dim)).astype(np.float32)
+    obs[dead] = 0
+    return Episode(
+        obs=obs,
+        state=rng.standard_normal((length + 1, SPEC.state_dim)).astype(np.float32),
+        avail_bits=pack_available(avail),
+        action=avail[:-1].argmax(-1).astype(np.uint8),
+        reward=rng.standard_normal(length).astype(np.float32),
+        terminated=not truncated,
+        truncated=truncated,
+        won=False,
+    )
+
+
+def one_hot_inputs(obs: torch.Tensor, last_action: torch.Tensor) -> torch.Tensor:
+    """[N, O + A + N]; last_action -1 is all zeros."""
+    actions = F.one_hot(last_action.clamp(min=0), SPEC.n_actions) * (last_action >= 0)[:, None]
+    return torch.cat((obs, actions.float(), torch.eye(SPEC.n_agents)), dim=1)
+
+
+def slow_advantages(net: AdvantageNet, episode: Episode) -> tuple[torch.Tensor, torch.Tensor]:
+    """Memory [L + 1, N, H] and advantages [L + 1, N, A] of one episode, one GRU cell call per step."""
+    h, hiddens = torch.zeros(SPEC.n_agents, 64), []
+    last = torch.full((SPEC.n_agents,), -1)
+    for t in range(episode.length + 1):
+        x = F.relu(
+            F.linear(one_hot_inputs(torch.from_numpy(episode.obs[t]), last), net.fc1.weight, net.fc1.bias)
+        )
+        h = net.gru(x, h)
+        hiddens.append(h)
+        if t < episode.length:
+            last = torch.from_numpy(episode.action[t].astype(np.int64))
+    hidden = torch.stack(hiddens)
+    return hidden, net.fc2(hidden)
+
+
+def slow_values(net: ValueNet, hidden: torch.Tensor, episode: Episode) -> torch.Tensor:
+    """V [L + 1] of one episode, agent by agent."""
+    values = []
+    for t in range(episode.length + 1):
+        last = (
+            torch.from_numpy(episode.action[t - 1].astype(np.int64))
+            if t
+            else torch.full((SPEC.n_agents,), -1)
+        )
+        inputs = torch.cat((hidden[t], one_hot_inputs(torch.from_numpy(episode.obs[t]), last)), dim=1)
+        merged = sum(F.relu(net.embed(inputs[a])) for a in range(SPEC.n_agents))
+        x = torch.cat((merged, torch.from_numpy(episode.state[t])))
+        values.append(net.fc3(F.relu(net.fc2(F.relu(net.fc1(x))))).squeeze())
+    return torch.stack(values)
+
+
+def slow_loss(learner: LanLearner, episodes: list[Episode], *, bootstrap_on_timeout: bool) -> torch.Tensor:
+    errors = []
+    for episode in episodes:
+        hidden, adv = slow_advantages(learner.advantage, episode)
+        through = hidden if learner.settings.value_gradient_to_gru else hidden.detach()
+        value = slow_values(learner.value, through, episode)
+        with torch.no_grad():
+            target_hidden, target_adv = slow_advantages(learner.target_advantage, episode)
+            target_value = slow_values(learner.target_value, target_hidden, episode)
+        avail = unpack_available(episode.avail_bits, SPEC.n_agents, SPEC.n_actions)
+        for t in range(episode.length):
+            last_step = t == episode.length - 1
+            ends = last_step and (episode.terminated or not bootstrap_on_timeout)
+            for a in range(SPEC.n_agents):
+                best = max(
+                    (u for u in range(SPEC.n_actions) if avail[t + 1, a, u]),
+                    key=lambda u: adv[t + 1, a, u].item(),
+                )
+                y = episode.reward[t] + 0.99 * (1 - ends) * (target_value[t + 1] + target_adv[t + 1, a, best])
+                errors.append((value[t] + adv[t, a, int(episode.action[t, a])] - y) ** 2)
+    return torch.stack(errors).mean()
+
+
+@pytest.mark.parametrize("bootstrap_on_timeout", [False, True])
+@pytest.mark.parametrize("value_gradient_to_gru", [True, False])
+def test_loss_and_gradients_equal_the_slow_reading(
+    bootstrap_on_timeout: bool, value_gradient_to_gru: bool
+) -> None:
+    torch.manual_seed(1)
+    rng = np.random.default_rng(1)
+    episodes = [random_episode(rng, n, truncated=n == 9) for n in (4, 9, 1, 6, 9)]
+    settings = LanSettings(value_gradient_to_gru=value_gradient_to_gru)
+    learner = LanLearner(SPEC, settings, torch.device("cpu"))
+    for net in (learner.target_advantage, learner.target_value):  # targets that differ from the online nets
+        for parameter in net.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
+
+    batch = pack_episodes(episodes, SPEC.n_actions, bootstrap_on_timeout=bootstrap_on_timeout)
+    loss = learner.loss(batch)
+    gradients = torch.autograd.grad(loss, learner.parameters)
+    expected = slow_loss(learner, episodes, bootstrap_on_timeout=bootstrap_on_timeout)
+    expected_gradients = torch.autograd.grad(expected, learner.parameters)
+
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    for gradient, reference in zip(gradients, expected_gradients, strict=True):
+        scale = float(reference.abs().max())
+        torch.testing.assert_close(gradient, reference, rtol=1e-5, atol=1e-5 * scale)
+
+
+def test_loss_by_hand() -> None:
+    q = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
+    q_next = torch.tensor([[3.0, 4.0], [100.0, 100.0]])
+    loss = lan_loss(q, torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]), q_next, gamma=0.5)
+    # y = [1 + 1.5, 1 + 2], [2, 2]: errors -1.5, -1, -2, -2
+    assert loss.item() == pytest.approx((2.25 + 1 + 4 + 4) / 4)
+
+
+def test_acting_step_by_step_gives_what_the_unrolled_network_gives() -> None:
+    torch.manual_seed(2)
+    episode = random_episode(np.random.default_rng(2), 8)
+    learner = LanLearner(SPEC, LanSettings(), torch.device("cpu"))
+    net = learner.advantage
+    hidden, last = torch.zeros(3, 64), torch.full((3,), -1)
+    _, unrolled = net.unroll(pack_episodes([episode], SPEC.n_actions))
+    for t in range(episode.length + 1):
+        hidden, advantages = net.step(hidden, torch.from_numpy(episode.obs[t]), last, torch.arange(3))
+        torch.testing.assert_close(advantages, unrolled[t], rtol=1e-5, atol=1e-6)
+        if t < episode.length:
+            last = torch.from_numpy(episode.action[t].astype(np.int64))
+
+
+def test_targets_are_copied_every_interval() -> None:
+    torch.manual_seed(3)
+    learner = LanLearner(SPEC, LanSettings(target_update_interval=3), torch.device("cpu"))
+    batch = pack_episodes([random_episode(np.random.default_rng(3), 5)], SPEC.n_actions)
+    before = learner.target_advantage.fc2.weight.clone()
+    learner.update(batch)
+    learner.update(batch)
+    assert torch.equal(learner.target_advantage.fc2.weight, before)
+    learner.update(batch)
+    assert torch.equal(learner.target_advantage.fc2.weight, learner.advantage.fc2.weight)
+    assert not torch.equal(learner.target_advantage.fc2.weight, before)
+
+
+def test_value_network_grows_with_the_team_only_through_input_widths() -> None:
+    small, large = (EnvSpec("x", n, 5, 7, 4, 2, 9) for n in (3, 30))
+    learners = [LanLearner(spec, LanSettings(), torch.device("cpu")) for spec in (small, large)]
+    counts = [learner.parameter_counts()["value"] for learner in learners]
+    assert counts[1] - counts[0] == 27 * 128  # the wider id, nothing else
