@@ -72,9 +72,7 @@ class AdvantageNet(nn.Module):
                 agent_ids(P, N, batch.obs.device), self.n_agents,
             )
         )  # fmt: skip
-        gates_x = F.linear(x, self.gru.weight_ih, self.gru.bias_ih)
-        rows = [count * N for count in batch.row_counts]
-        hidden = packed_gru(gates_x, self.gru.weight_hh, self.gru.bias_hh, rows)
+        hidden = packed_gru(x, self.gru, [count * N for count in batch.row_counts])
         return hidden.view(P, N, -1), self.fc2(hidden).view(P, N, -1)
 
 
