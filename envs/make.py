@@ -26,13 +26,18 @@ def has_sc2_game(root: Path) -> bool:
     return any(os.access(binary, os.X_OK) for binary in root.glob("Versions/Base*/SC2_x64"))
 
 
-def resolve_backend(backend: str) -> str:
+def resolve_backend(backend: str, map_name: str = "") -> str:
     """The backend that `--env` stands for: `sim`, `sc2` or `smac`.
 
-    `auto` takes the live game where `$SC2PATH` names one, else the simulator.
+    `auto` takes the live game where `$SC2PATH` names one, else the simulator. Environments that are no SMAC
+    maps are simulated whatever is installed.
     """
     if backend not in BACKENDS:
         raise InputError(f"unknown environment backend {backend!r}: {nearest_names(backend, BACKENDS)}")
+    if is_other(map_name):
+        if backend in ("sc2", "smac"):
+            raise InputError(f"--env {backend} cannot play {map_name}, which is no StarCraft II map")
+        return "sim"
     if backend == "sim":
         return "sim"
     if backend == "auto":
@@ -51,8 +56,39 @@ def resolve_backend(backend: str) -> str:
     raise InputError(f"--env {backend}: this version cannot drive the live game yet; say --env sim")
 
 
+def is_other(name: str) -> bool:
+    """Whether a name is of an environment that is no SMAC map: `checkers`, `spread:N`, `pettingzoo:…`."""
+    return name.partition(":")[0] in ("checkers", "spread", "pettingzoo")
+
+
+def make_other(name: str, *, n_battles: int, seed: int) -> MultiAgentEnv | None:
+    """The environment of such a name, None for other names; InputError when it says no such environment."""
+    kind, colon, rest = name.partition(":")
+    if kind == "checkers" and not colon:
+        from envs.checkers import CheckersEnv
+
+        return CheckersEnv(n_battles=n_battles)
+    if kind == "spread" and rest.isdecimal() and 1 <= int(rest) <= 100:
+        from envs.spread import SpreadEnv, SpreadSettings
+
+        return SpreadEnv(SpreadSettings(n_agents=int(rest)), n_battles=n_battles, seed=seed)
+    if kind == "pettingzoo" and rest:
+        from envs.pettingzoo import PettingZooEnv
+
+        return PettingZooEnv(name, n_battles=n_battles, seed=seed)
+    if is_other(name):
+        raise InputError(
+            f"unknown environment {name!r}: write checkers, spread:N with N from 1 to 100 (e.g. spread:3), "
+            "or pettingzoo:MODULE (e.g. pettingzoo:mpe2.simple_spread_v3)"
+        )
+    return None
+
+
 def env_spec(map_name: str) -> EnvSpec:
     """The spec of a map without making its environment; InputError with the nearest names when unknown."""
+    if (other := make_other(map_name, n_battles=1, seed=0)) is not None:
+        other.close()
+        return other.spec
     from envs.smac.maps import load_map
 
     return load_map(map_name).spec
@@ -60,7 +96,9 @@ def env_spec(map_name: str) -> EnvSpec:
 
 def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: int = 0) -> MultiAgentEnv:
     """B = `n_battles` battles of one map; InputError when map or backend cannot be had."""
-    backend = resolve_backend(backend)
+    backend = resolve_backend(backend, map_name)
+    if (other := make_other(map_name, n_battles=n_battles, seed=seed)) is not None:
+        return other
     from envs.smac.maps import load_map
 
     smac_map = load_map(map_name)

@@ -1,0 +1,124 @@
+"""What environments written in numpy share: slots, episode numbers, time limits, checks of actions.
+
+A subclass says how an episode begins, how a step is played, and what is seen; `SlotEnv` does the rest of
+`MultiAgentEnv`'s contract.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, TimeStep
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step led to, [B] each, read only where a battle is live; the time limit comes on top."""
+
+    reward: FloatArray
+    terminated: BoolArray
+    truncated: BoolArray
+    won: BoolArray
+
+    @classmethod
+    def nothing(cls, n_battles: int) -> Outcome:
+        """No reward and no end, to be filled in."""
+        return cls(np.zeros(n_battles, np.float32), *np.zeros((3, n_battles), np.bool_))
+
+
+class SlotEnv(ABC):
+    """B slots side by side, each with one episode; satisfies `envs.types.MultiAgentEnv`."""
+
+    def __init__(self, spec: EnvSpec, n_battles: int) -> None:
+        if n_battles < 1:
+            raise ValueError(f"an environment needs at least one battle, not {n_battles}")
+        self.next_episode = 0
+        self._spec = spec
+        self._n_battles = n_battles
+        self._steps = np.zeros(n_battles, np.int64)
+        self._reward = np.zeros(n_battles, np.float32)
+        self._terminated = np.zeros(n_battles, np.bool_)
+        self._truncated = np.zeros(n_battles, np.bool_)
+        self._won = np.zeros(n_battles, np.bool_)
+        self._started = np.zeros(n_battles, np.bool_)
+
+    @property
+    def spec(self) -> EnvSpec:
+        return self._spec
+
+    @property
+    def n_battles(self) -> int:
+        return self._n_battles
+
+    def reset(self, mask: BoolArray | None = None) -> TimeStep:
+        """Start a new episode in every slot where `mask` [B] is true (all when None); the others stay."""
+        slots = np.flatnonzero(np.ones(self.n_battles, np.bool_) if mask is None else mask)
+        self.begin(slots, np.arange(self.next_episode, self.next_episode + len(slots)))
+        self.next_episode += len(slots)
+        self._started[slots] = True
+        self._steps[slots] = 0
+        self._reward[:] = 0
+        self._terminated[slots] = self._truncated[slots] = self._won[slots] = False
+        return self._time_step()
+
+    def step(self, actions: IntArray) -> TimeStep:
+        """Play one step in every battle that has not ended; ValueError names an unavailable action."""
+        live = self._started & ~self._terminated & ~self._truncated
+        self._check_actions(actions, live)
+        outcome = self.advance(actions, live)
+        self._steps += live
+        self._reward = np.where(live, outcome.reward, 0).astype(np.float32)
+        out_of_time = outcome.truncated | (self._steps >= self.spec.episode_limit)
+        self._terminated |= live & outcome.terminated
+        self._truncated |= live & ~outcome.terminated & out_of_time
+        self._won |= live & outcome.won
+        return self._time_step()
+
+    def close(self) -> None:
+        """End every episode; there is nothing to release."""
+        self._started[:] = False
+
+    @abstractmethod
+    def begin(self, slots: IntArray, episodes: IntArray) -> None:
+        """Put `slots` into the first state of `episodes`; both [K]."""
+
+    @abstractmethod
+    def advance(self, actions: IntArray, live: BoolArray) -> Outcome:
+        """Play actions [B, N] in the battles that are `live` [B]."""
+
+    @abstractmethod
+    def observe(self) -> tuple[FloatArray, FloatArray, BoolArray]:
+        """obs [B, N, O], state [B, S], avail_actions [B, N, A], in new arrays."""
+
+    def available(self) -> BoolArray:
+        """avail_actions [B, N, A] now; all of them unless a subclass says otherwise."""
+        return np.ones((self.n_battles, self.spec.n_agents, self.spec.n_actions), np.bool_)
+
+    def _time_step(self) -> TimeStep:
+        obs, state, avail_actions = self.observe()
+        return TimeStep(
+            obs=obs,
+            state=state,
+            avail_actions=avail_actions,
+            reward=self._reward.copy(),
+            terminated=self._terminated.copy(),
+            truncated=self._truncated.copy(),
+            won=self._won.copy(),
+        )
+
+    def _check_actions(self, actions: IntArray, live: BoolArray) -> None:
+        """ValueError naming the first battle, agent and action that cannot be played."""
+        shape = (self.n_battles, self.spec.n_agents)
+        if actions.shape != shape:
+            raise ValueError(f"actions have the shape {list(actions.shape)}, not {list(shape)}")
+        known = (actions >= 0) & (actions < self.spec.n_actions)
+        avail_actions = self.available()
+        clipped = np.clip(actions, 0, self.spec.n_actions - 1)
+        playable = known & np.take_along_axis(avail_actions, clipped[..., None], axis=2)[..., 0]
+        wrong = np.argwhere(~playable & live[:, None])
+        if len(wrong):
+            b, agent = wrong[0]
+            raise ValueError(f"battle {b}, agent {agent}: action {actions[b, agent]} is not available")
