@@ -34,6 +34,8 @@ class EvaluateConfig:
     """Battles to play."""
     seed: int = 0
     """Seed of the battles."""
+    map: str | None = None
+    """The environment once more; needed where its name is code to import (pettingzoo:…)."""
     env: str | None = None
     """Backend that plays the battles: auto, sim, sc2, smac; the one it was trained on by default."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -122,14 +124,19 @@ def onnx_contestant(path: Path) -> Contestant:
 
 def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
     """Play the episodes 0 … n - 1 of the seed; InputError when the environment is not the contestant's."""
-    from envs.make import make_env, resolve_backend
+    from envs.make import resolve_backend
+    from exporters.environment import environment_of
     from exporters.play import play
 
-    backend = resolve_backend(config.env or contestant.backend)
-    env = make_env(contestant.spec.name, backend, n_battles=min(N_BATTLES, config.episodes), seed=config.seed)
+    backend = resolve_backend(config.env or contestant.backend, contestant.spec.name)
+    env = environment_of(
+        contestant.spec,
+        backend,
+        named=config.map,
+        n_battles=min(N_BATTLES, config.episodes),
+        seed=config.seed,
+    )
     try:
-        if different := env.spec.differences(contestant.spec):
-            raise InputError(f"not made for this {env.spec.name}: {'; '.join(different)}")
         stats = play(env, contestant.policy, config.episodes)
     finally:
         env.close()

@@ -30,6 +30,8 @@ class ExportConfig:
     """The ONNX file to write."""
     force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replace the file if it exists."""
+    map: str | None = None
+    """The checkpoint's environment once more; needed where its name is code to import (pettingzoo:…)."""
     env: str | None = None
     """Backend that plays the battles of the check: auto, sim, sc2, smac; the checkpoint's own by default."""
     battles: int = 8
@@ -70,6 +72,8 @@ def check_flags(config: ExportConfig) -> None:
     """InputError when a flag cannot be used, before any work is done."""
     if config.battles < 2:
         raise InputError(f"--battles {config.battles}: the check needs at least 2, one greedy and one not")
+    if config.seed < 0:
+        raise InputError(f"--seed {config.seed}: it must not be negative")
     if not config.out.parent.is_dir():
         raise InputError(f"--out {config.out}: there is no directory {config.out.parent}; make it first")
     if config.out.is_dir():
@@ -115,23 +119,20 @@ def check_parity(
 
     InputError when they differ in any greedy action, or by more than the tolerance in any advantage.
     """
-    from envs.make import make_env
+    from exporters.environment import environment_of
     from exporters.parity import compare
     from exporters.torch_policy import TorchPolicy
     from runtime.model import load_model_bytes
 
-    env = make_env(
-        checkpoint.spec.name,
+    candidate = load_model_bytes(model_bytes, str(config.out))
+    env = environment_of(
+        checkpoint.spec,
         config.env or checkpoint.backend,
+        named=config.map,
         n_battles=min(4, config.battles // 2),
         seed=config.seed,
     )
     try:
-        if different := env.spec.differences(checkpoint.spec):
-            raise InputError(
-                f"the environment {env.spec.name} is not the checkpoint's any more: {'; '.join(different)}"
-            )
-        candidate = load_model_bytes(model_bytes, str(config.out))
         report = compare(env, TorchPolicy(net), candidate, n_battles=config.battles, seed=config.seed)
     finally:
         env.close()
