@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
-from envs.command import InputError, nearest_names, run_command
+from envs.command import InputError, run_command
 from envs.make import env_spec, resolve_backend
 from trainer.config import FILE_NAME, TrainConfig, check_resumed, load_config
 
-ALGORITHMS = ("lan",)
 DESCRIPTION = (
     "Train a team on a SMAC map. Checkpoints, metrics.jsonl and TensorBoard events go to a run directory; "
     "lan-export turns its run.pt into the file that agents load."
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
     """With `--resume DIR` among the flags, the run's own settings take the place of the defaults."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
         if word == "--resume" or word.startswith("--resume="):
             run_dir = Path(following if word == "--resume" else word.removeprefix("--resume="))
             return replace(load_config(run_dir), resume=run_dir, run_dir=run_dir)
@@ -43,13 +43,11 @@ def train(config: TrainConfig) -> int:
             "say which map to learn, e.g. --map 3m, or which run to go on with, --resume RUN_DIR"
         )
     env_spec(config.map)
-    if config.algorithm not in ALGORITHMS:
-        known = nearest_names(config.algorithm, ALGORITHMS)
-        raise InputError(f"unknown algorithm {config.algorithm!r}: {known}")
+    config = config.resolved()
     backend = resolve_backend(config.env)
     run_dir = config.run_dir or Path("runs") / f"{config.map}-{config.algorithm}-seed{config.seed}"
     if config.resume is not None:
-        check_resumed(load_config(config.resume), config)
+        check_resumed(load_config(config.resume).resolved(), config)
         run_dir = config.resume
     elif (run_dir / FILE_NAME).exists():
         raise InputError(

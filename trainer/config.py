@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from envs.command import InputError
+from envs.command import InputError, nearest_names
+from trainer.algorithms import ALGORITHMS, OPTIMIZER_NAMES
 
 FILE_NAME = "config.json"
 CHANGEABLE_ON_RESUME = frozenset({"steps", "until_win_rate", "run_dir", "resume", "threads"})
+
+COUNTS = (
+    "steps", "envs", "threads", "batch_episodes", "replay_episodes", "updates_per_episode",
+    "first_update_episodes", "target_update_interval", "eval_interval_steps", "eval_episodes",
+    "log_interval_steps",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class TrainConfig:
     env: str = "auto"
     """What plays the battles: auto, sim (embedded simulator), sc2 (the live game) or smac (official SMAC)."""
     algorithm: str = "lan"
-    """The learner."""
+    """The learner: lan, lan-mean, iql, vdn, qmix or qplex."""
     steps: int = 2_000_000
     """Environment steps to train for; one step is all agents acting once."""
     seed: int = 0
@@ -44,10 +51,14 @@ class TrainConfig:
     """Episodes per gradient update."""
     replay_episodes: int = 5_000
     """Whole episodes kept for replay."""
-    updates_per_episode: int = 2
-    """Gradient updates after every episode."""
+    updates_per_episode: int | None = None
+    """Gradient updates after every episode; the algorithm's own when not given (LAN 2, PyMARL's 1)."""
+    first_update_episodes: int | None = None
+    """Episodes in replay before the first update; the algorithm's own when not given."""
+    optimizer: str | None = None
+    """adam or rmsprop; the algorithm's own when not given (LAN adam, PyMARL's rmsprop)."""
     learning_rate: float = 5e-4
-    """Adam's step size."""
+    """The optimiser's step size."""
     gamma: float = 0.99
     """Discount per environment step."""
     grad_norm_clip: float = 10.0
@@ -72,12 +83,10 @@ class TrainConfig:
     """Whether the value's gradient also flows into the GRU of the advantage network."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "steps", "envs", "threads", "batch_episodes", "replay_episodes", "updates_per_episode",
-            "target_update_interval", "eval_interval_steps", "eval_episodes", "log_interval_steps",
-        ):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise InputError(f"{flag(name)} must be at least 1, not {getattr(self, name)}")
+        for name in COUNTS:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{flag(name)} must be at least 1, not {value}")
         for name in ("gamma", "epsilon_start", "epsilon_finish", "until_win_rate"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
@@ -86,10 +95,30 @@ class TrainConfig:
             raise InputError(
                 "--learning-rate and --grad-norm-clip must be positive, epsilon's steps not negative"
             )
-        if self.replay_episodes < self.batch_episodes:
-            raise InputError("--replay-episodes must be at least --batch-episodes")
+        if self.replay_episodes < max(self.batch_episodes, self.first_update_episodes or 0):
+            raise InputError(
+                "--replay-episodes must be at least --batch-episodes and --first-update-episodes"
+            )
+        if self.optimizer not in (None, *OPTIMIZER_NAMES):
+            raise InputError(
+                f"--optimizer {self.optimizer!r}: {nearest_names(self.optimizer, OPTIMIZER_NAMES)}"
+            )
         if self.seed < 0:
             raise InputError(f"--seed must not be negative, not {self.seed}")
+
+    def resolved(self) -> TrainConfig:
+        """The same settings with nothing left to the algorithm; InputError for an unknown one."""
+        defaults = ALGORITHMS.get(self.algorithm)
+        if defaults is None:
+            known = nearest_names(self.algorithm, ALGORITHMS)
+            raise InputError(f"unknown algorithm {self.algorithm!r}: {known}")
+        first = max(defaults.first_update_episodes, self.batch_episodes)
+        return replace(
+            self,
+            updates_per_episode=self.updates_per_episode or defaults.updates_per_episode,
+            first_update_episodes=self.first_update_episodes or first,
+            optimizer=self.optimizer or defaults.optimizer,
+        )
 
     def epsilon(self, env_steps: int) -> float:
         """Exploration rate of an episode that starts at `env_steps`."""

@@ -22,7 +22,7 @@ import torch
 from envs.types import MultiAgentEnv
 from trainer.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
 from trainer.config import TrainConfig
-from trainer.lan import LanLearner
+from trainer.learner import Learner
 from trainer.metrics import MetricsWriter, Window
 from trainer.replay import ReplayBuffer
 from trainer.rollout import EpisodeStats, collect, evaluate
@@ -83,11 +83,11 @@ class TrainingRun:
         run_dir: Path,
         env: MultiAgentEnv,
         eval_env: MultiAgentEnv,
-        learner: LanLearner,
+        learner: Learner,
         project_version: str,
         resumed: Checkpoint | None = None,
     ) -> None:
-        self.config, self.backend, self.run_dir = config, backend, run_dir
+        self.config, self.backend, self.run_dir = config.resolved(), backend, run_dir
         self.env, self.eval_env, self.learner = env, eval_env, learner
         self.project_version = project_version
         self.stop_requested = False
@@ -169,8 +169,8 @@ class TrainingRun:
                 self.state.env_steps += stat.length_steps
                 for name, value in means([stat]).items():
                     self.window.add(name, value)
-            if len(self.replay) >= self.config.batch_episodes:
-                self.state.pending_updates = len(episodes) * self.config.updates_per_episode
+            if len(self.replay) >= (self.config.first_update_episodes or 0):
+                self.state.pending_updates = len(episodes) * (self.config.updates_per_episode or 0)
 
     def _learn(self) -> None:
         with self._timed("learn"):

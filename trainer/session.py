@@ -16,10 +16,11 @@ from rich.console import Console
 
 from envs.command import InputError
 from envs.make import BACKEND_NAMES, make_env
+from trainer.algorithms import make_learner
 from trainer.checkpoint import Checkpoint, load_checkpoint
 from trainer.config import FILE_NAME, TrainConfig
 from trainer.display import LiveReporter, PlainReporter, format_duration
-from trainer.lan import LanLearner, LanSettings
+from trainer.learner import LearnerSettings
 from trainer.run import DivergedError, TrainingRun
 
 EVALUATION_SEED_OFFSET = 1_000_003
@@ -47,7 +48,7 @@ def train_in(run_dir: Path, config: TrainConfig, backend: str) -> int:
     eval_env = make_env(
         config.map, backend, n_battles=config.eval_episodes, seed=config.seed + EVALUATION_SEED_OFFSET
     )
-    learner = LanLearner(env.spec, lan_settings(config), device)
+    learner = make_learner(config.algorithm, env.spec, learner_settings(config), device)
     if checkpoint is None:
         run_dir.mkdir(parents=True, exist_ok=True)
         write_config(run_dir / FILE_NAME, config, backend, env.spec.to_json())
@@ -55,13 +56,14 @@ def train_in(run_dir: Path, config: TrainConfig, backend: str) -> int:
     return watch(run, checkpoint)
 
 
-def lan_settings(config: TrainConfig) -> LanSettings:
+def learner_settings(config: TrainConfig) -> LearnerSettings:
     """The part of a run's settings that the learner is told."""
-    return LanSettings(
+    return LearnerSettings(
         learning_rate=config.learning_rate,
         gamma=config.gamma,
         grad_norm_clip=config.grad_norm_clip,
         target_update_interval=config.target_update_interval,
+        optimizer=config.resolved().optimizer or "",
         value_gradient_to_gru=config.value_gradient_to_gru,
     )
 

@@ -6,7 +6,8 @@ import torch
 from torch.nn import functional as F
 
 from envs.types import EnvSpec
-from trainer.lan import LanLearner, LanSettings, lan_loss
+from trainer.lan import LanLearner, lan_loss
+from trainer.learner import LearnerSettings
 from trainer.networks import AdvantageNet, ValueNet
 from trainer.replay import Episode, pack_available, pack_episodes, unpack_available
 
@@ -78,8 +79,8 @@ def slow_loss(learner: LanLearner, episodes: list[Episode], *, bootstrap_on_time
         through = hidden if learner.settings.value_gradient_to_gru else hidden.detach()
         value = slow_values(learner.value, through, episode)
         with torch.no_grad():
-            target_hidden, target_adv = slow_advantages(learner.target_advantage, episode)
-            target_value = slow_values(learner.target_value, target_hidden, episode)
+            target_hidden, target_adv = slow_advantages(learner.targets["advantage"], episode)
+            target_value = slow_values(learner.targets["value"], target_hidden, episode)
         avail = unpack_available(episode.avail_bits, SPEC.n_agents, SPEC.n_actions)
         for t in range(episode.length):
             last_step = t == episode.length - 1
@@ -102,9 +103,9 @@ def test_loss_and_gradients_equal_the_slow_reading(
     torch.manual_seed(1)
     rng = np.random.default_rng(1)
     episodes = [random_episode(rng, n, truncated=n == 9) for n in (4, 9, 1, 6, 9)]
-    settings = LanSettings(value_gradient_to_gru=value_gradient_to_gru)
+    settings = LearnerSettings(value_gradient_to_gru=value_gradient_to_gru)
     learner = LanLearner(SPEC, settings, torch.device("cpu"))
-    for net in (learner.target_advantage, learner.target_value):  # targets that differ from the online nets
+    for net in learner.targets.values():  # targets that differ from the online nets
         for parameter in net.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
 
@@ -131,7 +132,7 @@ def test_loss_by_hand() -> None:
 def test_acting_step_by_step_gives_what_the_unrolled_network_gives() -> None:
     torch.manual_seed(2)
     episode = random_episode(np.random.default_rng(2), 8)
-    learner = LanLearner(SPEC, LanSettings(), torch.device("cpu"))
+    learner = LanLearner(SPEC, LearnerSettings(), torch.device("cpu"))
     net = learner.advantage
     hidden, last = torch.zeros(3, 64), torch.full((3,), -1)
     _, unrolled = net.unroll(pack_episodes([episode], SPEC.n_actions))
@@ -144,19 +145,19 @@ def test_acting_step_by_step_gives_what_the_unrolled_network_gives() -> None:
 
 def test_targets_are_copied_every_interval() -> None:
     torch.manual_seed(3)
-    learner = LanLearner(SPEC, LanSettings(target_update_interval=3), torch.device("cpu"))
+    learner = LanLearner(SPEC, LearnerSettings(target_update_interval=3), torch.device("cpu"))
     batch = pack_episodes([random_episode(np.random.default_rng(3), 5)], SPEC.n_actions)
-    before = learner.target_advantage.fc2.weight.clone()
+    before = learner.targets["advantage"].fc2.weight.clone()
     learner.update(batch)
     learner.update(batch)
-    assert torch.equal(learner.target_advantage.fc2.weight, before)
+    assert torch.equal(learner.targets["advantage"].fc2.weight, before)
     learner.update(batch)
-    assert torch.equal(learner.target_advantage.fc2.weight, learner.advantage.fc2.weight)
-    assert not torch.equal(learner.target_advantage.fc2.weight, before)
+    assert torch.equal(learner.targets["advantage"].fc2.weight, learner.advantage.fc2.weight)
+    assert not torch.equal(learner.targets["advantage"].fc2.weight, before)
 
 
 def test_value_network_grows_with_the_team_only_through_input_widths() -> None:
     small, large = (EnvSpec("x", n, 5, 7, 4, 2, 9) for n in (3, 30))
-    learners = [LanLearner(spec, LanSettings(), torch.device("cpu")) for spec in (small, large)]
+    learners = [LanLearner(spec, LearnerSettings(), torch.device("cpu")) for spec in (small, large)]
     counts = [learner.parameter_counts()["value"] for learner in learners]
     assert counts[1] - counts[0] == 27 * 128  # the wider id, nothing else

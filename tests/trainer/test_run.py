@@ -10,13 +10,13 @@ import pytest
 import torch
 from recall_env import RecallEnv
 
+from trainer.algorithms import make_learner
 from trainer.checkpoint import load_checkpoint
 from trainer.config import TrainConfig
-from trainer.lan import LanLearner
 from trainer.metrics import read_metrics
 from trainer.rollout import random_actions
 from trainer.run import DivergedError, RunState, TrainingRun
-from trainer.session import lan_settings
+from trainer.session import learner_settings
 
 CONFIG = TrainConfig(
     map="recall",
@@ -51,7 +51,7 @@ def make_run(run_dir: Path, config: TrainConfig = CONFIG, *, resume: bool = Fals
     torch.manual_seed(config.seed)
     run_dir.mkdir(exist_ok=True)
     env, eval_env = RecallEnv(config.envs, config.seed), RecallEnv(config.eval_episodes, config.seed + 1)
-    learner = LanLearner(env.spec, lan_settings(config), torch.device("cpu"))
+    learner = make_learner(config.algorithm, env.spec, learner_settings(config), torch.device("cpu"))
     checkpoint = load_checkpoint(run_dir) if resume else None
     return TrainingRun(config, "sim", run_dir, env, eval_env, learner, "test", checkpoint)
 

@@ -1,0 +1,108 @@
+"""What every learner shares: online and target networks, an optimiser, one gradient step, its whole state.
+
+Each learner leaves the same thing behind, an `AdvantageNet` that acts greedily from local observations
+alone, whatever else it needs while training.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainer.batch import EpisodeBatch
+from trainer.networks import AdvantageNet, count_parameters
+
+UNAVAILABLE = -1e9
+"""Stands in for the value of an action that is not available, before every max and argmax."""
+
+OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], float], torch.optim.Optimizer]] = {
+    "adam": lambda parameters, lr: torch.optim.Adam(parameters, lr=lr, fused=True),
+    "rmsprop": lambda parameters, lr: torch.optim.RMSprop(parameters, lr=lr, alpha=0.99, eps=1e-5),
+}
+"""LAN's optimiser and PyMARL's, with their settings."""
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """What a learner is told; defaults are the LAN paper's. The interval is in updates."""
+
+    learning_rate: float = 5e-4
+    gamma: float = 0.99
+    grad_norm_clip: float = 10.0
+    target_update_interval: int = 200
+    optimizer: str = "adam"
+    value_gradient_to_gru: bool = True
+
+
+class Learner(ABC):
+    """Learns from batches of episodes; never touches an environment."""
+
+    def __init__(
+        self,
+        advantage: AdvantageNet,
+        central: dict[str, nn.Module],
+        settings: LearnerSettings,
+        device: torch.device,
+    ) -> None:
+        self.settings = settings
+        self.device = device
+        self.updates = 0
+        self.advantage = advantage.to(device)
+        self.parts: dict[str, nn.Module] = {"advantage": self.advantage} | {
+            name: part.to(device) for name, part in central.items()
+        }
+        self.targets = {name: copy.deepcopy(part).requires_grad_(False) for name, part in self.parts.items()}
+        self.parameters = [p for part in self.parts.values() for p in part.parameters()]
+        self.optimizer = OPTIMIZERS[settings.optimizer](self.parameters, settings.learning_rate)
+
+    @abstractmethod
+    def loss(self, batch: EpisodeBatch) -> Tensor:
+        """The loss of a batch on this learner's device, with its graph."""
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Trainable parameters of each part; only `advantage` outlives training."""
+        return {name: count_parameters(part) for name, part in self.parts.items()}
+
+    def update(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        """One gradient step; returns `loss` and `grad_norm` as scalars still on the device."""
+        loss = self.loss(batch.to(self.device))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.grad_norm_clip)
+        self.optimizer.step()
+        self.updates += 1
+        if self.updates % self.settings.target_update_interval == 0:
+            for name, target in self.targets.items():
+                target.load_state_dict(self.parts[name].state_dict())
+        return {"loss": loss.detach(), "grad_norm": grad_norm}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next update depends on, as tensors and plain data; `advantage` by its own name."""
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        targets = {f"target_{name}": target.state_dict() for name, target in self.targets.items()}
+        return {**parts, **targets, "optimizer": self.optimizer.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+            self.targets[name].load_state_dict(state[f"target_{name}"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.updates = int(state["updates"])
+
+
+def greedy_next(advantages: Tensor, batch: EpisodeBatch) -> Tensor:
+    """[K, N, 1] i64: the best available action at every next step, for double DQN; advantages [P, N, A]."""
+    masked = advantages.detach().masked_fill(~batch.avail_actions, UNAVAILABLE)
+    return batch.next(masked).argmax(2, keepdim=True)
+
+
+def chosen(values: Tensor, actions: Tensor) -> Tensor:
+    """[K, N]: of values [K, N, A] those of the actions [K, N]."""
+    return values.gather(2, actions[:, :, None]).squeeze(2)
