@@ -1,0 +1,237 @@
+"""The format of map files, and everything that is refused in one.
+
+A map is a JSON object. `terrain` and `cliff_levels` are 32 rows of 32 characters, north first, as one looks
+at the map. Terrain: `.` walkable, `#` not, `^` for colossi only. Cliff levels: `.` is 0 (void), `1`, `2` are
+levels, `a`, `b`, `c` the steps of a ramp up from 1 to 2. `notes` say what is exact and what is a choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn, cast, get_args
+
+import numpy as np
+
+from envs.command import InputError, nearest_names
+from envs.smac.smac_map import (
+    ALLY_TYPE_SLOTS,
+    MAP_SIZE_CELLS,
+    EnemyOrder,
+    MapType,
+    OrderKind,
+    SmacMap,
+    SpawnGroup,
+)
+from envs.smac.units import UNITS, UnitType
+from envs.types import BoolArray
+
+FIELDS: Final = (
+    "name",
+    "episode_limit_steps",
+    "ally_race",
+    "enemy_race",
+    "map_type",
+    "unit_type_bits",
+    "allies",
+    "enemies",
+    "enemy_order",
+    "notes",
+    "terrain",
+    "cliff_levels",
+)
+CLIFF_LEVELS: Final = {".": 0.0, "1": 1.0, "a": 1.125, "b": 1.375, "c": 1.625, "2": 2.0}
+_N_ORDER_POINTS: Final = {"attack_move": 1, "attack_move_between": 2, "attack_units": 0, "none": 0}
+
+
+class _Reader:
+    """Takes values out of plain data; whatever is wrong becomes an InputError naming file and field."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def refuse(self, field: str, problem: str) -> NoReturn:
+        raise InputError(f"{self.where}: {field}: {problem}")
+
+    def record(self, value: Any, field: str, keys: Sequence[str]) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            self.refuse(field, f"must be an object, not {type(value).__name__}")
+        if missing := [key for key in keys if key not in value]:
+            self.refuse(field, f"lacks {', '.join(missing)}")
+        if unknown := [key for key in value if key not in keys]:
+            self.refuse(field, f"has unknown {', '.join(map(repr, unknown))}; known are {', '.join(keys)}")
+        return value
+
+    def items(self, value: Any, field: str) -> list[Any]:
+        if not isinstance(value, list):
+            self.refuse(field, f"must be a list, not {type(value).__name__}")
+        return value
+
+    def text(self, value: Any, field: str) -> str:
+        if not isinstance(value, str) or not value:
+            self.refuse(field, f"must be text, not {value!r}")
+        return value
+
+    def choice(self, value: Any, field: str, known: Sequence[str]) -> str:
+        if value not in known:
+            self.refuse(field, f"unknown {value!r}; {nearest_names(str(value), known)}")
+        return str(value)
+
+    def whole(self, value: Any, field: str, least: int) -> int:
+        if type(value) is not int or value < least:
+            self.refuse(field, f"must be a whole number of at least {least}, not {value!r}")
+        return value
+
+    def coordinate(self, value: Any, field: str) -> float:
+        if type(value) not in (int, float) or not 0 <= value < MAP_SIZE_CELLS:
+            self.refuse(field, f"must be a number from 0 to below {MAP_SIZE_CELLS}, not {value!r}")
+        return float(value)
+
+
+def parse_map(data: Any, where: str) -> SmacMap:
+    """The map held in plain data; InputError naming `where` and the field of what cannot be used."""
+    reader = _Reader(where)
+    raw = reader.record(data, "map", FIELDS)
+    terrain = _grid(reader, raw["terrain"], "terrain", ".#^")
+    levels = _grid(reader, raw["cliff_levels"], "cliff_levels", "".join(CLIFF_LEVELS))
+    smac_map = SmacMap(
+        name=reader.text(raw["name"], "name"),
+        episode_limit=reader.whole(raw["episode_limit_steps"], "episode_limit_steps", 1),
+        ally_race=reader.choice(raw["ally_race"], "ally_race", "TPZ"),
+        enemy_race=reader.choice(raw["enemy_race"], "enemy_race", "TPZ"),
+        map_type=cast(MapType, reader.choice(raw["map_type"], "map_type", get_args(MapType))),
+        unit_type_bits=reader.whole(raw["unit_type_bits"], "unit_type_bits", 0),
+        ally_spawns=_spawns(reader, raw["allies"], "allies"),
+        enemy_spawns=_spawns(reader, raw["enemies"], "enemies"),
+        enemy_order=_order(reader, raw["enemy_order"]),
+        walkable=_frozen(terrain == "."),
+        colossus_walkable=_frozen(terrain != "#"),
+        cliff_level=np.vectorize(CLIFF_LEVELS.__getitem__, otypes=[np.float32])(levels),
+        notes=tuple(reader.text(note, "notes") for note in reader.items(raw["notes"], "notes")),
+    )
+    smac_map.cliff_level.flags.writeable = False
+    _check_types(reader, smac_map)
+    _check_ground(reader, smac_map)
+    return smac_map
+
+
+def _frozen(grid: BoolArray) -> BoolArray:
+    grid.flags.writeable = False
+    return grid
+
+
+def _grid(reader: _Reader, rows: Any, field: str, known: str) -> Any:
+    """[32, 32] characters, indexed [x, y], from rows that begin in the north."""
+    rows = reader.items(rows, field)
+    if len(rows) != MAP_SIZE_CELLS:
+        reader.refuse(field, f"must be {MAP_SIZE_CELLS} rows, not {len(rows)}")
+    for i, row in enumerate(rows):
+        if len(reader.text(row, f"{field}[{i}]")) != MAP_SIZE_CELLS:
+            reader.refuse(f"{field}[{i}]", f"must be {MAP_SIZE_CELLS} characters, not {len(row)}")
+        if unknown := set(row) - set(known):
+            reader.refuse(f"{field}[{i}]", f"unknown {sorted(unknown)}; known are {' '.join(known)}")
+    return np.array([list(row) for row in reversed(rows)]).T.copy()
+
+
+def _spawns(reader: _Reader, value: Any, side: str) -> tuple[SpawnGroup, ...]:
+    groups = []
+    for i, item in enumerate(reader.items(value, side)):
+        field = f"{side}[{i}]"
+        raw = reader.record(item, field, ("unit", "count", "x", "y"))
+        unit = reader.choice(raw["unit"], f"{field}.unit", [unit.name.lower() for unit in UnitType])
+        groups.append(
+            SpawnGroup(
+                unit=UnitType[unit.upper()],
+                count=reader.whole(raw["count"], f"{field}.count", 1),
+                x=reader.coordinate(raw["x"], f"{field}.x"),
+                y=reader.coordinate(raw["y"], f"{field}.y"),
+            )
+        )
+    if not groups:
+        reader.refuse(side, "is empty; a battle needs units on both sides")
+    return tuple(groups)
+
+
+def _order(reader: _Reader, value: Any) -> EnemyOrder:
+    raw = reader.record(value, "enemy_order", ("kind", "points"))
+    kind = reader.choice(raw["kind"], "enemy_order.kind", get_args(OrderKind))
+    points = []
+    for i, point in enumerate(reader.items(raw["points"], "enemy_order.points")):
+        field = f"enemy_order.points[{i}]"
+        if len(reader.items(point, field)) != 2:
+            reader.refuse(field, f"must be [x, y], not {point!r}")
+        points.append((reader.coordinate(point[0], f"{field}.x"), reader.coordinate(point[1], f"{field}.y")))
+    if len(points) != _N_ORDER_POINTS[kind]:
+        reader.refuse(
+            "enemy_order.points", f"must be {_N_ORDER_POINTS[kind]} for {kind!r}, not {len(points)}"
+        )
+    return EnemyOrder(cast(OrderKind, kind), tuple(points))
+
+
+def _check_types(reader: _Reader, smac_map: SmacMap) -> None:
+    """Units are of their side's race, and the type one-hot has a place for each."""
+    slots = ALLY_TYPE_SLOTS.get(smac_map.map_type, ())
+    if smac_map.unit_type_bits != len(slots):
+        reader.refuse("unit_type_bits", f"must be {len(slots)} for map type {smac_map.map_type!r}")
+    sides = (
+        ("allies", smac_map.ally_race, smac_map.ally_spawns),
+        ("enemies", smac_map.enemy_race, smac_map.enemy_spawns),
+    )
+    for side, race, groups in sides:
+        for i, group in enumerate(groups):
+            name = group.unit.name.lower()
+            if UNITS[group.unit].race != race:
+                reader.refuse(f"{side}[{i}].unit", f"{name} is not of race {race!r}")
+            if slots and group.unit not in slots:
+                reader.refuse(
+                    f"{side}[{i}].unit", f"map type {smac_map.map_type!r} has no type bit for {name}"
+                )
+    healed = sum(unit is not UnitType.MEDIVAC for unit in smac_map.ally_types)
+    if healed < smac_map.n_agents and healed > smac_map.n_enemies:
+        reader.refuse(
+            "allies", f"a medivac has {smac_map.n_enemies} heal actions, too few for {healed} units"
+        )
+
+
+def _check_ground(reader: _Reader, smac_map: SmacMap) -> None:
+    """Every unit starts where it can stand, all that walk can reach each other, and they fit."""
+    taken: dict[str, float] = {}
+    ground: BoolArray | None = None
+    for side, groups in (("allies", smac_map.ally_spawns), ("enemies", smac_map.enemy_spawns)):
+        for i, group in enumerate(groups):
+            field, stats, name = f"{side}[{i}]", UNITS[group.unit], group.unit.name.lower()
+            grid, plane = smac_map.walkable, "ground"
+            if stats.is_air:
+                grid, plane = np.ones_like(smac_map.walkable), "air"
+            elif stats.crosses_cliffs:
+                grid, plane = smac_map.colossus_walkable, "colossus"
+            cell = int(group.x), int(group.y)
+            if not grid[cell]:
+                reader.refuse(f"{field}.x, {field}.y", f"{name} at ({group.x}, {group.y}) cannot stand there")
+            if plane == "ground":
+                ground = _reachable(smac_map.walkable, cell) if ground is None else ground
+                if not ground[cell]:
+                    reader.refuse(f"{field}.x, {field}.y", f"{name} is walled off from the units before it")
+                grid = ground
+            # A unit needs at least its share of the densest packing of circles.
+            taken[plane] = taken.get(plane, 0.0) + group.count * 2 * math.sqrt(3) * stats.separation_radius**2
+            if taken[plane] > grid.sum():
+                reader.refuse(
+                    f"{field}.count",
+                    f"{group.count} {name}s and the units before them do not fit on {grid.sum()} cells",
+                )
+
+
+def _reachable(walkable: BoolArray, start: tuple[int, int]) -> BoolArray:
+    """[32, 32] cells that can be walked to from `start`, through edges, not corners."""
+    reached = np.zeros_like(walkable)
+    reached[start] = True
+    queue = deque([start])
+    while queue:
+        x, y = queue.popleft()
+        for cell in ((x + 1, y), (x - 1, y), (x, y + 1), (x, y - 1)):
+            if max(cell) < MAP_SIZE_CELLS and min(cell) >= 0 and walkable[cell] and not reached[cell]:
+                reached[cell] = True
+                queue.append(cell)
+    return reached

@@ -1,0 +1,139 @@
+"""What a SMAC map is: who fights whom, from where, on what ground, and the dimensions that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.smac.units import CUSTOM_TYPE_ORDER, UnitType
+from envs.types import BoolArray, EnvSpec
+
+MAP_SIZE_CELLS: Final = 32
+"""Width and height of every SMAC map, and of its playable area."""
+
+N_ACTIONS_NO_ATTACK: Final = 6
+"""No-op, stop and four moves; the attack or heal actions come after them."""
+
+OrderKind = Literal["attack_move", "attack_move_between", "attack_units", "none"]
+MapType = Literal[
+    "marines",
+    "stalkers",
+    "zealots",
+    "hydralisks",
+    "colossus",
+    "stalkers_and_zealots",
+    "colossi_stalkers_zealots",
+    "MMM",
+    "bane",
+]
+
+_M, _S, _C, _B = UnitType.MARAUDER, UnitType.STALKER, UnitType.COLOSSUS, UnitType.BANELING
+ALLY_TYPE_SLOTS: Final[dict[str, tuple[UnitType, ...]]] = {
+    "stalkers_and_zealots": (_S, UnitType.ZEALOT),
+    "colossi_stalkers_zealots": (_C, _S, UnitType.ZEALOT),
+    "MMM": (_M, UnitType.MARINE, UnitType.MEDIVAC),
+    "bane": (_B, UnitType.ZERGLING),
+}
+"""The agents' type one-hot by map type; map types that are not named have none."""
+
+ENEMY_TYPE_SLOTS: Final[dict[str, tuple[UnitType, ...]]] = {
+    **ALLY_TYPE_SLOTS,
+    "stalkers_and_zealots": (UnitType.ZEALOT, _S),
+}
+"""The enemies' type one-hot: as the agents', but with stalkers and zealots reversed (SMAC's quirk)."""
+
+
+@dataclass(frozen=True)
+class SpawnGroup:
+    """`count` units of one type, created at the point (x, y), in cells."""
+
+    unit: UnitType
+    count: int
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class EnemyOrder:
+    """The one order that all enemies get right after the spawn.
+
+    `attack_move`: to points[0]; `attack_move_between`: to a random point on the line between the two points;
+    `attack_units`: attack the agents as a group; `none`.
+    """
+
+    kind: OrderKind
+    points: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class SmacMap:
+    """One map. Grids are [32, 32], indexed [x, y] by a cell's lower left corner, and read-only.
+
+    Spawns are in creation order. `walkable` is for ground units, `colossus_walkable` for colossi; aircraft
+    fly everywhere. `cliff_level` (0 void, 1, 2, between them on ramps) is for drawing. `notes` say what is
+    exact and what is a choice.
+    """
+
+    name: str
+    episode_limit: int  # environment steps
+    ally_race: str
+    enemy_race: str
+    map_type: MapType
+    unit_type_bits: int
+    ally_spawns: tuple[SpawnGroup, ...]
+    enemy_spawns: tuple[SpawnGroup, ...]
+    enemy_order: EnemyOrder
+    walkable: BoolArray = field(repr=False)
+    colossus_walkable: BoolArray = field(repr=False)
+    cliff_level: npt.NDArray[np.float32] = field(repr=False)
+    notes: tuple[str, ...] = field(repr=False, default=())
+
+    @property
+    def n_agents(self) -> int:
+        return len(self.ally_types)
+
+    @property
+    def n_enemies(self) -> int:
+        return len(self.enemy_types)
+
+    @property
+    def ally_shield(self) -> int:
+        """Width of the shield feature in an ally's row: 1 for Protoss, else 0."""
+        return int(self.ally_race == "P")
+
+    @property
+    def enemy_shield(self) -> int:
+        """Width of the shield feature in an enemy's row: 1 for Protoss, else 0."""
+        return int(self.enemy_race == "P")
+
+    @property
+    def ally_types(self) -> tuple[UnitType, ...]:
+        """[N] types in the order of agent ids: SMAC sorts by custom unit type, then x, then y."""
+        return tuple(sorted(_types_of(self.ally_spawns), key=CUSTOM_TYPE_ORDER.index))
+
+    @property
+    def enemy_types(self) -> tuple[UnitType, ...]:
+        """[n_enemies] types in creation order, which is the order of the raw observation."""
+        return _types_of(self.enemy_spawns)
+
+    @property
+    def spec(self) -> EnvSpec:
+        """SMAC's dimensions (get_obs_size, get_state_size), the state without its last-action block."""
+        ally = self.ally_shield + self.unit_type_bits
+        enemy = self.enemy_shield + self.unit_type_bits
+        return EnvSpec(
+            name=self.name,
+            n_agents=self.n_agents,
+            n_actions=N_ACTIONS_NO_ATTACK + self.n_enemies,
+            obs_dim=4 + self.n_enemies * (5 + enemy) + (self.n_agents - 1) * (5 + ally) + (1 + ally),
+            state_dim=self.n_agents * (4 + ally) + self.n_enemies * (3 + enemy),
+            unit_dim=4 + ally,
+            episode_limit=self.episode_limit,
+        )
+
+
+def _types_of(groups: tuple[SpawnGroup, ...]) -> tuple[UnitType, ...]:
+    return tuple(group.unit for group in groups for _ in range(group.count))
