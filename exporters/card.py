@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +16,6 @@ from envs.command import InputError, nearest_names, run_command
 from envs.types import EnvSpec
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from trainer.checkpoint import Checkpoint
 
 
@@ -141,11 +140,25 @@ def of_model(path: Path) -> Card:
 
     data = read_model_file(path)
     model = load_model_bytes(data, str(path))
-    provenance: dict[str, Any] = {key.removeprefix("lan."): value for key, value in model.metadata.items()}
-    for known in ("spec", "contract_version"):
-        provenance.pop(known, None)
-    provenance |= {"sha256": model.digest, "size_bytes": len(data)}
+    provenance = provenance_of(model.metadata) | {"sha256": model.digest, "size_bytes": len(data)}
     return Card("model", model.spec, {"advantage": count_initializers(data)}, provenance)
+
+
+def provenance_of(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """A model file's metadata without what its spec says already; numbers as numbers where they are some."""
+    from runtime import model
+
+    said_by_spec = (model.METADATA_SPEC, model.METADATA_CONTRACT_VERSION)
+    kinds = {model.METADATA_ENV_STEPS: int, model.METADATA_WIN_RATE: float}
+    provenance: dict[str, Any] = {}
+    for key, text in metadata.items():
+        value: Any = text or None
+        if key in kinds and text:
+            with contextlib.suppress(ValueError):
+                value = kinds[key](text)
+        if key not in said_by_spec:
+            provenance[key.removeprefix("lan.")] = value
+    return provenance
 
 
 def count_initializers(model_bytes: bytes) -> int:
@@ -159,26 +172,15 @@ def count_initializers(model_bytes: bytes) -> int:
 
 
 def count_parts(spec: EnvSpec, algorithm: str) -> dict[str, int]:
-    """Trainable parameters by part of an algorithm's networks on an environment."""
+    """Trainable parameters by part of what an algorithm learns on an environment."""
     import torch
 
-    from trainer.networks import count_parameters
+    from trainer.algorithms import ALGORITHMS, make_learner
+    from trainer.learner import LearnerSettings
 
-    networks = networks_of(algorithm)
-    with torch.device("meta"):  # shapes without memory
-        return {part: count_parameters(network) for part, network in networks(spec).items()}
-
-
-def networks_of(algorithm: str) -> Callable[[EnvSpec], dict[str, nn.Module]]:
-    """What builds an algorithm's networks by part: `advantage`, which is deployed, and the rest."""
-    from trainer.networks import advantage_net, value_net
-
-    known: dict[str, Callable[[EnvSpec], dict[str, nn.Module]]] = {
-        "lan": lambda spec: {"advantage": advantage_net(spec), "value": value_net(spec)},
-    }
-    if algorithm not in known:
-        raise InputError(f"unknown algorithm {algorithm!r}: {nearest_names(algorithm, known)}")
-    return known[algorithm]
+    if algorithm not in ALGORITHMS:
+        raise InputError(f"unknown algorithm {algorithm!r}: {nearest_names(algorithm, ALGORITHMS)}")
+    return make_learner(algorithm, spec, LearnerSettings(), torch.device("cpu")).parameter_counts()
 
 
 def print_card(card: Card) -> None:
@@ -187,7 +189,7 @@ def print_card(card: Card) -> None:
     from rich.table import Table
 
     spec = card.spec
-    table = Table(title=f"{card.kind} · {spec.name}", show_header=False, title_justify="left")
+    table = Table(title=f"{card.kind} · {shown(spec.name)}", show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column()
     for label, value in (
@@ -205,5 +207,12 @@ def print_card(card: Card) -> None:
         table.add_row(f"parameters, {part}", f"{count:,} ({fate})")
     table.add_section()
     for label, value in card.provenance.items():
-        table.add_row(label.replace("_", " "), "–" if value in (None, "") else str(value))
+        table.add_row(shown(label.replace("_", " ")), "–" if value is None else shown(str(value)))
     Console(highlight=False, soft_wrap=True).print(table)
+
+
+def shown(text: str) -> str:
+    """Text from a file, such that it cannot move the cursor or be taken for markup."""
+    from rich.markup import escape
+
+    return escape(text if text.isprintable() else ascii(text))

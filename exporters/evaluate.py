@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,7 +53,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the battles came to; `win_rate_95` is Wilson's interval, returns are undiscounted."""
+    """What the battles came to; `win_rate_interval` is Wilson's interval, returns are undiscounted."""
 
     map: str
     backend: str
@@ -63,9 +62,9 @@ class Evaluation:
     episodes: int
     won: int
     win_rate: float
-    win_rate_95: tuple[float, float]
+    win_rate_interval: tuple[float, float]
     return_mean: float
-    length_mean_steps: float
+    episode_steps_mean: float
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,6 +144,8 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
 
 def summarize(stats: Sequence[EpisodeStats], contestant: Contestant, backend: str, seed: int) -> Evaluation:
     """Counts and means over episodes."""
+    from runtime.report import wilson_interval
+
     n, won = len(stats), sum(episode.won for episode in stats)
     return Evaluation(
         map=contestant.spec.name,
@@ -154,23 +155,15 @@ def summarize(stats: Sequence[EpisodeStats], contestant: Contestant, backend: st
         episodes=n,
         won=won,
         win_rate=won / n,
-        win_rate_95=wilson_interval(won, n),
+        win_rate_interval=wilson_interval(won, n),
         return_mean=sum(episode.episode_return for episode in stats) / n,
-        length_mean_steps=sum(episode.length_steps for episode in stats) / n,
+        episode_steps_mean=sum(episode.length_steps for episode in stats) / n,
     )
-
-
-def wilson_interval(won: int, episodes: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a win rate, 95 % by default: sensible at 0 and 1 too (Wilson 1927)."""
-    p, n = won / episodes, episodes
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half_width = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half_width), min(1.0, centre + half_width)
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """Three lines for a reader."""
-    low, high = evaluation.win_rate_95
+    low, high = evaluation.win_rate_interval
     print(
         f"{evaluation.map} ({evaluation.backend}), {evaluation.engine}: "
         f"{evaluation.episodes} greedy battles, seed {evaluation.seed}"
@@ -179,4 +172,4 @@ def print_evaluation(evaluation: Evaluation) -> None:
         f"win rate  {evaluation.win_rate:.1%} ({evaluation.won} of {evaluation.episodes}; "
         f"95 % interval {low:.1%} to {high:.1%})"
     )
-    print(f"return    {evaluation.return_mean:.2f}, length {evaluation.length_mean_steps:.1f} steps (means)")
+    print(f"return    {evaluation.return_mean:.2f}, length {evaluation.episode_steps_mean:.1f} steps (means)")

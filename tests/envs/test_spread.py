@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mpe2 import simple_spread_v3
 
 from envs.spread import SpreadEnv, SpreadSettings
 
 
 def mpe2_world(n_agents: int, seed: int) -> Any:
     """mpe2's own environment, with its default settings, after a reset."""
-    simple_spread = pytest.importorskip("mpe2.simple_spread_v3")
-    reference = simple_spread.parallel_env(N=n_agents)
+    reference = simple_spread_v3.parallel_env(N=n_agents)
     reference.reset(seed=seed)
     return reference
 

@@ -13,13 +13,14 @@ from envs.checkers import SPEC
 from envs.types import EnvSpec
 from trainer.checkpoint import Checkpoint, save_checkpoint
 from trainer.config import TrainConfig
-from trainer.lan import LanLearner, LanSettings
+from trainer.lan import LanLearner
+from trainer.learner import LearnerSettings
 
 
 def make_checkpoint(spec: EnvSpec = SPEC, seed: int = 0) -> Checkpoint:
     """Weights drawn wide, so that memories move and agents do different things."""
     torch.manual_seed(seed)
-    learner = LanLearner(spec, LanSettings(), torch.device("cpu"))
+    learner = LanLearner(spec, LearnerSettings(), torch.device("cpu"))
     with torch.no_grad():
         for parameter in learner.advantage.parameters():
             parameter.mul_(3.0)
