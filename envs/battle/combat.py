@@ -1,0 +1,273 @@
+"""Weapons: hits, shots, blows, sweeps, explosions, healing, and death. Rules and numbers: docs/battlefield.md."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.battle.compiled import helper
+from envs.battle.fields import (
+    AFTER_SHOT,
+    AIR,
+    ALIVE,
+    ARMOR,
+    BACKSWING,
+    CHANNEL,
+    CHANNELLING,
+    COOLDOWN,
+    DAMAGE_POINT,
+    ENERGY,
+    EXPLODED,
+    EXPLOSION,
+    FIXED,
+    FLIGHT,
+    HEALING,
+    HEALTH,
+    HEALTH_MAX,
+    LANCES,
+    LAST_ATTACKER,
+    PERIOD,
+    PHASE,
+    PLANE,
+    RADIUS,
+    RANGE,
+    READY,
+    SHIELD,
+    SHIELD_WAIT,
+    SHOT_ACCELERATION,
+    SHOT_AT,
+    SHOT_SPEED,
+    SHOT_TARGET,
+    SLOP,
+    SWEEP_DX,
+    SWEEP_DY,
+    SWEEP_POINT,
+    SWEEP_X,
+    SWEEP_Y,
+    SWEPT_A,
+    SWEPT_B,
+    TARGET,
+    TEAM,
+    TWO_BLOWS,
+    VX,
+    VY,
+    WEAPON,
+    WINDING_UP,
+    WINDUP,
+    X,
+    Y,
+)
+from envs.battle.rng import UintArray, uniform
+
+Reals = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+MIN_DAMAGE: Final = 0.5
+SHIELD_DELAY_LOOPS: Final = 160.0
+JITTER_LOW_LOOPS: Final = -1.0
+JITTER_HIGH_LOOPS: Final = 2.0
+SECOND_BLOW_LOOPS: Final = 0.28 * 16
+SWEEP_DELAY_LOOPS: Final = 0.25 * 16
+SWEEP_PERIOD_LOOPS: Final = 0.0312 * 16
+SWEEP_POINTS: Final = 11
+SWEEP_HALF_CELLS: Final = 1.25
+SWEEP_RADIUS_CELLS: Final = 0.15
+SPLASH_SHARE: Final = 0.25  # of its radius by which a victim counts as closer to a sweep or an explosion
+EXPLOSION_CELLS: Final = 2.2
+HEAL_PER_LOOP: Final = 9.0 / 16
+HEAL_ENERGY: Final = 0.33  # per point of health
+HEAL_START_ENERGY: Final = 5.0
+
+
+@helper
+def gap(f: Reals, s: Reals, i: int, j: int) -> float:
+    """Distance from edge to edge, cells."""
+    dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+    return float(np.sqrt(dx * dx + dy * dy) - s[RADIUS, i] - s[RADIUS, j])
+
+
+@helper
+def hit(f: Reals, k: Ints, s: Reals, i: int, j: int, damage: float) -> None:
+    """Unit i deals `damage` to unit j: shields absorb first, armor is taken from what reaches health."""
+    f[SHIELD_WAIT, j] = SHIELD_DELAY_LOOPS
+    k[LAST_ATTACKER, j] = i
+    absorbed = min(f[SHIELD, j], damage)
+    f[SHIELD, j] -= absorbed
+    rest = damage - absorbed
+    if rest > 0.0:
+        f[HEALTH, j] -= max(rest - s[ARMOR, j], MIN_DAMAGE)
+
+
+@helper
+def explode(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int) -> None:
+    """Baneling i bursts, once: every opposing ground unit near takes its damage."""
+    k[EXPLODED, i] = 1
+    f[HEALTH, i] = 0.0
+    for j in range(f.shape[1]):
+        if k[ALIVE, j] != 0 and t[TEAM, j] != t[TEAM, i] and t[PLANE, j] != AIR:
+            dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+            reach = EXPLOSION_CELLS + SPLASH_SHARE * s[RADIUS, j]
+            if dx * dx + dy * dy <= reach * reach:
+                hit(f, k, s, i, j, damage[i, j])
+
+
+@helper
+def flight_loops(distance: float, speed: float, acceleration: float) -> float:
+    """Loops that a projectile takes over `distance` cells."""
+    if distance <= 0.0:
+        return 0.0
+    if acceleration <= 0.0:
+        return distance / speed
+    return float((np.sqrt(speed * speed + 2.0 * acceleration * distance) - speed) / acceleration)
+
+
+@helper
+def shoot(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, rng: UintArray, i: int, j: int) -> None:
+    """Unit i's damage point has passed: the attack on unit j happens and the cooldown starts.
+
+    WINDUP holds what the loop overshot (-1 < w <= 0); it is taken from the cooldown, so that periods are exact on
+    average though everything happens on whole loops.
+    """
+    jitter = JITTER_LOW_LOOPS + (JITTER_HIGH_LOOPS - JITTER_LOW_LOOPS) * uniform(rng)
+    f[COOLDOWN, i] = s[PERIOD, i] - s[DAMAGE_POINT, i] + jitter + f[WINDUP, i]
+    f[BACKSWING, i] = s[AFTER_SHOT, i]
+    k[SHOT_AT, i] = j
+    weapon = t[WEAPON, i]
+    if weapon == EXPLOSION:
+        explode(f, k, s, t, damage, i)
+    elif weapon == LANCES:
+        dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+        length = np.sqrt(dx * dx + dy * dy)
+        k[PHASE, i] = CHANNELLING
+        k[SWEEP_POINT, i] = k[SWEPT_A, i] = k[SWEPT_B, i] = 0
+        f[CHANNEL, i] = SWEEP_DELAY_LOOPS
+        f[SWEEP_X, i], f[SWEEP_Y, i] = f[X, j], f[Y, j]
+        f[SWEEP_DX, i] = -dy / length if length > 0.0 else 1.0
+        f[SWEEP_DY, i] = dx / length if length > 0.0 else 0.0
+    elif s[SHOT_SPEED, i] > 0.0:
+        if k[SHOT_TARGET, i] >= 0 and k[ALIVE, k[SHOT_TARGET, i]] != 0:  # the last one is still in the air
+            hit(f, k, s, i, k[SHOT_TARGET, i], damage[i, k[SHOT_TARGET, i]])
+        k[SHOT_TARGET, i] = j
+        f[FLIGHT, i] = flight_loops(gap(f, s, i, j), s[SHOT_SPEED, i], s[SHOT_ACCELERATION, i])
+    else:
+        hit(f, k, s, i, j, damage[i, j])
+        if weapon == TWO_BLOWS:
+            k[PHASE, i] = CHANNELLING
+            f[CHANNEL, i] = SECOND_BLOW_LOOPS
+
+
+@helper
+def begin_attack(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, rng: UintArray, i: int, j: int) -> None:
+    """Unit i, weapon ready and unit j in range, starts its damage point."""
+    f[WINDUP, i] = s[DAMAGE_POINT, i] + f[COOLDOWN, i]
+    if f[WINDUP, i] <= 0.0:
+        shoot(f, k, s, t, damage, rng, i, j)
+    else:
+        k[PHASE, i] = WINDING_UP
+
+
+@helper
+def wind_up(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, rng: UintArray, i: int) -> bool:
+    """Go on with unit i's damage point; False when its target has died, which ends it at no cost."""
+    j = k[TARGET, i]
+    if j < 0 or k[ALIVE, j] == 0:
+        k[PHASE, i] = READY
+        return False
+    f[WINDUP, i] -= 1.0
+    if f[WINDUP, i] <= 0.0:
+        k[PHASE, i] = READY
+        if gap(f, s, i, j) <= s[RANGE, i] + s[SLOP, i]:
+            shoot(f, k, s, t, damage, rng, i, j)
+    return True
+
+
+@helper
+def continue_channel(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int) -> None:
+    """One loop of a zealot's second blow or of a colossus's sweep."""
+    f[CHANNEL, i] -= 1.0
+    if t[WEAPON, i] == TWO_BLOWS:
+        if f[CHANNEL, i] <= 0.0:
+            k[PHASE, i] = READY
+            j = k[SHOT_AT, i] if k[SHOT_AT, i] >= 0 else k[TARGET, i]
+            if j >= 0 and k[ALIVE, j] != 0 and gap(f, s, i, j) <= s[RANGE, i] + s[SLOP, i]:
+                hit(f, k, s, i, j, damage[i, j])
+        return
+    while f[CHANNEL, i] <= 0.0 and k[SWEEP_POINT, i] < SWEEP_POINTS:
+        _sweep_point(f, k, s, t, damage, i)
+        k[SWEEP_POINT, i] += 1
+        f[CHANNEL, i] += SWEEP_PERIOD_LOOPS
+    if k[SWEEP_POINT, i] >= SWEEP_POINTS:
+        k[PHASE, i] = READY
+
+
+@helper
+def _sweep_point(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int) -> None:
+    """Both lances of colossus i at the next point of their lines, which they run along in opposite directions."""
+    along = -SWEEP_HALF_CELLS + 2.0 * SWEEP_HALF_CELLS * k[SWEEP_POINT, i] / (SWEEP_POINTS - 1)
+    bit = np.int64(1)
+    for j in range(f.shape[1]):
+        if t[TEAM, j] == t[TEAM, i]:
+            continue
+        if k[ALIVE, j] != 0 and t[PLANE, j] != AIR:
+            reach = SWEEP_RADIUS_CELLS + SPLASH_SHARE * s[RADIUS, j]
+            rx, ry = f[X, j] - f[SWEEP_X, i], f[Y, j] - f[SWEEP_Y, i]
+            across = rx * f[SWEEP_DY, i] - ry * f[SWEEP_DX, i]
+            if across * across <= reach * reach:
+                position = rx * f[SWEEP_DX, i] + ry * f[SWEEP_DY, i]
+                a, b = position - along, position + along
+                if k[SWEPT_A, i] & bit == 0 and across * across + a * a <= reach * reach:
+                    k[SWEPT_A, i] |= bit
+                    hit(f, k, s, i, j, damage[i, j])
+                if k[SWEPT_B, i] & bit == 0 and across * across + b * b <= reach * reach:
+                    k[SWEPT_B, i] |= bit
+                    hit(f, k, s, i, j, damage[i, j])
+        bit <<= 1
+
+
+@helper
+def fly_projectiles(f: Reals, k: Ints, s: Reals, damage: Reals) -> None:
+    """One loop of every projectile; it lands though its attacker may have died."""
+    for i in range(f.shape[1]):
+        j = k[SHOT_TARGET, i]
+        if j >= 0:
+            f[FLIGHT, i] -= 1.0
+            if f[FLIGHT, i] <= 0.0:
+                k[SHOT_TARGET, i] = -1
+                if k[ALIVE, j] != 0:
+                    hit(f, k, s, i, j, damage[i, j])
+
+
+@helper
+def heal(f: Reals, k: Ints, s: Reals, i: int, j: int) -> None:
+    """One loop of medivac i's beam on unit j."""
+    missing = s[HEALTH_MAX, j] - f[HEALTH, j]
+    if k[PHASE, i] != HEALING and f[ENERGY, i] < HEAL_START_ENERGY:
+        return
+    amount = min(HEAL_PER_LOOP, missing, f[ENERGY, i] / HEAL_ENERGY)
+    if amount <= 0.0 or f[HEALTH, j] <= 0.0:
+        k[PHASE, i] = READY
+        return
+    k[PHASE, i] = HEALING
+    k[SHOT_AT, i] = j
+    f[HEALTH, j] += amount
+    f[ENERGY, i] = max(f[ENERGY, i] - amount * HEAL_ENERGY, 0.0)
+
+
+@helper
+def bury(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals) -> None:
+    """Take units without health out of the battle; banelings among them burst, which may kill more."""
+    again = True
+    while again:
+        again = False
+        for i in range(f.shape[1]):
+            if k[ALIVE, i] != 0 and f[HEALTH, i] <= 0.0:
+                if t[WEAPON, i] == EXPLOSION and k[EXPLODED, i] == 0:
+                    explode(f, k, s, t, damage, i)
+                k[ALIVE, i] = 0
+                k[FIXED, i] = 0
+                k[PHASE, i] = READY
+                k[TARGET, i] = -1
+                f[HEALTH, i] = f[SHIELD, i] = f[ENERGY, i] = f[COOLDOWN, i] = f[VX, i] = f[VY, i] = 0.0
+                again = True

@@ -1,0 +1,94 @@
+"""Compiling the simulator's kernels once and keeping the result on disk.
+
+numba notices a change in the file of a cached function but not in the functions and constants it takes
+from other files. So the cache lies in a folder named after a digest of every source a kernel can reach:
+another version of the project looks elsewhere and can never run stale machine code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_UNUSED_DAYS = 30
+
+
+@cache
+def sources_digest() -> str:
+    """Digest of the sources of `envs.battle` and `envs.smac`, of numba's and of numpy's version."""
+    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version_info[:2]}".encode())
+    for package in ("envs.battle", "envs.smac"):
+        spec = importlib.util.find_spec(package)
+        assert spec is not None
+        assert spec.origin is not None
+        for path in sorted(Path(spec.origin).parent.glob("*.py")):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Where machine code is kept: `$LAN_CACHE_DIR`, else the user's cache; None when nothing is writable."""
+    base = os.environ.get("LAN_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    for root in (Path(base), Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"):
+        folder = root / "lan-smac" / "kernels" / sources_digest()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            os.utime(folder)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            _remove_unused(folder)
+            return folder
+    return None
+
+
+def _remove_unused(folder: Path) -> None:
+    """Delete the machine code of other versions that nobody has used for a month."""
+    for other in folder.parent.iterdir():
+        if other != folder and time.time() - other.stat().st_mtime > _UNUSED_DAYS * 86400:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def helper(function: Function) -> Function:
+    """Compile `function` for calls from kernels only; its machine code becomes part of theirs."""
+    compiled: Function = numba.njit(nogil=True, error_model="numpy")(function)
+    return compiled
+
+
+def kernel(function: Function) -> Function:
+    """Compile `function` for calls from Python, without the interpreter lock, cached on disk."""
+    folder = cache_folder()
+    if folder is None:
+        return helper(function)
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(folder)
+    try:
+        compiled: Function = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+    return compiled
+
+
+def announce(what: str, *kernels: Callable[..., Any]) -> None:
+    """Say on stderr, in one line, that `kernels` have to be compiled first, when they are not cached."""
+    folder = cache_folder()
+    missing = [k.__name__ for k in kernels if folder is None or not list(folder.rglob(f"*{k.__name__}*.nbc"))]
+    if missing:
+        kept = f"kept in {folder}" if folder else "not kept: no writable cache folder; set LAN_CACHE_DIR"
+        print(f"compiling {what}, once, about half a minute ({kept})", file=sys.stderr, flush=True)

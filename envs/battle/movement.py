@@ -1,0 +1,208 @@
+"""Walking: steering around what stands in the way, walls, and collisions. Rules: docs/battlefield.md."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from envs.battle.combat import Ints, Reals
+from envs.battle.compiled import helper
+from envs.battle.fields import (
+    ACCELERATION,
+    AIR,
+    ALIVE,
+    ATTACK_MOVE,
+    DX,
+    DY,
+    FIXED,
+    ORDER,
+    PLANE,
+    PUSH_X,
+    PUSH_Y,
+    SEPARATION,
+    SPEED,
+    STEER_LOOPS,
+    STEER_SIDE,
+    STEP,
+    STOP,
+    TEAM,
+    VX,
+    VY,
+    X,
+    Y,
+)
+from envs.battle.terrain import Terrain, is_walkable, next_point
+
+MAX_PUSH_CELLS: Final = 0.25
+STEER_KEPT_LOOPS: Final = 8
+LOOK_AHEAD_CELLS: Final = 0.25  # a unit this close ahead, edge to edge, is in the way
+ALONG: Final = 0.5  # share of one's own speed at which a unit ahead counts as moving along
+CROWD_CELLS: Final = 4.0  # arrived is who meets a team mate that stands this close to the point
+
+
+@helper
+def _blocker(f: Reals, k: Ints, s: Reals, t: Ints, i: int, target: int, ux: float, uy: float) -> int:
+    """The closest unit in the way of unit i along (ux, uy) that does not move along, or -1."""
+    nearest, best = -1, np.inf
+    for j in range(f.shape[1]):
+        if k[ALIVE, j] == 0 or j == i or j == target or t[PLANE, j] != t[PLANE, i]:
+            continue
+        rx, ry = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+        ahead = rx * ux + ry * uy
+        reach = s[SEPARATION, i] + s[SEPARATION, j]
+        if ahead <= 0.0 or ahead >= best or ahead > reach + LOOK_AHEAD_CELLS:
+            continue
+        across = rx * uy - ry * ux
+        if across * across >= reach * reach:
+            continue
+        if rx * rx + ry * ry > (reach + LOOK_AHEAD_CELLS) * (reach + LOOK_AHEAD_CELLS):
+            continue
+        if f[VX, j] * ux + f[VY, j] * uy > ALONG * s[STEP, i]:
+            continue
+        nearest, best = j, ahead
+    return nearest
+
+
+@helper
+def _steer(
+    f: Reals, k: Ints, s: Reals, t: Ints, i: int, target: int, ux: float, uy: float
+) -> tuple[float, float, int]:
+    """The direction unit i takes instead of (ux, uy), and who was in its way (-1 nobody)."""
+    blocker = _blocker(f, k, s, t, i, target, ux, uy)
+    if blocker < 0:
+        return ux, uy, -1
+    rx, ry = f[X, blocker] - f[X, i], f[Y, blocker] - f[Y, i]
+    if k[STEER_LOOPS, i] <= 0:
+        k[STEER_SIDE, i] = -1 if ux * ry - uy * rx > 0.0 else 1
+        k[STEER_LOOPS, i] = STEER_KEPT_LOOPS
+    side = k[STEER_SIDE, i]
+    for attempt in range(2):
+        length = np.sqrt(rx * rx + ry * ry)
+        if length < 1e-9:
+            break
+        ux, uy = -side * ry / length, side * rx / length
+        if attempt == 0:
+            other = _blocker(f, k, s, t, i, target, ux, uy)
+            if other < 0:
+                break
+            rx, ry = f[X, other] - f[X, i], f[Y, other] - f[Y, i]
+    return ux, uy, blocker
+
+
+@helper
+def walk(
+    f: Reals,
+    k: Ints,
+    s: Reals,
+    t: Ints,
+    terrain: Terrain,
+    i: int,
+    goal_x: float,
+    goal_y: float,
+    at_most: float,
+    target: int,
+) -> bool:
+    """Plan this loop's walk of unit i towards the goal, `at_most` cells; True when the goal is reached.
+
+    `target` is the unit walked to (-1 none): it is not in the way.
+    """
+    plane = t[PLANE, i]
+    px, py = next_point(terrain, plane, f[X, i], f[Y, i], goal_x, goal_y)
+    dx, dy = px - f[X, i], py - f[Y, i]
+    distance = np.sqrt(dx * dx + dy * dy)
+    if distance < 1e-9:
+        return True
+    step = s[STEP, i]
+    if s[ACCELERATION, i] > 0.0:
+        braking = np.sqrt(2.0 * s[ACCELERATION, i] * max(min(at_most, distance), 0.0))
+        f[SPEED, i] = min(f[SPEED, i] + s[ACCELERATION, i], step, max(braking, s[ACCELERATION, i]))
+        step = f[SPEED, i]
+    length = min(step, distance, at_most)
+    ux, uy = dx / distance, dy / distance
+    if plane != AIR:
+        ux, uy, blocker = _steer(f, k, s, t, i, target, ux, uy)
+        if blocker >= 0:
+            length = min(step, at_most)
+            if (
+                k[ORDER, i] == ATTACK_MOVE
+                and target < 0
+                and k[ORDER, blocker] == STOP
+                and t[TEAM, blocker] == t[TEAM, i]
+            ):
+                gx, gy = goal_x - f[X, i], goal_y - f[Y, i]
+                if gx * gx + gy * gy < CROWD_CELLS * CROWD_CELLS:
+                    return True
+    f[DX, i], f[DY, i] = ux * length, uy * length
+    return bool(distance <= step and px == goal_x and py == goal_y)
+
+
+@helper
+def _displace(f: Reals, t: Ints, terrain: Terrain, i: int, dx: float, dy: float) -> None:
+    """Move unit i by (dx, dy), along the wall where there is one."""
+    x, y = f[X, i] + dx, f[Y, i] + dy
+    plane = t[PLANE, i]
+    if is_walkable(terrain, plane, x, y):
+        f[X, i], f[Y, i] = x, y
+    elif is_walkable(terrain, plane, x, f[Y, i]):
+        f[X, i] = x
+    elif is_walkable(terrain, plane, f[X, i], y):
+        f[Y, i] = y
+
+
+@helper
+def move_all(f: Reals, k: Ints, t: Ints, terrain: Terrain) -> None:
+    """Every planned walk at once."""
+    for i in range(f.shape[1]):
+        if f[DX, i] != 0.0 or f[DY, i] != 0.0:
+            _displace(f, t, terrain, i, f[DX, i], f[DY, i])
+        f[VX, i], f[VY, i] = f[DX, i], f[DY, i]
+        f[DX, i] = f[DY, i] = 0.0
+        if k[STEER_LOOPS, i] > 0:
+            k[STEER_LOOPS, i] -= 1
+
+
+@helper
+def collide(f: Reals, k: Ints, s: Reals, t: Ints, terrain: Terrain) -> None:
+    """One pass over all pairs: take overlaps away, in full, at most MAX_PUSH_CELLS a unit.
+
+    Who stands to fight does not yield to who does not; structures never move.
+    """
+    n = f.shape[1]
+    touched = False
+    for i in range(n):
+        if k[ALIVE, i] == 0 or t[PLANE, i] == AIR:
+            continue
+        for j in range(i + 1, n):
+            dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+            reach = s[SEPARATION, i] + s[SEPARATION, j]
+            square = dx * dx + dy * dy
+            if square >= reach * reach or k[ALIVE, j] == 0 or t[PLANE, j] != t[PLANE, i]:
+                continue
+            distance = np.sqrt(square)
+            if distance > 1e-9:
+                dx, dy = dx / distance, dy / distance
+            else:  # exactly on top of each other: apart along a direction of their own
+                dx, dy = np.cos(float(i + 2 * j)), np.sin(float(i + 2 * j))
+            overlap = reach - distance
+            rank_i = 2 if s[STEP, i] == 0.0 else k[FIXED, i]
+            rank_j = 2 if s[STEP, j] == 0.0 else k[FIXED, j]
+            yield_i = 1.0 if rank_i < rank_j else (0.5 if rank_i == rank_j else 0.0)
+            if rank_i == 2 and rank_j == 2:
+                continue
+            yield_j = 1.0 - yield_i
+            f[PUSH_X, i] -= dx * overlap * yield_i
+            f[PUSH_Y, i] -= dy * overlap * yield_i
+            f[PUSH_X, j] += dx * overlap * yield_j
+            f[PUSH_Y, j] += dy * overlap * yield_j
+            touched = True
+    if not touched:
+        return
+    for i in range(n):
+        dx, dy = f[PUSH_X, i], f[PUSH_Y, i]
+        if dx != 0.0 or dy != 0.0:
+            f[PUSH_X, i] = f[PUSH_Y, i] = 0.0
+            length = np.sqrt(dx * dx + dy * dy)
+            if length > MAX_PUSH_CELLS:
+                dx, dy = dx * MAX_PUSH_CELLS / length, dy * MAX_PUSH_CELLS / length
+            _displace(f, t, terrain, i, dx, dy)

@@ -1,0 +1,179 @@
+"""Where units can walk, and how they find the way: tables made once per map.
+
+Two grids: ground units walk on `walkable`, colossi on `colossus_walkable`; air flies everywhere. Two cells see
+each other when every straight line between them stays on the grid, whatever points of the two squares it joins.
+A unit walks straight to what its cell sees; else to the next cell of the shortest path whose legs all see (any-angle
+path: a string pulled over cell centres). Such a walk never meets a wall.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.battle.compiled import helper, kernel
+from envs.battle.fields import AIR, CLIFF_WALKER, GROUND
+
+SIZE = 32
+INSIDE = 0.01
+"""How far inside a cell a point is kept that was moved into it, cells."""
+
+
+class Terrain(NamedTuple):
+    """Tables of one map, by plane (0 ground, 1 colossus).
+
+    walkable [2, 32, 32] u8; nearest [2, 32, 32] i64: code x * 32 + y of the nearest walkable cell;
+    convex [2] u8: every cell sees every other, the last three tables are empty; number [2, 32, 32] i64: a cell's
+    place in them; sees [2, n, n] u8; way [2, n, n] i64: code of the cell to walk to next.
+    """
+
+    walkable: npt.NDArray[np.uint8]
+    nearest: npt.NDArray[np.int64]
+    convex: npt.NDArray[np.uint8]
+    number: npt.NDArray[np.int64]
+    sees: npt.NDArray[np.uint8]
+    way: npt.NDArray[np.int64]
+
+
+@helper
+def is_walkable(terrain: Terrain, plane: int, x: float, y: float) -> bool:
+    """Whether a unit of `plane` may stand at (x, y)."""
+    if not (0.0 <= x < SIZE and 0.0 <= y < SIZE):
+        return False
+    return plane == AIR or terrain.walkable[plane, int(x), int(y)] != 0
+
+
+@helper
+def reachable_point(terrain: Terrain, plane: int, x: float, y: float) -> tuple[float, float]:
+    """The point nearest to (x, y) that a unit of `plane` may stand on: itself, or one inside the nearest cell."""
+    x = min(max(x, 0.0), SIZE - INSIDE)
+    y = min(max(y, 0.0), SIZE - INSIDE)
+    if plane == AIR or terrain.walkable[plane, int(x), int(y)] != 0:
+        return x, y
+    cell = terrain.nearest[plane, int(x), int(y)]
+    left, bottom = float(cell // SIZE), float(cell % SIZE)
+    return min(max(x, left + INSIDE), left + 1.0 - INSIDE), min(
+        max(y, bottom + INSIDE), bottom + 1.0 - INSIDE
+    )
+
+
+@helper
+def next_point(
+    terrain: Terrain, plane: int, x: float, y: float, goal_x: float, goal_y: float
+) -> tuple[float, float]:
+    """Where a unit at (x, y) walks straight to on its way to the goal."""
+    if plane == AIR or terrain.convex[plane] != 0:
+        return goal_x, goal_y
+    goal_x, goal_y = reachable_point(terrain, plane, goal_x, goal_y)
+    here = terrain.number[plane, int(x), int(y)]
+    there = terrain.number[plane, int(goal_x), int(goal_y)]
+    if terrain.sees[plane, here, there] != 0:
+        return goal_x, goal_y
+    cell = terrain.way[plane, here, there]
+    return cell // SIZE + 0.5, cell % SIZE + 0.5
+
+
+@helper
+def _sees(walkable: npt.NDArray[np.uint8], ax: int, ay: int, bx: int, by: int) -> bool:
+    """Whether the hull of two cells holds no unwalkable cell.
+
+    The hull is the square swept along the line of centres: it meets the inside of cell c when that line meets the
+    open square of side 2 around c's centre.
+    """
+    dx, dy = bx - ax, by - ay
+    for cx in range(min(ax, bx), max(ax, bx) + 1):
+        for cy in range(min(ay, by), max(ay, by) + 1):
+            if walkable[cx, cy] != 0:
+                continue
+            enter, leave = 0.0, 1.0
+            if dx != 0:
+                t1, t2 = (cx - ax - 1.0) / dx, (cx - ax + 1.0) / dx
+                enter, leave = max(enter, min(t1, t2)), min(leave, max(t1, t2))
+            if dy != 0:
+                t1, t2 = (cy - ay - 1.0) / dy, (cy - ay + 1.0) / dy
+                enter, leave = max(enter, min(t1, t2)), min(leave, max(t1, t2))
+            if leave - enter > 1e-9:
+                return False
+    return True
+
+
+@kernel
+def _sight(walkable: npt.NDArray[np.uint8], cells: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    n = len(cells)
+    sees = np.zeros((n, n), np.uint8)
+    for a in range(n):
+        for b in range(a, n):
+            if _sees(walkable, cells[a] // SIZE, cells[a] % SIZE, cells[b] // SIZE, cells[b] % SIZE):
+                sees[a, b] = sees[b, a] = 1
+    return sees
+
+
+@kernel
+def _ways(sees: npt.NDArray[np.uint8], cells: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """[n, n] code of the cell to walk to next: Dijkstra from every goal over the cells that see each other."""
+    n = len(cells)
+    way = np.empty((n, n), np.int64)
+    for goal in range(n):
+        length = np.full(n, np.inf)
+        done = np.zeros(n, np.bool_)
+        length[goal] = 0.0
+        for cell in range(n):
+            way[cell, goal] = cells[cell]  # a cell that the goal cannot be reached from stays where it is
+        for _ in range(n):
+            at, best = -1, np.inf
+            for cell in range(n):
+                if not done[cell] and length[cell] < best:
+                    at, best = cell, length[cell]
+            if at < 0:
+                break
+            done[at] = True
+            for cell in range(n):
+                if sees[at, cell] != 0 and not done[cell]:
+                    dx = cells[at] // SIZE - cells[cell] // SIZE
+                    dy = cells[at] % SIZE - cells[cell] % SIZE
+                    through = best + np.sqrt(float(dx * dx + dy * dy))
+                    if through < length[cell] - 1e-9:
+                        length[cell] = through
+                        way[cell, goal] = cells[at]
+    return way
+
+
+def _nearest_cells(walkable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """[32, 32] code of the walkable cell nearest to every cell, ties by code."""
+    xs, ys = np.nonzero(walkable)
+    grid_x, grid_y = np.indices((SIZE, SIZE))
+    squares = (grid_x[..., None] - xs) ** 2 + (grid_y[..., None] - ys) ** 2
+    return np.asarray((xs * SIZE + ys)[squares.argmin(axis=-1)], np.int64)
+
+
+def make_terrain(ground: npt.NDArray[np.bool_], colossus: npt.NDArray[np.bool_] | None) -> Terrain:
+    """Tables from the walkable cells [32, 32], indexed [x, y], of the two planes (None: no colossus here)."""
+    grids = {GROUND: ground, CLIFF_WALKER: ground if colossus is None else colossus}
+    walkable = np.stack([grids[plane] for plane in (GROUND, CLIFF_WALKER)])
+    nearest = np.stack([_nearest_cells(grid) for grid in walkable])
+    convex = np.ones(2, np.uint8)
+    number = np.zeros((2, SIZE, SIZE), np.int64)
+    tables: dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]] = {}
+    for plane in (GROUND,) if colossus is None else (GROUND, CLIFF_WALKER):
+        if _is_rectangle(walkable[plane]):
+            continue
+        cells = np.flatnonzero(walkable[plane]).astype(np.int64)
+        number[plane].flat[cells] = np.arange(len(cells))
+        sees = _sight(walkable[plane].astype(np.uint8), cells)
+        if not sees.all():
+            convex[plane] = 0
+            tables[plane] = sees, _ways(sees, cells)
+    size = max((len(sees) for sees, _ in tables.values()), default=1)
+    all_sees = np.zeros((2, size, size), np.uint8)
+    all_way = np.zeros((2, size, size), np.int64)
+    for plane, (sees, way) in tables.items():
+        all_sees[plane, : len(sees), : len(sees)] = sees
+        all_way[plane, : len(way), : len(way)] = way
+    return Terrain(walkable.astype(np.uint8), nearest, convex, number, all_sees, all_way)
+
+
+def _is_rectangle(grid: npt.NDArray[np.bool_]) -> bool:
+    xs, ys = np.nonzero(grid)
+    return bool(grid[xs.min() : xs.max() + 1, ys.min() : ys.max() + 1].all())

@@ -1,0 +1,47 @@
+"""What the units of all battles are doing, for recorders and scripted teams: read-only views, no copies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.battle import fields
+
+if TYPE_CHECKING:
+    from envs.battle.roster import Roster
+
+
+class Units:
+    """Views of the running battles, [B, U], agents 0..n_agents-1 first, then enemies; they change with every step.
+
+    Positions in cells, energy in points, cooldown in loops until the weapon is ready.
+    """
+
+    def __init__(self, f: npt.NDArray[np.float64], k: npt.NDArray[np.int64], roster: Roster, n_agents: int):
+        self.n_agents = n_agents
+        self.types = _frozen(roster.t[fields.TYPE])  # [U] values of UnitType
+        self.radius = _frozen(roster.s[fields.RADIUS])  # [U] cells
+        self.health_max = _frozen(roster.s[fields.HEALTH_MAX])  # [U]
+        self.shield_max = _frozen(roster.s[fields.SHIELD_MAX])  # [U]
+        self.damage = _frozen(roster.damage)  # [U, U] of one hit before armor; 0: row cannot attack column
+        self.x = _frozen(f[:, fields.X])
+        self.y = _frozen(f[:, fields.Y])
+        self.health = _frozen(f[:, fields.HEALTH])
+        self.shield = _frozen(f[:, fields.SHIELD])
+        self.energy = _frozen(f[:, fields.ENERGY])
+        self.cooldown = _frozen(f[:, fields.COOLDOWN])
+        self.alive = _frozen(k[:, fields.ALIVE])  # 1 or 0
+        self.order = _frozen(k[:, fields.ORDER])  # values of fields.Order
+        self.order_target = _frozen(k[:, fields.ORDER_TARGET])  # unit index, -1 none
+        self.order_x = _frozen(f[:, fields.GOAL_X])  # the order's point
+        self.order_y = _frozen(f[:, fields.GOAL_Y])
+        self.target = _frozen(k[:, fields.TARGET])  # unit fought or healed now, -1 none
+        self.shot_at = _frozen(k[:, fields.SHOT_AT])  # unit shot at or healed during the last step, -1 none
+
+
+def _frozen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
