@@ -57,7 +57,8 @@ class LayoutTables(NamedTuple):
     """What the kernels of one map read.
 
     `*_shield` is the width of that feature. Arrays are indexed by `UnitType` (`*_slot`: place in the type
-    one-hot, -1 none), `walkable` [32, 32] by [x, y]. `is_mmm`: the rules about medivacs apply. `max_reward`: SMAC's scale.
+    one-hot, -1 none), `walkable` [32, 32] by [x, y]. `is_mmm`: the rules about medivacs apply. `max_reward`
+    is what SMAC scales rewards by.
     """
 
     n_agents: int
@@ -174,7 +175,7 @@ def _write_state(
 
 @helper
 def _write_moves(tables: LayoutTables, x: float, y: float, obs: FloatArray, avail: BoolArray) -> None:
-    """Stop is always available, a move where the ground one cell on is walkable; obs begins with the moves."""
+    """Stop is always available, a move where the cell one further is walkable; obs begins with moves."""
     avail[_STOP] = True
     column, row = int(x), int(y)
     avail[_NORTH] = _is_walkable(tables, column, int(y + 1.0))
