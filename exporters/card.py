@@ -191,7 +191,7 @@ def print_card(card: Card) -> None:
     spec = card.spec
     table = Table(title=f"{card.kind} · {shown(spec.name)}", show_header=False, title_justify="left")
     table.add_column(style="bold")
-    table.add_column()
+    table.add_column(overflow="fold")
     for label, value in (
         ("agents", spec.n_agents),
         ("actions", spec.n_actions),
