@@ -20,6 +20,7 @@ from runtime.onnx_wire import Message, WireError, read_model
 from runtime.operators import HIDDEN_DIM, GraphError
 
 MAX_MODEL_BYTES = 4_000_000
+MAX_SPEC_CHARS = 4096
 OPSET = 17
 WARM_UP_TIMEOUT_S = 5.0
 
@@ -97,9 +98,10 @@ def read_model_file(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ModelError(f"model file {path} cannot be opened: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ModelError(f"model file {path} is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ModelError(f"model file {path} is not a regular file")
         data = file.read(MAX_MODEL_BYTES + 1)
     if len(data) > MAX_MODEL_BYTES:
         raise ModelError(f"model file {path} is larger than {MAX_MODEL_BYTES} bytes; a policy is far smaller")
@@ -148,6 +150,8 @@ def read_spec(metadata: dict[str, str]) -> EnvSpec:
         raise GraphError("it was not exported by this project (no contract version or spec in its metadata)")
     if version != str(CONTRACT_VERSION):
         raise GraphError(f"it is of contract version {version[:20]!r}; this runtime knows {CONTRACT_VERSION}")
+    if len(metadata[METADATA_SPEC]) > MAX_SPEC_CHARS:
+        raise GraphError(f"its spec is longer than {MAX_SPEC_CHARS} characters")
     try:
         spec = EnvSpec.from_json(metadata[METADATA_SPEC])
     except (ValueError, RecursionError) as error:
@@ -167,10 +171,17 @@ def check_header(message: Message) -> None:
         raise GraphError(f"it imports the operator sets {opsets}; ONNX's own, version {OPSET}, is allowed")
 
 
-def make_session(data: bytes, source: str) -> Any:
-    """An onnxruntime session on one thread, without an arena: agents are small and many."""
+def import_onnxruntime() -> Any:
+    """onnxruntime, kept from reporting to its makers: an agent talks to its host and to nobody else."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    return onnxruntime
+
+
+def make_session(data: bytes, source: str) -> Any:
+    """An onnxruntime session on one thread, without an arena: agents are small and many."""
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -186,8 +197,7 @@ def make_session(data: bytes, source: str) -> Any:
 
 def warm_up(model: Model, source: str) -> None:
     """Run the model once on zeros under a watchdog; ModelError unless the outputs are the contract's."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     A = model.spec.n_actions
     options = onnxruntime.RunOptions()
     watchdog = threading.Timer(WARM_UP_TIMEOUT_S, setattr, (options, "terminate", True))

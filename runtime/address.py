@@ -1,0 +1,71 @@
+"""Where an agent listens: HOST:PORT, and whether that is this machine only."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, replace
+
+from envs.command import InputError
+
+
+@dataclass(frozen=True)
+class Address:
+    """A host name or IP address (IPv6 without brackets) and a TCP port; port 0 means any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def offset(self, ports: int) -> Address:
+        """The same host, `ports` ports further; InputError past the last port there is."""
+        if self.port + ports > 65_535:
+            raise InputError(f"{self} and {ports} ports further is past the last port, 65535")
+        return replace(self, port=self.port + ports)
+
+
+def parse_address(text: str) -> Address:
+    """`HOST:PORT` or `[IPV6]:PORT`; InputError otherwise."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise InputError(f"{text!r} is ambiguous: write an IPv6 address in brackets, such as [::1]:50051")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise InputError(f"{text!r} is no address: HOST:PORT is needed, such as 127.0.0.1:50051")
+    return Address(host, int(port))
+
+
+def parse_addresses(text: str) -> list[Address]:
+    """Addresses separated by commas, each once; InputError otherwise."""
+    addresses = [parse_address(part.strip()) for part in text.split(",")]
+    if twice := sorted({str(address) for address in addresses if addresses.count(address) > 1}):
+        raise InputError(f"{', '.join(twice)} is named twice")
+    return addresses
+
+
+def parse_agent_ids(text: str) -> list[int]:
+    """`0-5`, `3` or `0,2,4-6` as a list of agent ids in that order; InputError otherwise."""
+    ids: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isascii() and first.isdigit()) or (dash and not (last.isascii() and last.isdigit())):
+            raise InputError(f"{text!r} is no list of agent ids: write 0-5, or 0,2,4-6")
+        span = range(int(first), int(last if dash else first) + 1)
+        if not 0 < len(span) <= 1024:
+            raise InputError(f"{part.strip()!r} is no range of agent ids: write first-last, at most 1024")
+        ids += span
+    if len(set(ids)) != len(ids):
+        raise InputError(f"{text!r} names an agent twice")
+    return ids

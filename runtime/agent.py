@@ -1,0 +1,140 @@
+"""`lan-agent`: one process that is one agent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from envs.command import InputError, run_command
+from runtime.address import Address, parse_address
+
+DESCRIPTION = (
+    "Serve one agent of a team over gRPC. It sees only its own observation and available actions, keeps "
+    "its own memory, and answers with an action."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsConfig:
+    """Flags that lan-agent and lan-agents share."""
+
+    model: Path
+    """Model file that lan-export wrote."""
+    model_sha256: str | None = None
+    """Digest that the model file must have (64 hexadecimal digits)."""
+    listen: str = "127.0.0.1:50051"
+    """HOST:PORT to listen on; port 0 takes a free one."""
+    insecure: bool = False
+    """Listen on an address that other machines can reach, without encryption or identity."""
+    max_episodes: int = 64
+    """Episodes that may run at once."""
+    episode_idle_s: float = 600.0
+    """Forget an episode that nobody asked for during so many seconds."""
+    max_concurrent_rpcs: int = 64
+    """Calls and streams that may be open at once."""
+    grace_s: float = 5.0
+    """On SIGTERM, seconds for running calls to finish."""
+    reflection: bool = False
+    """Answer clients that ask which services there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentConfig(LimitsConfig):
+    """The flags of lan-agent."""
+
+    agent_id: int
+    """Which agent this is, 0 to n-1."""
+
+
+def check_limits(config: LimitsConfig) -> Address:
+    """The address to listen on; InputError when a flag cannot be used."""
+    address = parse_address(config.listen)
+    if not address.is_loopback and not config.insecure:
+        raise InputError(
+            f"{address} can be reached from other machines, and the agent would answer anybody: listen on "
+            "127.0.0.1, or say --insecure if that is what you want"
+        )
+    for flag in ("max_episodes", "max_concurrent_rpcs"):
+        if getattr(config, flag) < 1:
+            raise InputError(f"--{flag.replace('_', '-')} must be at least 1")
+    for flag in ("episode_idle_s", "grace_s"):
+        if not 0 <= getattr(config, flag) < 1e9:
+            raise InputError(f"--{flag.replace('_', '-')} must be a number of seconds, 0 or more")
+    return address
+
+
+def run_agent(
+    config: LimitsConfig,
+    agent_id: int,
+    address: Address,
+    model_bytes: bytes,
+    on_ready: Callable[[Address, str], None],
+) -> None:
+    """Load the model, serve agent `agent_id` on `address`, and return after SIGTERM or SIGINT.
+
+    `on_ready(address, digest)` is called when requests are answered. InputError as the loader and the server.
+    """
+    from runtime.episodes import EpisodeTable
+    from runtime.model import load_model_bytes
+    from runtime.policy import AgentPolicy
+    from runtime.server import ServerConfig, serve
+
+    model = load_model_bytes(model_bytes, str(config.model), config.model_sha256)
+    check_agent_id(agent_id, model.spec.n_agents)
+    table = EpisodeTable(
+        AgentPolicy(model, agent_id), max_episodes=config.max_episodes, idle_s=config.episode_idle_s
+    )
+    limits = ServerConfig(
+        max_concurrent_rpcs=config.max_concurrent_rpcs, grace_s=config.grace_s, reflection=config.reflection
+    )
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(table, address, limits, on_ready=lambda bound: on_ready(bound, model.digest), stop=stop)
+
+    asyncio.run(run())
+
+
+def check_agent_id(agent_id: int, n_agents: int) -> None:
+    """InputError unless the team has this agent."""
+    if not 0 <= agent_id < n_agents:
+        raise InputError(f"agent id {agent_id}: the model's team has the ids 0 to {n_agents - 1}")
+
+
+def prepare_process() -> None:
+    """Settings that numpy and gRPC read when they are loaded; to be called before that."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would do nothing, and forbid forking
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is raised; nothing is printed beside it
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+
+
+def agent(config: AgentConfig) -> int:
+    """Serve until a signal says stop."""
+    prepare_process()
+    from runtime.model import read_model_file
+
+    address = check_limits(config)
+
+    def on_ready(bound: Address, digest: str) -> None:
+        print(f"agent {config.agent_id} serves {config.model} ({digest[:12]}) on {bound}", flush=True)
+
+    run_agent(config, config.agent_id, address, read_model_file(config.model), on_ready)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code: 0 stopped by a signal, 2 bad input."""
+    return run_command(AgentConfig, agent, prog="lan-agent", description=DESCRIPTION, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

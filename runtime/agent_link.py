@@ -1,0 +1,291 @@
+"""The game host's end of one agent: every step of an episode in order, over whatever connection there is.
+
+The link keeps the requests of the running episode. The agent takes each step once, so the link may send a
+step again after any failure; and an agent that says which step it expects is sent the episode from there on.
+So one that answered late, was cut off, or was restarted joins in again within the same episode.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from envs.types import EnvSpec
+from protos import policy_pb2, policy_pb2_grpc
+from runtime.address import Address
+
+STATUS_DETAILS_KEY = "grpc-status-details-bin"
+FIRST_BACKOFF_S = 0.005
+MAX_BACKOFF_S = 0.5
+PROBE_TIMEOUT_S = 1.0
+CHANNEL_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),  # a new channel connects anew, whatever an old one is waiting for
+    ("grpc.enable_retries", 0),  # the link retries, knowing the step's deadline
+    ("grpc.max_receive_message_length", 64 * 1024),
+    ("grpc.enable_http_proxy", 0),
+)
+
+log = logging.getLogger("lan.play")
+
+
+class AgentError(Exception):
+    """An agent that answers, but not as it must; the text says what it did."""
+
+
+class StreamEndedError(Exception):
+    """The agent, or something before it, closed the stream."""
+
+
+BROKEN = (grpc.aio.AioRpcError, asyncio.InvalidStateError, StreamEndedError)
+"""What an exchange fails with; the second is how a stream says that it broke before we wrote to it."""
+NOT_THERE = (grpc.aio.AioRpcError, TimeoutError)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an agent says of itself."""
+
+    agent_id: int
+    model_sha256: str
+    spec: EnvSpec
+
+
+@dataclass
+class LinkCounts:
+    """What happened on a link so far: steps asked, steps not answered in time, connections made again."""
+
+    steps: int = 0
+    fallbacks: int = 0
+    reconnects: int = 0
+
+
+@dataclass
+class Transcript:
+    """The running episode: its requests so far, and how many of them the agent has answered."""
+
+    episode_id: str = ""
+    requests: list[Any] = field(default_factory=list)
+    answered_steps: int = 0
+
+
+class AgentLink:
+    """One agent. `act` never fails and never outlasts its deadline; None is for want of an answer."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.identity: Identity | None = None
+        self.counts = LinkCounts()
+        self.is_lost = False
+        self.why_lost = ""
+        self._transcript = Transcript()
+        self._channel: Any = None
+        self._stub: Any = None
+        self._stream: Any = None
+        self._reviver: asyncio.Task[None] | None = None
+
+    async def connect(self, timeout_s: float) -> Identity:
+        """Connect and ask who is there; grpc.aio.AioRpcError or TimeoutError when nobody answers."""
+        self._drop_channel()
+        self._channel = grpc.aio.insecure_channel(str(self.address), options=CHANNEL_OPTIONS)
+        self._stub = policy_pb2_grpc.PolicyServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        request = policy_pb2.DescribeRequest()
+        async with asyncio.timeout(timeout_s):
+            identity = read_identity(await self._stub.Describe(request, timeout=timeout_s))
+        if self.identity is not None and identity != self.identity:
+            raise AgentError("another agent or another model answers here now")
+        self.identity = identity
+        return identity
+
+    async def begin(self, episode_id: str) -> None:
+        """Start an episode; an agent that was lost is given one chance to be there again."""
+        self._drop_stream()
+        self._transcript = Transcript(episode_id)
+        if self.is_lost:
+            await self._stop_reviver()
+            with contextlib.suppress(AgentError, *NOT_THERE):
+                await self._revive()
+            if self.is_lost:
+                self._reviver = asyncio.create_task(self._keep_reviving())
+
+    async def act(self, obs: bytes, avail_actions: bytes, deadline_s: float) -> int | None:
+        """The agent's action for the episode's next step, or None; `deadline_s` is an event loop's time."""
+        transcript = self._transcript
+        request = policy_pb2.ActRequest(
+            episode_id=transcript.episode_id,
+            step=len(transcript.requests),
+            observation=obs,
+            available_actions=avail_actions,
+        )
+        transcript.requests.append(request)
+        self.counts.steps += 1
+        action = None if self.is_lost else await self._answer_in_time(transcript, deadline_s)
+        if action is not None and (action >= len(avail_actions) or not avail_actions[action]):
+            self._lose(f"it chose action {action}, which is not available")
+            action = None
+        self.counts.fallbacks += action is None
+        return action
+
+    async def end(self, timeout_s: float) -> None:
+        """Tell the agent to forget the episode; one that is not there has nothing to forget."""
+        self._drop_stream()
+        if self.is_lost or not self._transcript.episode_id:
+            return
+        request = policy_pb2.EndEpisodeRequest(episode_id=self._transcript.episode_id)
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await self._stub.EndEpisode(request, timeout=timeout_s)
+
+    async def close(self) -> None:
+        """Drop the connection."""
+        await self._stop_reviver()
+        self._drop_stream()
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+
+    async def _answer_in_time(self, transcript: Transcript, deadline_s: float) -> int | None:
+        """The last request's answer before the deadline; on None the agent counts as lost."""
+        backoff_s = FIRST_BACKOFF_S
+        why = "it did not answer in time"
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                while True:
+                    try:
+                        return await self._catch_up(transcript)
+                    except BROKEN as error:
+                        self._drop_stream()
+                        if go_back(transcript, error):
+                            continue
+                        why = in_words(error)
+                    await asyncio.sleep(backoff_s)
+                    backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                    with contextlib.suppress(*NOT_THERE):
+                        await self.connect(PROBE_TIMEOUT_S)
+                        self.counts.reconnects += 1
+        except TimeoutError:
+            self._lose(why)
+        except AgentError as error:
+            self._lose(str(error))
+        return None
+
+    async def _catch_up(self, transcript: Transcript) -> int:
+        """Send what the agent has not answered, one step after the other; the last one's action."""
+        action = -1
+        while transcript.answered_steps < len(transcript.requests):
+            action = await self._exchange(transcript.requests[transcript.answered_steps])
+            transcript.answered_steps += 1
+        return action
+
+    async def _exchange(self, request: Any) -> int:
+        """One step over the stream; one of BROKEN when it breaks."""
+        if self._stream is None:
+            self._stream = self._stub.ActStream()
+        stream = self._stream
+        await stream.write(request)
+        while True:
+            reply = await stream.read()
+            if reply is grpc.aio.EOF:  # type: ignore[attr-defined]
+                raise StreamEndedError
+            if reply.step == request.step:
+                return int(reply.action)
+            if reply.step > request.step:
+                raise AgentError(f"it answered step {reply.step} when asked for {request.step}")
+            # An earlier step's answer, delivered twice: it was taken already.
+
+    def _lose(self, why: str) -> None:
+        """Go on without the agent, and look for it in the background."""
+        self._drop_stream()
+        self.is_lost = True
+        self.why_lost = why
+        log.warning("agent %s at %s is lost: %s", self._name(), self.address, why)
+        self._reviver = asyncio.create_task(self._keep_reviving())
+
+    async def _keep_reviving(self) -> None:
+        """Try again and again, ever more slowly, until the agent is there."""
+        backoff_s = FIRST_BACKOFF_S
+        while self.is_lost:
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+            with contextlib.suppress(AgentError, *NOT_THERE):
+                await self._revive()
+
+    async def _revive(self) -> None:
+        await self.connect(PROBE_TIMEOUT_S)
+        self.is_lost = False
+        self.counts.reconnects += 1
+        log.warning("agent %s at %s is back", self._name(), self.address)
+
+    async def _stop_reviver(self) -> None:
+        if self._reviver is not None:
+            self._reviver.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reviver
+            self._reviver = None
+
+    def _drop_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.cancel()
+            self._stream = None
+
+    def _drop_channel(self) -> None:
+        """Close the channel without waiting for it."""
+        self._drop_stream()
+        if self._channel is not None:
+            closing = asyncio.create_task(self._channel.close())
+            closing.add_done_callback(lambda task: task.exception())
+            self._channel = None
+
+    def _name(self) -> str:
+        return "?" if self.identity is None else str(self.identity.agent_id)
+
+
+def read_identity(reply: Any) -> Identity:
+    """An agent's Describe as plain data."""
+    spec = EnvSpec(
+        name=reply.environment,
+        n_agents=reply.n_agents,
+        n_actions=reply.n_actions,
+        obs_dim=reply.obs_dim,
+        state_dim=reply.state_dim,
+        unit_dim=reply.unit_dim,
+        episode_limit=reply.episode_limit,
+        contract_version=reply.contract_version,
+    )
+    return Identity(reply.agent_id, reply.model_sha256, spec)
+
+
+def go_back(transcript: Transcript, error: Exception) -> bool:
+    """Whether the agent says which step it expects; if so, that is what it is sent next."""
+    expected = expected_step(error)
+    if expected is None or expected >= len(transcript.requests):
+        return False
+    transcript.answered_steps = expected
+    return True
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong, for a person."""
+    if not isinstance(error, grpc.aio.AioRpcError):
+        return "its stream broke"
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        return "it cannot be reached"
+    return f"{error.code().name}: {error.details()}"
+
+
+def expected_step(error: Exception) -> int | None:
+    """The step that an agent asks for when it refuses another one: 0 when it does not know the episode."""
+    metadata: Any = error.trailing_metadata() if isinstance(error, grpc.aio.AioRpcError) else None
+    for key, value in metadata or ():
+        if key != STATUS_DETAILS_KEY:
+            continue
+        info = error_details_pb2.ErrorInfo()
+        for detail in status_pb2.Status.FromString(value).details:
+            if detail.Unpack(info) and info.reason in ("STEP_OUT_OF_ORDER", "UNKNOWN_EPISODE"):
+                text = info.metadata.get("expected_step", "")
+                return int(text) if text.isascii() and text.isdigit() else None
+    return None

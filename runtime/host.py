@@ -1,0 +1,164 @@
+"""Playing battles through agents: the host owns the game, asks every agent, and steps the game."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+
+from envs.command import InputError
+from envs.types import BoolArray, EnvSpec, IntArray, MultiAgentEnv, TimeStep
+from runtime.address import Address
+from runtime.agent_link import AgentError, AgentLink, Identity
+
+STOP = 1
+"""SMAC's action that keeps a living unit where it is; a fallen one has no-op, 0, alone."""
+
+log = logging.getLogger("lan.play")
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """One battle: `latency_ms` of every joint step, and the actions [T, N] that were played."""
+
+    episode: int
+    won: bool
+    episode_return: float
+    steps: int
+    fallbacks: int
+    latency_ms: list[float]
+    actions: IntArray
+
+
+async def connect_team(addresses: Sequence[Address], spec: EnvSpec, timeout_s: float) -> list[AgentLink]:
+    """Links to the agents of `spec`'s team, in the order of their ids.
+
+    InputError naming the address when one does not answer, is of another model or environment, or is there
+    twice, and when one is missing.
+    """
+    links = [AgentLink(address) for address in addresses]
+    try:
+        identities = await asyncio.gather(*(identify(link, timeout_s) for link in links))
+        check_team(addresses, identities, spec)
+    except BaseException:
+        await asyncio.gather(*(link.close() for link in links))
+        raise
+    return sorted(links, key=lambda link: -1 if link.identity is None else link.identity.agent_id)
+
+
+async def identify(link: AgentLink, timeout_s: float) -> Identity:
+    """Who answers on the link; InputError when nobody does."""
+    try:
+        return await link.connect(timeout_s)
+    except TimeoutError:
+        raise InputError(f"agent at {link.address} does not answer within {timeout_s:g} s") from None
+    except AgentError as error:
+        raise InputError(f"agent at {link.address}: {error}") from None
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            raise InputError(f"agent at {link.address} does not answer: is there one running?") from None
+        why = f"{error.code().name}, {error.details()}"
+        raise InputError(f"agent at {link.address} does not answer: {why}") from None
+
+
+def check_team(addresses: Sequence[Address], identities: Sequence[Identity], spec: EnvSpec) -> None:
+    """InputError unless the agents are the whole team of one model, each once, trained for `spec`."""
+    first_at: dict[int, Address] = {}
+    for address, identity in zip(addresses, identities, strict=True):
+        if differences := spec.differences(identity.spec):
+            raise InputError(
+                f"agent at {address} was trained for another environment than {spec.name!r} here: "
+                + "; ".join(differences)
+            )
+        if identity.model_sha256 != identities[0].model_sha256:
+            raise InputError(
+                f"agents at {addresses[0]} and {address} serve different models "
+                f"({identities[0].model_sha256[:12]} and {identity.model_sha256[:12]})"
+            )
+        if identity.agent_id in first_at:
+            raise InputError(
+                f"agents at {first_at[identity.agent_id]} and {address} both say that they are agent "
+                f"{identity.agent_id}"
+            )
+        first_at[identity.agent_id] = address
+    if missing := sorted(set(range(spec.n_agents)) - set(first_at)):
+        raise InputError(f"{spec.name} is played by {spec.n_agents} agents; nobody serves agent {missing}")
+
+
+def fallback_action(avail_actions: BoolArray) -> int:
+    """What a unit does without its agent: `stop`, or its first available action (no-op once fallen)."""
+    if len(avail_actions) > STOP and avail_actions[STOP]:
+        return STOP
+    return int(np.argmax(avail_actions))
+
+
+class GameHost:
+    """A game with B = 1 and the links to its agents, agent i at index i."""
+
+    def __init__(self, env: MultiAgentEnv, links: Sequence[AgentLink], deadline_ms: float) -> None:
+        self.env = env
+        self.links = links
+        self.deadline_s = deadline_ms / 1000
+        self._run_id = secrets.token_hex(8)  # no other host's episodes have the same names
+
+    async def play_episode(self) -> EpisodeResult:
+        """One battle from its start to its end."""
+        episode = self.env.next_episode
+        before = [link.counts.fallbacks for link in self.links]
+        await asyncio.gather(*(link.begin(f"{self._run_id}-{episode}") for link in self.links))
+        time_step = self.env.reset()
+        latency_ms: list[float] = []
+        actions: list[IntArray] = []
+        episode_return = 0.0
+        while not time_step.done[0]:
+            start_s = time.perf_counter()
+            actions.append(await self.joint_step(time_step))
+            latency_ms.append(1000 * (time.perf_counter() - start_s))
+            time_step = self.env.step(actions[-1][None])
+            episode_return += float(time_step.reward[0])
+        await asyncio.gather(*(link.end(self.deadline_s) for link in self.links))
+        return EpisodeResult(
+            episode=episode,
+            won=bool(time_step.won[0]),
+            episode_return=episode_return,
+            steps=len(actions),
+            fallbacks=sum(link.counts.fallbacks for link in self.links) - sum(before),
+            latency_ms=latency_ms,
+            actions=np.array(actions),
+        )
+
+    async def joint_step(self, time_step: TimeStep) -> IntArray:
+        """The team's actions [N]: agent i is sent row i and nothing else."""
+        deadline_s = asyncio.get_running_loop().time() + self.deadline_s
+        obs, avail_actions = time_step.obs[0].astype("<f4", copy=False), time_step.avail_actions[0]
+        answers = await asyncio.gather(
+            *(
+                link.act(obs[i].tobytes(), avail_actions[i].tobytes(), deadline_s)
+                for i, link in enumerate(self.links)
+            )
+        )
+        return np.array(
+            [
+                fallback_action(avail_actions[i]) if action is None else action
+                for i, action in enumerate(answers)
+            ],
+            np.int64,
+        )
+
+    async def play(self, episodes: int, on_episode: Callable[[EpisodeResult], None]) -> list[EpisodeResult]:
+        """So many battles, one after the other; `on_episode` hears of each."""
+        results: list[EpisodeResult] = []
+        for _ in range(episodes):
+            results.append(await self.play_episode())
+            on_episode(results[-1])
+        return results
+
+    async def close(self) -> None:
+        """Drop the connections; the game is its owner's to close."""
+        await asyncio.gather(*(link.close() for link in self.links))
