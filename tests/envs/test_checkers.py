@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from envs.checkers import APPLE, DOWN, LEFT, LEMON, MOVES, RIGHT, STAY, UP, CheckersEnv, first_board
+from envs.conformance import check_env
 
 Cell = tuple[int, int]
 
@@ -43,6 +44,10 @@ def test_what_is_eaten_pays_by_who_eats_it_and_is_gone() -> None:
     assert play_actions(env, [(DOWN, STAY), (LEFT, STAY)]) == [0.0, 10.0]
     env.reset()
     assert play_actions(env, [(STAY, UP), (STAY, LEFT), (STAY, LEFT)]) == [0.0, 1.0, -1.0]
+
+
+def test_checkers_conforms() -> None:
+    check_env(CheckersEnv(n_battles=3))
 
 
 def test_walls_and_the_other_agent_stop_a_step() -> None:

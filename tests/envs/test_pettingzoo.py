@@ -13,6 +13,7 @@ from gymnasium import spaces
 from mpe2 import simple_spread_v3
 
 from envs.command import InputError
+from envs.conformance import check_env
 from envs.make import env_spec, make_env
 from envs.pettingzoo import PettingZooEnv
 
@@ -165,3 +166,10 @@ def test_an_environment_that_cannot_be_had_is_one_clear_error(name: str, said: s
 def test_a_name_that_is_nearly_right_says_what_to_write(name: str) -> None:
     with pytest.raises(InputError, match="write checkers, spread:N"):
         make_env(name)
+
+
+@pytest.mark.parametrize(
+    "name", [SPREAD, "pettingzoo:mpe2.simple_tag_v3?max_cycles=9", "pettingzoo:relay_module"]
+)
+def test_pettingzoo_environments_conform(name: str, relay: str) -> None:
+    check_env(make_env(name, n_battles=3, seed=1))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mpe2 import simple_spread_v3
 
+from envs.conformance import check_env
 from envs.spread import SpreadEnv, SpreadSettings
 
 
@@ -116,3 +117,9 @@ def test_an_episode_is_the_same_whatever_the_number_of_worlds() -> None:
         np.testing.assert_array_equal(of_one.obs[0], of_many.obs[2])
         assert of_one.reward[0] == of_many.reward[2]
     assert of_one.truncated[0]
+
+
+@pytest.mark.parametrize("n_agents", [1, 3, 9])
+def test_spread_conforms(n_agents: int) -> None:
+    report = check_env(SpreadEnv(SpreadSettings(n_agents=n_agents), n_battles=3, seed=1))
+    assert report.truncated == report.episodes

@@ -46,6 +46,12 @@ def checkpoint() -> Checkpoint:
 
 
 @pytest.fixture
+def checkpoint_for() -> Callable[[EnvSpec], Checkpoint]:
+    """Makes a checkpoint for another environment."""
+    return make_checkpoint
+
+
+@pytest.fixture
 def write_checkpoint(tmp_path: Path) -> Callable[..., Path]:
     """Writes a run directory's run.pt, with some fields of the checkpoint replaced."""
 

@@ -16,6 +16,7 @@ from onnx import numpy_helper
 
 import exporters.graph
 from envs.checkers import SPEC, CheckersEnv
+from envs.make import env_spec, make_env
 from envs.types import CONTRACT_VERSION, EnvSpec
 from exporters.export import main
 from exporters.graph import build_model
@@ -39,6 +40,22 @@ def test_the_file_acts_as_the_checkpoint(write_checkpoint: Write, tmp_path: Path
     reference = TorchPolicy(load_advantage_net(load_checkpoint(ckpt)))
     report = compare(CheckersEnv(n_battles=3), reference, load_model(out), n_battles=9, seed=99)
     assert report.agent_steps == 9 * 2 * 100
+    assert report.differing_actions == 0
+    assert report.max_difference < 1e-5
+
+
+@pytest.mark.parametrize("name", ["3m", "8m"])
+def test_the_file_acts_as_the_checkpoint_in_battle(
+    name: str, write_checkpoint: Write, checkpoint_for: Callable[[EnvSpec], Checkpoint], tmp_path: Path
+) -> None:
+    """The same on SMAC, where agents die, actions come and go, and observations are those of battles."""
+    spec = env_spec(name)
+    ckpt, out = write_checkpoint(spec=spec, learner=checkpoint_for(spec).learner), tmp_path / "agent.onnx"
+    assert export(ckpt, out, "--battles", "4") == 0
+    env = make_env(name, "sim", n_battles=2, seed=77)
+    reference = TorchPolicy(load_advantage_net(load_checkpoint(ckpt)))
+    report = compare(env, reference, load_model(out), n_battles=4, seed=1)
+    assert report.agent_steps > 4 * 10 * spec.n_agents
     assert report.differing_actions == 0
     assert report.max_difference < 1e-5
 
