@@ -1,4 +1,4 @@
-"""What a unit does in one loop with the order it has: whom it fights, where it walks. Rules: docs/battlefield.md."""
+"""What a unit does in one loop: whom it fights, where it walks. Rules: docs/battlefield.md."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ JUST_INSIDE: Final = (
 @helper
 def can_attack(damage: Reals, i: int, j: int) -> bool:
     """Whether unit i has a weapon for unit j (another team, a plane that it reaches)."""
-    return damage[i, j] > 0.0
+    return bool(damage[i, j] > 0.0)
 
 
 @helper
@@ -87,7 +87,7 @@ def give_order(
     x: float,
     y: float,
 ) -> None:
-    """Replace the order of unit i; an order that the unit cannot carry out is refused: it keeps what it has."""
+    """Replace the order of unit i; one that it cannot carry out is refused: it keeps what it has."""
     if order == ATTACK_UNIT:
         if target < 0 or k[ALIVE, target] == 0 or not can_attack(damage, i, target):
             return
@@ -101,10 +101,10 @@ def give_order(
         if k[TARGET, i] == target:
             k[ORDER, i], k[ORDER_TARGET, i] = order, target
             return
-    elif order == MOVE or order == ATTACK_MOVE:
+    elif order in (MOVE, ATTACK_MOVE):
         x, y = reachable_point(terrain, t[PLANE, i], x, y)
     k[ORDER, i] = order
-    k[ORDER_TARGET, i] = k[TARGET, i] = target if order == ATTACK_UNIT or order == HEAL else -1
+    k[ORDER_TARGET, i] = k[TARGET, i] = target if order in (ATTACK_UNIT, HEAL) else -1
     k[PHASE, i] = READY
     f[BACKSWING, i] = 0.0
     k[STEER_LOOPS, i] = 0
@@ -129,7 +129,7 @@ def _tick(f: Reals, s: Reals, t: Ints, i: int) -> None:
 
 @helper
 def _closest(f: Reals, k: Ints, s: Reals, damage: Reals, i: int, within: float) -> int:
-    """The opponent that unit i acquires within `within` cells: who targets it first, then the closest; -1 none."""
+    """Whom unit i acquires within `within` cells: who targets it first, then the closest; -1 none."""
     best, best_gap, best_aims = -1, within, False
     for j in range(f.shape[1]):
         if k[ALIVE, j] != 0 and can_attack(damage, i, j):
@@ -177,7 +177,7 @@ def _acquire(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int, loop: 
 
 @helper
 def _ordered_target(f: Reals, k: Ints, s: Reals, damage: Reals, i: int) -> int:
-    """The target of a unit that has been given one; when it is dead the order ends, or the group's next is taken."""
+    """The target that unit i was given; when it is dead the order ends, or the group's next is taken."""
     j = k[ORDER_TARGET, i]
     if j >= 0 and k[ALIVE, j] != 0:
         return int(j)
@@ -195,11 +195,12 @@ def _patient(f: Reals, k: Ints, s: Reals, t: Ints, i: int) -> int:
     """The injured biological team mate closest to medivac i within autocast range; -1 none."""
     best, best_gap = -1, AUTOCAST_CELLS
     for j in range(f.shape[1]):
-        if k[ALIVE, j] != 0 and t[TEAM, j] == t[TEAM, i] and t[BIOLOGICAL, j] != 0:
-            if f[HEALTH, j] < s[HEALTH_MAX, j] and j != i:
-                distance = gap(f, s, i, j)
-                if distance <= best_gap:
-                    best, best_gap = j, distance
+        if k[ALIVE, j] == 0 or t[TEAM, j] != t[TEAM, i] or t[BIOLOGICAL, j] == 0:
+            continue
+        if f[HEALTH, j] < s[HEALTH_MAX, j]:
+            distance = gap(f, s, i, j)
+            if distance <= best_gap:
+                best, best_gap = j, distance
     return best
 
 
@@ -218,7 +219,7 @@ def _leader(f: Reals, k: Ints, s: Reals, t: Ints, i: int) -> int:
 
 @helper
 def _act_medivac(f: Reals, k: Ints, s: Reals, t: Ints, terrain: Terrain, i: int) -> None:
-    """One loop of a medivac: heal whom it was told to, or (unordered ones) the closest injured; follow the group."""
+    """One loop of a medivac: heal whom it was told to, or the closest injured; follow the group."""
     order = k[ORDER, i]
     j = -1
     if order == HEAL:
@@ -248,7 +249,7 @@ def _act_medivac(f: Reals, k: Ints, s: Reals, t: Ints, terrain: Terrain, i: int)
             else:
                 f[SPEED, i] = 0.0
             return
-    if order == MOVE or order == ATTACK_MOVE:
+    if order in (MOVE, ATTACK_MOVE):
         if walk(f, k, s, t, terrain, i, f[GOAL_X, i], f[GOAL_Y, i], np.inf, -1):
             k[ORDER, i] = STOP
     else:
@@ -282,7 +283,7 @@ def act(
         return
     order = k[ORDER, i]
     target = -1
-    if order == ATTACK_UNIT or order == ATTACK_GROUP:
+    if order in (ATTACK_UNIT, ATTACK_GROUP):
         target = _ordered_target(f, k, s, damage, i)
         order = k[ORDER, i]
     elif order == ATTACK_MOVE or (order != MOVE and t[ACQUIRES, i] != 0):
@@ -298,7 +299,7 @@ def act(
             k[FIXED, i] = 1
         elif order != HOLD and s[STEP, i] > 0.0:
             walk(f, k, s, t, terrain, i, f[X, target], f[Y, target], away + JUST_INSIDE, target)
-    elif (order == MOVE or order == ATTACK_MOVE) and s[STEP, i] > 0.0:
+    elif (order in (MOVE, ATTACK_MOVE)) and s[STEP, i] > 0.0:
         if f[BACKSWING, i] > 0.0:
             k[FIXED, i] = 1
         elif walk(f, k, s, t, terrain, i, f[GOAL_X, i], f[GOAL_Y, i], np.inf, -1):

@@ -1,4 +1,4 @@
-"""Weapons: hits, shots, blows, sweeps, explosions, healing, and death. Rules and numbers: docs/battlefield.md."""
+"""Weapons: hits, shots, blows, sweeps, explosions, healing, and death. Rules: docs/battlefield.md."""
 
 from __future__ import annotations
 
@@ -127,8 +127,8 @@ def flight_loops(distance: float, speed: float, acceleration: float) -> float:
 def shoot(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, rng: UintArray, i: int, j: int) -> None:
     """Unit i's damage point has passed: the attack on unit j happens and the cooldown starts.
 
-    WINDUP holds what the loop overshot (-1 < w <= 0); it is taken from the cooldown, so that periods are exact on
-    average though everything happens on whole loops.
+    WINDUP holds what the loop overshot (-1 < w <= 0); it is taken from the cooldown, so that periods are
+    exact on average though everything happens on whole loops.
     """
     jitter = JITTER_LOW_LOOPS + (JITTER_HIGH_LOOPS - JITTER_LOW_LOOPS) * uniform(rng)
     f[COOLDOWN, i] = s[PERIOD, i] - s[DAMAGE_POINT, i] + jitter + f[WINDUP, i]
@@ -204,7 +204,7 @@ def continue_channel(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int
 
 @helper
 def _sweep_point(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int) -> None:
-    """Both lances of colossus i at the next point of their lines, which they run along in opposite directions."""
+    """Both lances of colossus i at the next point of their lines, which they run in opposite directions."""
     along = -SWEEP_HALF_CELLS + 2.0 * SWEEP_HALF_CELLS * k[SWEEP_POINT, i] / (SWEEP_POINTS - 1)
     bit = np.int64(1)
     for j in range(f.shape[1]):

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -67,8 +67,7 @@ def _remove_unused(folder: Path) -> None:
 
 def helper(function: Function) -> Function:
     """Compile `function` for calls from kernels only; its machine code becomes part of theirs."""
-    compiled: Function = numba.njit(nogil=True, error_model="numpy")(function)
-    return compiled
+    return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
 
 
 def kernel(function: Function) -> Function:
@@ -76,13 +75,13 @@ def kernel(function: Function) -> Function:
     folder = cache_folder()
     if folder is None:
         return helper(function)
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(folder)  # read while decorating; other libraries keep their own
     try:
-        compiled: Function = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
+        return cast(Function, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
     finally:
-        numba.config.CACHE_DIR = before
-    return compiled
+        settings.CACHE_DIR = before
 
 
 def announce(what: str, *kernels: Callable[..., Any]) -> None:

@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.battle import kernel
+from envs.battle.combat import Ints, Reals
 from envs.battle.compiled import announce
 from envs.battle.fields import F_ROWS, K_ROWS, Order
 from envs.battle.roster import make_roster
 from envs.battle.units import Units
-from envs.smac.layout import layout_tables
+from envs.smac.layout import LayoutTables, layout_tables
 from envs.smac.maps import SmacMap
 from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, TimeStep
+
+Views = tuple[LayoutTables, Reals, Ints, Ints, FloatArray, FloatArray, BoolArray]
 
 THREADED_UNITS = 512
 """Units in all battles together from which a second thread pays."""
@@ -26,8 +29,8 @@ THREADED_UNITS = 512
 class BattleEnv:
     """B = `n_battles` battles of one map (a `MultiAgentEnv`).
 
-    Battle e of seed s is bit-identical whatever B and `threads` are (None: one thread a core). Enemies play by the
-    map's order. `turned_formation` turns the spawn formation by a random angle in every episode.
+    Battle e of seed s is bit-identical whatever B and `threads` are (None: one thread a core). Enemies play
+    by the map's order. `turned_formation` turns the spawn formation by a random angle in every episode.
     """
 
     def __init__(
@@ -137,10 +140,8 @@ class BattleEnv:
         )
         if bad >= 0:
             battle, agent = divmod(bad, self._spec.n_agents)
-            able = np.flatnonzero(self._avail[battle, agent]).tolist()
-            raise ValueError(
-                f"battle {battle}, agent {agent}: action {actions[battle, agent]} is not available, only {able}"
-            )
+            action, able = actions[battle, agent], np.flatnonzero(self._avail[battle, agent]).tolist()
+            raise ValueError(f"battle {battle}, agent {agent}: action {action} is not available, only {able}")
         return self._play()
 
     def step_orders(
@@ -149,10 +150,10 @@ class BattleEnv:
         target: IntArray | None = None,
         point: npt.NDArray[np.float64] | None = None,
     ) -> TimeStep:
-        """Play one step with orders of `fields.Order` instead of actions, which reach beyond the action space.
+        """Play one step with orders of `fields.Order`, which reach beyond the action space.
 
-        order [B, N]; target [B, N]: unit index 0..U-1, agents first (ATTACK_UNIT, HEAL); point [B, N, 2] in cells (MOVE,
-        ATTACK_MOVE). Orders to dead agents, and orders that a unit cannot carry out, change nothing.
+        order [B, N]; target [B, N]: unit index 0..U-1, agents first (ATTACK_UNIT, HEAL); point [B, N, 2] in
+        cells (MOVE, ATTACK_MOVE). Orders to dead agents, and orders that a unit cannot carry out, change nothing.
         """
         shape = self.n_battles, self._spec.n_agents
         order = np.asarray(order)
@@ -199,10 +200,11 @@ class BattleEnv:
             obs, state, avail, reward, self._terminated.copy(), self._truncated.copy(), self._won.copy()
         )
 
-    def _advance(self, views: Any, reward: FloatArray) -> None:
+    def _advance(self, views: Views, reward: FloatArray) -> None:
         """One step of every battle, in as many threads as pay."""
         roster = self._roster
-        rest = (
+        arguments: tuple[Any, ...] = (
+            *views,
             roster.s,
             roster.terrain,
             roster.damage,
@@ -217,14 +219,18 @@ class BattleEnv:
             self._truncated,
             self._won,
         )
+
+        def play(first: int, last: int) -> None:
+            kernel.play(first, last, *arguments)
+
         B, n = self.n_battles, self._n_threads
         if n == 1:
-            kernel.play(0, B, *views, *rest)
+            play(0, B)
             return
         if self._pool is None or self._pool_pid != os.getpid():  # threads do not survive a fork
             self._pool = ThreadPoolExecutor(n, thread_name_prefix="battles")
             self._pool_pid = os.getpid()
         cuts = [B * part // n for part in range(n + 1)]
-        parts = [self._pool.submit(kernel.play, first, last, *views, *rest) for first, last in pairwise(cuts)]
+        parts = [self._pool.submit(play, first, last) for first, last in pairwise(cuts)]
         for part in parts:
             part.result()

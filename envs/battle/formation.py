@@ -28,7 +28,7 @@ class Placed(NamedTuple):
 
 
 def _sites(spacing: float) -> list[tuple[float, float]]:
-    """Offsets of the lattice's sites, neighbours at 30°, 90°, 150° …, by distance, then angle from 330° on."""
+    """Offsets of the lattice's sites, neighbours at 30°, 90° …, by distance, then angle from 330° on."""
     sites = []
     for a in range(-MAX_RINGS, MAX_RINGS + 1):
         for b in range(-MAX_RINGS, MAX_RINGS + 1):

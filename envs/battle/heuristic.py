@@ -1,7 +1,8 @@
 """SMAC's own non-learning team, unrestricted: the yardstick that the simulator is calibrated against.
 
-Every agent takes the closest living enemy anywhere on the map, orders an attack on it in every step until it is dead,
-then takes the next. A medivac heals the closest injured ally that is no medivac; a marauder never picks a medivac.
+Every agent takes the closest living enemy anywhere on the map, orders an attack on it in every step until it
+is dead, then takes the next. A medivac heals the closest injured ally that is no medivac; a marauder never
+picks a medivac.
 Source: `get_agent_action_heuristic` in SMAC with `heuristic_ai=True, heuristic_rest=False`.
 """
 
@@ -16,7 +17,7 @@ from envs.types import BoolArray, IntArray, TimeStep
 
 
 class HeuristicTeam:
-    """Plays all battles of one `BattleEnv`; its orders reach beyond the action space, so it steps the environment."""
+    """Plays all battles of one `BattleEnv`, and steps it: its orders reach beyond the action space."""
 
     def __init__(self, env: BattleEnv) -> None:
         self.env = env

@@ -1,7 +1,7 @@
 """The simulator's entries from Python: start battles, read actions, play a step, show what is seen.
 
-Battles are independent: each entry works on battles `first` to `last` (exclusive) and may run in several threads
-at once on disjoint ranges. Arrays, units and rules: fields.py, docs/battlefield.md.
+Battles are independent: each entry works on battles `first` to `last` (exclusive) and may run in several
+threads at once on disjoint ranges. Arrays, units and rules: fields.py, docs/battlefield.md.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def read_actions(
         for i in range(n_agents):
             action = actions[b, i]
             if action < 0 or action >= n_actions or not avail[b, i, action]:
-                return b * n_agents + i
+                return int(b * n_agents + i)
             target[b, i] = -1
             if action <= 1:
                 order[b, i] = STOP
@@ -242,7 +242,7 @@ def play(
     truncated: Bools,
     won: Bools,
 ) -> None:
-    """Play one environment step of battles `first` to `last` with orders [B, N] (see `read_actions`), and show them.
+    """Play one step of battles `first` to `last` with orders [B, N] (see `read_actions`), and show them.
 
     A battle that has ended stays as it is, with reward 0.
     """

@@ -46,7 +46,7 @@ def _blocker(f: Reals, k: Ints, s: Reals, t: Ints, i: int, target: int, ux: floa
     """The closest unit in the way of unit i along (ux, uy) that does not move along, or -1."""
     nearest, best = -1, np.inf
     for j in range(f.shape[1]):
-        if k[ALIVE, j] == 0 or j == i or j == target or t[PLANE, j] != t[PLANE, i]:
+        if k[ALIVE, j] == 0 or j in (i, target) or t[PLANE, j] != t[PLANE, i]:
             continue
         rx, ry = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
         ahead = rx * ux + ry * uy

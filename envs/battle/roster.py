@@ -36,11 +36,11 @@ _ENEMY_ORDERS: Final = {
 
 @dataclass(frozen=True)
 class Roster:
-    """A map's units: agents in the order of their ids (types; places within a type are settled at the start of an
-    episode), then enemies in creation order.
+    """A map's units: agents by type in the order of their ids (within a type, each episode settles who stands
+    where), then enemies in creation order.
 
-    s [S_ROWS, U], t [T_ROWS, U] (fields.py); damage [U, U] of one hit of row on column before armor, 0 where it
-    cannot attack it; sites [U, 4] spawn point and offset; enemy_points [P, 2].
+    s [S_ROWS, U], t [T_ROWS, U] (fields.py); damage [U, U] of one hit of row on column before armor, 0 where
+    it cannot attack it; sites [U, 4] spawn point and offset; enemy_points [P, 2].
     """
 
     n_units: int

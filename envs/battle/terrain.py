@@ -1,9 +1,9 @@
 """Where units can walk, and how they find the way: tables made once per map.
 
-Two grids: ground units walk on `walkable`, colossi on `colossus_walkable`; air flies everywhere. Two cells see
-each other when every straight line between them stays on the grid, whatever points of the two squares it joins.
-A unit walks straight to what its cell sees; else to the next cell of the shortest path whose legs all see (any-angle
-path: a string pulled over cell centres). Such a walk never meets a wall.
+Two grids: ground units walk on `walkable`, colossi on `colossus_walkable`; air flies everywhere. Two cells
+see each other when every straight line between them stays on the grid, whatever points of the two squares it
+joins. A unit walks straight to what its cell sees; else to the next cell of the shortest path whose legs all
+see (any-angle path: a string pulled over cell centres). Such a walk never meets a wall.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Terrain(NamedTuple):
     """Tables of one map, by plane (0 ground, 1 colossus).
 
     walkable [2, 32, 32] u8; nearest [2, 32, 32] i64: code x * 32 + y of the nearest walkable cell;
-    convex [2] u8: every cell sees every other, the last three tables are empty; number [2, 32, 32] i64: a cell's
+    convex [2] u8: every cell sees every other, the other tables are empty; number [2, 32, 32] i64: a cell's
     place in them; sees [2, n, n] u8; way [2, n, n] i64: code of the cell to walk to next.
     """
 
@@ -47,7 +47,7 @@ def is_walkable(terrain: Terrain, plane: int, x: float, y: float) -> bool:
 
 @helper
 def reachable_point(terrain: Terrain, plane: int, x: float, y: float) -> tuple[float, float]:
-    """The point nearest to (x, y) that a unit of `plane` may stand on: itself, or one inside the nearest cell."""
+    """The point near (x, y) that a unit of `plane` may stand on: itself, or one inside the nearest cell."""
     x = min(max(x, 0.0), SIZE - INSIDE)
     y = min(max(y, 0.0), SIZE - INSIDE)
     if plane == AIR or terrain.walkable[plane, int(x), int(y)] != 0:
@@ -79,8 +79,8 @@ def next_point(
 def _sees(walkable: npt.NDArray[np.uint8], ax: int, ay: int, bx: int, by: int) -> bool:
     """Whether the hull of two cells holds no unwalkable cell.
 
-    The hull is the square swept along the line of centres: it meets the inside of cell c when that line meets the
-    open square of side 2 around c's centre.
+    The hull is the square swept along the line of centres: it meets the inside of cell c when that line meets
+    the open square of side 2 around c's centre.
     """
     dx, dy = bx - ax, by - ay
     for cx in range(min(ax, bx), max(ax, bx) + 1):
@@ -112,7 +112,7 @@ def _sight(walkable: npt.NDArray[np.uint8], cells: npt.NDArray[np.int64]) -> npt
 
 @kernel
 def _ways(sees: npt.NDArray[np.uint8], cells: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """[n, n] code of the cell to walk to next: Dijkstra from every goal over the cells that see each other."""
+    """[n, n] code of the cell to walk to next: Dijkstra from every goal over cells that see each other."""
     n = len(cells)
     way = np.empty((n, n), np.int64)
     for goal in range(n):

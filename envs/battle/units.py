@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from envs.battle import fields
 
+Numbers = TypeVar("Numbers", bound=npt.NDArray[Any])
+
 if TYPE_CHECKING:
     from envs.battle.roster import Roster
 
 
 class Units:
-    """Views of the running battles, [B, U], agents 0..n_agents-1 first, then enemies; they change with every step.
+    """Views of the running battles, [B, U], agents first, then enemies; they change with every step.
 
     Positions in cells, energy in points, cooldown in loops until the weapon is ready.
     """
@@ -41,7 +43,7 @@ class Units:
         self.shot_at = _frozen(k[:, fields.SHOT_AT])  # unit shot at or healed during the last step, -1 none
 
 
-def _frozen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _frozen(array: Numbers) -> Numbers:
     view = array.view()
     view.flags.writeable = False
     return view
