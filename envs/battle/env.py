@@ -153,7 +153,7 @@ class BattleEnv:
         """Play one step with orders of `fields.Order`, which reach beyond the action space.
 
         order [B, N]; target [B, N]: unit index 0..U-1, agents first (ATTACK_UNIT, HEAL); point [B, N, 2] in
-        cells (MOVE, ATTACK_MOVE). Orders to dead agents, and orders that a unit cannot carry out, change nothing.
+        cells (MOVE, ATTACK_MOVE). An order that a unit cannot carry out changes nothing.
         """
         shape = self.n_battles, self._spec.n_agents
         order = np.asarray(order)
