@@ -3,57 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from slow_reading import SPEC, one_hot_inputs, random_episode, slow_advantages
 from torch.nn import functional as F
 
 from envs.types import EnvSpec
 from trainer.lan import LanLearner, lan_loss
 from trainer.learner import LearnerSettings
-from trainer.networks import AdvantageNet, ValueNet
-from trainer.replay import Episode, pack_available, pack_episodes, unpack_available
-
-SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit_dim=2, episode_limit=9)
-
-
-def random_episode(rng: np.random.Generator, length: int, *, truncated: bool = False) -> Episode:
-    N, A = SPEC.n_agents, SPEC.n_actions
-    avail = rng.random((length + 1, N, A)) < 0.6
-    avail[..., 1] = True
-    dead = rng.random((length + 1, N)) < 0.2
-    avail[dead] = np.eye(A, dtype=bool)[0]
-    obs = rng.standard_normal((length + 1, N, SPEC.obs_dim)).astype(np.float32)
-    obs[dead] = 0
-    return Episode(
-        obs=obs,
-        state=rng.standard_normal((length + 1, SPEC.state_dim)).astype(np.float32),
-        avail_bits=pack_available(avail),
-        action=avail[:-1].argmax(-1).astype(np.uint8),
-        reward=rng.standard_normal(length).astype(np.float32),
-        terminated=not truncated,
-        truncated=truncated,
-        won=False,
-    )
-
-
-def one_hot_inputs(obs: torch.Tensor, last_action: torch.Tensor) -> torch.Tensor:
-    """[N, O + A + N]; last_action -1 is all zeros."""
-    actions = F.one_hot(last_action.clamp(min=0), SPEC.n_actions) * (last_action >= 0)[:, None]
-    return torch.cat((obs, actions.float(), torch.eye(SPEC.n_agents)), dim=1)
-
-
-def slow_advantages(net: AdvantageNet, episode: Episode) -> tuple[torch.Tensor, torch.Tensor]:
-    """Memory [L + 1, N, H] and advantages [L + 1, N, A] of one episode, one GRU cell call per step."""
-    h, hiddens = torch.zeros(SPEC.n_agents, 64), []
-    last = torch.full((SPEC.n_agents,), -1)
-    for t in range(episode.length + 1):
-        x = F.relu(
-            F.linear(one_hot_inputs(torch.from_numpy(episode.obs[t]), last), net.fc1.weight, net.fc1.bias)
-        )
-        h = net.gru(x, h)
-        hiddens.append(h)
-        if t < episode.length:
-            last = torch.from_numpy(episode.action[t].astype(np.int64))
-    hidden = torch.stack(hiddens)
-    return hidden, net.fc2(hidden)
+from trainer.networks import ValueNet
+from trainer.replay import Episode, pack_episodes, unpack_available
 
 
 def slow_values(net: ValueNet, hidden: torch.Tensor, episode: Episode) -> torch.Tensor:

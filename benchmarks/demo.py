@@ -1,0 +1,193 @@
+"""The whole way in one go: train LAN, export, serve one process per agent, play; then one table.
+
+    python -m benchmarks.demo [--map 3m] [--seed 0] [--folder demo]
+
+Every stage is one of the project's own commands, printed before it runs, so that each can be tried alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from envs.command import InputError, run_command
+
+BATTLES = 32
+BATTLE_SEED = 20_000
+"""Of the battles in the table; training and its evaluations use other seeds."""
+STOP_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """What is shown."""
+
+    map: str = "3m"
+    """The map to learn and to play."""
+    seed: int = 0
+    """Seed of the training run."""
+    steps: int = 400_000
+    """Environment steps after which training ends even without winning."""
+    win_rate: float = 0.9
+    """Training ends once two evaluations in a row reach this."""
+    folder: Path = Path("demo")
+    """Where run and model are kept, each time in a new folder below it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; exit code 0 when every stage succeeded."""
+    description = "Train LAN, export it, start one process per agent, play, and print one table."
+    return run_command(DemoConfig, demo, prog="demo", description=description, argv=argv)
+
+
+def demo(config: DemoConfig) -> None:
+    """All stages, one after the other."""
+    console = Console(highlight=False)
+    folder = new_folder(config.folder, config.map)
+    run_dir, model = folder / "run", folder / "agent.onnx"
+    started = time.monotonic()
+
+    stage(console, "1. train: advantage and value network together, until the team wins")
+    lan("lan-train", "--map", config.map, "--steps", config.steps, "--seed", config.seed,
+        "--until-win-rate", config.win_rate, "--run-dir", run_dir)  # fmt: skip
+    trained_s = time.monotonic() - started
+
+    stage(console, "2. export: the advantage network alone")
+    lan("lan-export", "--ckpt", run_dir / "run.pt", "--out", model)
+    card = lan_json("lan-inspect", run_dir / "run.pt", "--json")
+
+    stage(console, f"3. the same {BATTLES} battles, in this process and through agents")
+    battles = ("--episodes", BATTLES, "--seed", BATTLE_SEED, "--json")
+    in_process = lan_json("lan-eval", "--ckpt", run_dir / "run.pt", *battles)
+    with agents(model, card["n_agents"]) as addresses:
+        apart = lan_json("lan-play", "--map", config.map, "--agents", addresses, *battles)
+
+    console.print()
+    console.print(result_table(config, run_dir, model, card, in_process, apart, trained_s))
+
+
+def result_table(
+    config: DemoConfig,
+    run_dir: Path,
+    model: Path,
+    card: dict[str, Any],
+    in_process: dict[str, Any],
+    apart: dict[str, Any],
+    trained_s: float,
+) -> Table:
+    """What the demo came to; every number is read from what the stages wrote."""
+    first = json.loads((run_dir / "metrics.jsonl").read_text().splitlines()[0])
+    parameters, latency = card["parameters"], apart["latency_ms"]
+    table = Table(title=f"LAN on {config.map}", show_header=False)
+    table.add_row("win rate before training", f"{first['win_rate']:.0%}")
+    table.add_row(
+        "win rate after training, one process", f"{in_process['win_rate']:.0%}  of {BATTLES} battles"
+    )
+    table.add_row(
+        f"win rate decentralised, {card['n_agents']} processes",
+        f"[bold]{apart['win_rate']:.0%}[/bold]  of the same battles, {apart['fallbacks']} fallbacks",
+    )
+    table.add_row("training", f"{card['env_steps']:,} environment steps in {trained_s / 60:.1f} min")
+    table.add_row(
+        "deployed",
+        f"advantage network: {parameters['advantage']:,} parameters, {model.stat().st_size / 1000:.0f} kB",
+    )
+    table.add_row("discarded", f"value network: {parameters['value']:,} parameters")
+    table.add_row("joint step, all agents", f"p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms")
+    table.add_row("kept", f"{run_dir}, {model}")
+    return table
+
+
+def new_folder(parent: Path, map_name: str) -> Path:
+    """`PARENT/MAP-1`, or the next number that is free."""
+    for number in range(1, 10_000):
+        folder = parent / f"{map_name}-{number}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+    raise InputError(f"{parent} is full of demos; remove some")
+
+
+def stage(console: Console, title: str) -> None:
+    """Say what comes next."""
+    console.print(f"\n[bold]{title}[/bold]")
+
+
+def lan(command: str, *words: object) -> None:
+    """Run one of the project's commands, its output going where ours goes; InputError when it fails."""
+    done = subprocess.run(command_line(command, words), check=False)
+    if done.returncode != 0:
+        raise InputError(f"{command} ended with exit code {done.returncode}; see above")
+
+
+def lan_json(command: str, *words: object) -> dict[str, Any]:
+    """The JSON object that a command prints last."""
+    done = subprocess.run(command_line(command, words), check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise InputError(f"{command} ended with exit code {done.returncode}; see above")
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def command_line(command: str, words: Sequence[object]) -> list[str]:
+    """The command of this Python's installation, said on the screen."""
+    texts = [str(word) for word in words]
+    print(f"$ {shlex.join([command, *texts])}", flush=True)
+    return [str(Path(sys.executable).with_name(command)), *texts]
+
+
+@contextlib.contextmanager
+def agents(model: Path, n_agents: int) -> Iterator[str]:
+    """One process per agent on free loopback ports; yields their addresses, stops them in the end."""
+    port = free_ports(n_agents)
+    words = ("--model", model, "--agents", f"0-{n_agents - 1}", "--listen", f"127.0.0.1:{port}")
+    process = subprocess.Popen(command_line("lan-agents", words), stdout=subprocess.PIPE, text=True)
+    try:
+        wait_until_serving(process)
+        yield ",".join(f"127.0.0.1:{port + agent}" for agent in range(n_agents))
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_TIMEOUT_S)
+
+
+def wait_until_serving(process: subprocess.Popen[str]) -> None:
+    """Pass on what lan-agents says until it says that all serve (it gives up by itself when they do not)."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(f"  {line}", end="")
+        if "agents serve" in line:
+            return
+    raise InputError("the agents did not start; see above")
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` consecutive ports that are free on the loopback interface now."""
+    for first in range(50_051, 60_000, count):
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+    raise InputError(f"no {count} consecutive free ports between 50051 and 60000 on 127.0.0.1")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

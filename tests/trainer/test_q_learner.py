@@ -1,0 +1,108 @@
+"""The baselines' learner against a slow reading of their definitions, on ragged episodes with time-outs."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from slow_reading import SPEC, random_episode, slow_advantages
+
+from trainer.algorithms import make_learner
+from trainer.learner import LearnerSettings
+from trainer.qlearner import QLearner
+from trainer.replay import Episode, pack_episodes, unpack_available
+
+A, N = SPEC.n_actions, SPEC.n_agents
+
+
+def full_state(episode: Episode, t: int) -> torch.Tensor:
+    """The state with every agent's last action behind it."""
+    last = np.eye(A, dtype=np.float32)[episode.action[t - 1]].ravel() if t else np.zeros(N * A, np.float32)
+    return torch.from_numpy(np.concatenate((episode.state[t], last)))
+
+
+def slow_loss(learner: QLearner, episodes: list[Episode]) -> torch.Tensor:
+    errors, penalties = [], []
+    for episode in episodes:
+        _, q = slow_advantages(learner.advantage, episode)
+        with torch.no_grad():
+            _, target_q = slow_advantages(learner.targets["advantage"], episode)
+        avail = torch.from_numpy(unpack_available(episode.avail_bits, N, A))
+        available_q = q.detach().masked_fill(~avail, -np.inf)
+        available_target = target_q.masked_fill(~avail, -np.inf)
+        for t in range(episode.length):
+            action = torch.from_numpy(episode.action[t].astype(np.int64))
+            best = available_q[t + 1].argmax(1)
+            q_now = torch.stack([q[t, a, action[a]] for a in range(N)])
+            q_next = torch.stack([target_q[t + 1, a, best[a]] for a in range(N)])
+            bootstrap = 0.0 if t == episode.length - 1 else 0.99  # a time-out ends the future as well
+            if learner.mixer is None:
+                errors += list((q_now - (episode.reward[t] + bootstrap * q_next)) ** 2)
+                continue
+            maxima, target_maxima = available_q[t].max(1).values, available_target[t + 1].max(1).values
+            q_tot, penalty = learner.mixer(
+                q_now[None], maxima[None], action[None], full_state(episode, t)[None]
+            )
+            with torch.no_grad():
+                q_tot_next, _ = learner.targets["mixer"](
+                    q_next[None], target_maxima[None], best[None], state_next
+                )
+            errors.append(((q_tot - (episode.reward[t] + bootstrap * q_tot_next)) ** 2).squeeze())
+            penalties.append(penalty)
+    loss = torch.stack(errors).mean()
+    return loss + torch.stack(penalties).mean() if penalties else loss
+
+
+@pytest.mark.parametrize("algorithm", ["iql", "vdn", "qmix", "qplex"])
+def test_loss_and_gradients_equal_the_slow_reading(algorithm: str) -> None:
+    torch.manual_seed(4)
+    rng = np.random.default_rng(4)
+    episodes = [random_episode(rng, n, truncated=n == 9) for n in (3, 9, 1, 6, 9)]
+    learner = make_learner(algorithm, SPEC, LearnerSettings(optimizer="rmsprop"), torch.device("cpu"))
+    assert isinstance(learner, QLearner)
+    for net in learner.targets.values():
+        for parameter in net.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
+
+    loss = learner.loss(pack_episodes(episodes, A))
+    expected = slow_loss(learner, episodes)
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    gradients = torch.autograd.grad(loss, learner.parameters)
+    references = torch.autograd.grad(expected, learner.parameters)
+    for gradient, reference in zip(gradients, references, strict=True):
+        scale = float(reference.abs().max())
+        torch.testing.assert_close(gradient, reference, rtol=1e-5, atol=1e-5 * scale + 1e-9)
+
+
+@pytest.mark.parametrize("algorithm", ["lan", "lan-mean", "iql", "vdn", "qmix", "qplex"])
+def test_every_learner_continues_from_its_saved_state(algorithm: str) -> None:
+    batch = pack_episodes([random_episode(np.random.default_rng(seed), 5) for seed in range(4)], A)
+    settings = LearnerSettings(
+        target_update_interval=2, optimizer="rmsprop" if algorithm == "vdn" else "adam"
+    )
+    torch.manual_seed(0)
+    learner, other = (make_learner(algorithm, SPEC, settings, torch.device("cpu")) for _ in range(2))
+    for _ in range(3):
+        learner.update(batch)
+    other.load_state_dict(copy.deepcopy(learner.state_dict()))
+    assert other.updates == 3
+    for _ in range(3):
+        one, two = learner.update(batch), other.update(batch)
+        assert torch.equal(one["loss"], two["loss"])
+    assert all(torch.equal(p, q) for p, q in zip(learner.parameters, other.parameters, strict=True))
+
+
+def test_lan_mean_is_lan_with_the_mean_taken_out() -> None:
+    torch.manual_seed(0)
+    lan, lan_mean = (
+        make_learner(name, SPEC, LearnerSettings(), torch.device("cpu")) for name in ("lan", "lan-mean")
+    )
+    lan_mean.load_state_dict(lan.state_dict())
+    batch = pack_episodes([random_episode(np.random.default_rng(1), 6)], A)
+    assert not torch.isclose(lan.loss(batch), lan_mean.loss(batch))
+    for net in (lan.advantage, lan.targets["advantage"]):  # make the mean over actions zero by hand
+        layer = net.fc2
+        layer.weight.data -= layer.weight.data.mean(0, keepdim=True)
+        layer.bias.data -= layer.bias.data.mean()
+    lan_mean.load_state_dict(lan.state_dict())
+    torch.testing.assert_close(lan.loss(batch), lan_mean.loss(batch), rtol=1e-5, atol=1e-7)
