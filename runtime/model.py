@@ -154,8 +154,10 @@ def read_spec(metadata: dict[str, str]) -> EnvSpec:
         raise GraphError(f"its spec is longer than {MAX_SPEC_CHARS} characters")
     try:
         spec = EnvSpec.from_json(metadata[METADATA_SPEC])
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise GraphError(str(error)) from None
+    except RecursionError:
+        raise GraphError("its spec is nested too deeply") from None
     if spec.contract_version != CONTRACT_VERSION:
         raise GraphError(f"its spec is of contract version {spec.contract_version}, not {CONTRACT_VERSION}")
     dims = (spec.n_agents, spec.n_actions, spec.obs_dim, spec.state_dim, spec.unit_dim, spec.episode_limit)

@@ -92,7 +92,7 @@ def play(config: PlayConfig) -> int:
     env = make_env(config.map, backend, n_battles=1, seed=config.seed)
     won = 0
     try:
-        with Progress(console=screen, transient=True) as progress:
+        with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
             task = progress.add_task("battles", total=config.episodes)
 
             def on_episode(result: EpisodeResult) -> None:

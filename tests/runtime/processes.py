@@ -15,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 30.0
+RUN_TIMEOUT_S = 300.0
+"""Long enough for the simulator to compile on a machine that is busy."""
 
 
 def command(module: str, *flags: object, python: str = sys.executable) -> list[str]:
