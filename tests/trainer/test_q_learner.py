@@ -40,9 +40,8 @@ def slow_loss(learner: QLearner, episodes: list[Episode]) -> torch.Tensor:
                 errors += list((q_now - (episode.reward[t] + bootstrap * q_next)) ** 2)
                 continue
             maxima, target_maxima = available_q[t].max(1).values, available_target[t + 1].max(1).values
-            q_tot, penalty = learner.mixer(
-                q_now[None], maxima[None], action[None], full_state(episode, t)[None]
-            )
+            state, state_next = full_state(episode, t)[None], full_state(episode, t + 1)[None]
+            q_tot, penalty = learner.mixer(q_now[None], maxima[None], action[None], state)
             with torch.no_grad():
                 q_tot_next, _ = learner.targets["mixer"](
                     q_next[None], target_maxima[None], best[None], state_next
