@@ -29,7 +29,7 @@ def run(module: str, *flags: object) -> subprocess.CompletedProcess[str]:
         command(module, *flags),
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=RUN_TIMEOUT_S,
         cwd=ROOT,
         env=environment(),
     )
