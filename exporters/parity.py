@@ -10,11 +10,15 @@ from envs.types import BoolArray, FloatArray, IntArray, MultiAgentEnv
 from exporters.play import Policy, play
 
 ADVANTAGE_TOLERANCE = 1e-5
+"""Largest difference of an advantage; beyond 1, of its own size, since float32 near 80 has steps of 8e-6."""
 
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What a comparison saw: agents' steps compared, the largest difference, the actions that differed."""
+    """What a comparison saw: agents' steps compared, the largest difference, the actions that differed.
+
+    `max_difference` is in units of the larger of 1 and the advantage itself.
+    """
 
     battles: int
     agent_steps: int
@@ -66,8 +70,8 @@ class Comparison:
         self.agent_steps += len(action)
         self.differing_actions += int((action != other_action).sum())
         # np.maximum hands a NaN on, and a NaN is not within any tolerance.
-        difference = np.abs(advantages - other_advantages).max()
-        self.max_difference = float(np.maximum(self.max_difference, difference))
+        difference = np.abs(advantages - other_advantages) / np.maximum(1, np.abs(advantages))
+        self.max_difference = float(np.maximum(self.max_difference, difference.max()))
         return action, advantages, np.concatenate((next_r, next_c), axis=1)
 
 

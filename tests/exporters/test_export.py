@@ -169,6 +169,27 @@ def test_a_difference_in_memory_alone_is_seen_too(checkpoint: Checkpoint) -> Non
     assert not report.equal
 
 
+@pytest.mark.parametrize(("shift", "equal"), [(0.9e-5, True), (1.1e-5, False), (float("nan"), False)])
+@pytest.mark.parametrize("size", [0.5, 1.0, 64.0])
+def test_the_tolerance_is_a_hundred_thousandth(shift: float, equal: bool, size: float) -> None:
+    """Of 1, or of the advantage where that is larger; NaN is within no tolerance."""
+
+    class Constant:
+        def __init__(self, advantage: float) -> None:
+            self.advantages = np.full((2, SPEC.n_actions), advantage)
+
+        def initial_hidden(self, n_rows: int) -> np.ndarray:
+            return np.zeros((n_rows, 1), np.float32)
+
+        def step(self, *inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            return np.zeros(2, np.int64), self.advantages, inputs[-1]
+
+    other = Constant(size + shift * max(1.0, size))
+    report = compare(CheckersEnv(), Constant(size), other, n_battles=2, seed=0)
+    assert report.equal is equal
+    assert report.agent_steps == 2 * 2 * 100
+
+
 def only_line(capsys: pytest.CaptureFixture[str]) -> str:
     """The one line on stderr."""
     lines = capsys.readouterr().err.splitlines()
