@@ -93,6 +93,12 @@ def _check_start(env: MultiAgentEnv) -> None:
     _check_started(env, env.reset(), np.ones(env.n_battles, np.bool_), 0)
 
 
+def _step(env: MultiAgentEnv, actions: IntArray) -> TimeStep:
+    step = env.step(actions)
+    check_time_step(step, env.spec, env.n_battles)
+    return step
+
+
 def _check_started(env: MultiAgentEnv, step: TimeStep, mask: BoolArray, first_episode: int) -> None:
     """What a reset of the slots of `mask` returned: they run, nobody gets a reward, episodes are counted."""
     check_time_step(step, env.spec, env.n_battles)
@@ -114,8 +120,7 @@ def _check_play(env: MultiAgentEnv, episodes: int, rng: np.random.Generator) -> 
             step = _partial_reset(env, step, ended)
             length[ended] = 0
             continue
-        before, step = step, env.step(random_actions(step, rng))
-        check_time_step(step, spec, B)
+        before, step = step, _step(env, random_actions(step, rng))
         _check_unchanged(before, step, ended)
         require(not step.reward[ended].any(), "a battle that had ended gives a reward")
         length[~ended] += 1
@@ -147,13 +152,13 @@ def _partial_reset(env: MultiAgentEnv, before: TimeStep, mask: BoolArray) -> Tim
 
 def _check_mask(env: MultiAgentEnv, rng: np.random.Generator) -> None:
     """reset(mask) also works while battles run; a mask of nobody changes nothing."""
-    step = env.step(random_actions(env.reset(), rng))
+    step = _step(env, random_actions(env.reset(), rng))
     nobody = np.zeros(env.n_battles, np.bool_)
     last = nobody.copy()
     last[-1] = True
     for mask in (nobody, last):
         step = _partial_reset(env, step, mask)
-    check_time_step(env.step(random_actions(step, rng)), env.spec, env.n_battles)
+    _step(env, random_actions(step, rng))
 
 
 def _check_replay(env: MultiAgentEnv, rng: np.random.Generator) -> None:
@@ -163,11 +168,11 @@ def _check_replay(env: MultiAgentEnv, rng: np.random.Generator) -> None:
     played: list[IntArray] = []
     while len(played) < _REPLAY_STEPS and not steps[-1].done.all():
         played.append(random_actions(steps[-1], rng))
-        steps.append(env.step(played[-1]))
+        steps.append(_step(env, played[-1]))
     env.next_episode = episode
     _check_same(steps[0], env.reset(), "episode set by next_episode begins differently")
     for actions, step in zip(played, steps[1:], strict=True):
-        _check_same(step, env.step(actions), "the same episode and actions lead elsewhere")
+        _check_same(step, _step(env, actions), "the same episode and actions lead elsewhere")
 
 
 def _check_refusal(env: MultiAgentEnv, rng: np.random.Generator, reproducible: bool) -> None:
@@ -186,13 +191,13 @@ def _check_refusal(env: MultiAgentEnv, rng: np.random.Generator, reproducible: b
                 continue
             raise ConformanceError("an action that is not available is played, not refused with ValueError")
         played.append(random_actions(steps[-1], rng))
-        steps.append(env.step(played[-1]))
+        steps.append(_step(env, played[-1]))
     if not reproducible:
         return
     env.next_episode = episode
     env.reset()
     for actions, step in zip(played, steps[1:], strict=True):
-        _check_same(step, env.step(actions), "a refused action changes how a battle goes on")
+        _check_same(step, _step(env, actions), "a refused action changes how a battle goes on")
 
 
 def _bad_actions(step: TimeStep, actions: IntArray, spec: EnvSpec) -> list[IntArray]:

@@ -1,0 +1,258 @@
+"""The 23 maps: SMAC's dimensions, the ground, who stands where, and map files that are refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.command import InputError
+from envs.smac.maps import MAP_NAMES, load_map, read_map
+from envs.smac.units import UNITS, UnitType
+
+# map | agents | enemies | limit | races | map type | type bits | actions | obs | state with and without last
+TABLE = """
+3m           |  3 |  3 |  60 | T/T | marines                  | 0 |  9 |  30 |   48 |  21
+8m           |  8 |  8 | 120 | T/T | marines                  | 0 | 14 |  80 |  168 |  56
+25m          | 25 | 25 | 150 | T/T | marines                  | 0 | 31 | 250 |  950 | 175
+2s3z         |  5 |  5 | 120 | P/P | stalkers_and_zealots     | 2 | 11 |  80 |  120 |  65
+3s5z         |  8 |  8 | 150 | P/P | stalkers_and_zealots     | 2 | 14 | 128 |  216 | 104
+MMM          | 10 | 10 | 150 | T/T | MMM                      | 3 | 16 | 160 |  290 | 130
+5m_vs_6m     |  5 |  6 |  70 | T/T | marines                  | 0 | 12 |  55 |   98 |  38
+8m_vs_9m     |  8 |  9 | 120 | T/T | marines                  | 0 | 15 |  85 |  179 |  59
+10m_vs_11m   | 10 | 11 | 150 | T/T | marines                  | 0 | 17 | 105 |  243 |  73
+27m_vs_30m   | 27 | 30 | 180 | T/T | marines                  | 0 | 36 | 285 | 1170 | 198
+3s5z_vs_3s6z |  8 |  9 | 170 | P/P | stalkers_and_zealots     | 2 | 15 | 136 |  230 | 110
+MMM2         | 10 | 12 | 180 | T/T | MMM                      | 3 | 18 | 176 |  322 | 142
+2m_vs_1z     |  2 |  1 | 150 | T/P | marines                  | 0 |  7 |  16 |   26 |  12
+2s_vs_1sc    |  2 |  1 | 300 | P/Z | stalkers                 | 0 |  7 |  17 |   27 |  13
+3s_vs_3z     |  3 |  3 | 150 | P/P | stalkers                 | 0 |  9 |  36 |   54 |  27
+3s_vs_4z     |  3 |  4 | 200 | P/P | stalkers                 | 0 | 10 |  42 |   61 |  31
+3s_vs_5z     |  3 |  5 | 250 | P/P | stalkers                 | 0 | 11 |  48 |   68 |  35
+6h_vs_8z     |  6 |  8 | 150 | Z/P | hydralisks               | 0 | 14 |  78 |  140 |  56
+bane_vs_bane | 24 | 24 | 200 | Z/Z | bane                     | 2 | 30 | 336 |  984 | 264
+2c_vs_64zg   |  2 | 64 | 400 | P/Z | colossus                 | 0 | 70 | 332 |  342 | 202
+corridor     |  6 | 24 | 400 | P/Z | zealots                  | 0 | 30 | 156 |  282 | 102
+so_many_baneling | 7 | 32 | 100 | P/Z | zealots              | 0 | 38 | 202 |  397 | 131
+1c3s5z       |  9 |  9 | 180 | P/P | colossi_stalkers_zealots | 3 | 15 | 162 |  270 | 135
+"""
+ROWS = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_dimensions_are_those_of_smac(row: list[str]) -> None:
+    name, agents, enemies, limit, races, map_type, bits, actions, obs, state_with, state = row
+    smac_map = load_map(name)
+    spec = smac_map.spec
+    assert (smac_map.n_agents, smac_map.n_enemies) == (int(agents), int(enemies))
+    assert f"{smac_map.ally_race}/{smac_map.enemy_race}" == races
+    assert (smac_map.map_type, smac_map.unit_type_bits) == (map_type, int(bits))
+    assert (spec.name, spec.n_agents, spec.episode_limit) == (name, int(agents), int(limit))
+    assert (spec.n_actions, spec.obs_dim, spec.state_dim) == (int(actions), int(obs), int(state))
+    assert spec.state_dim + spec.n_agents * spec.n_actions == int(state_with)
+    assert spec.unit_dim == 4 + (races[0] == "P") + int(bits)
+
+
+def test_the_table_holds_every_map_and_data_holds_no_other() -> None:
+    assert sorted(row[0] for row in ROWS) == sorted(MAP_NAMES)
+    files = [file.name for file in (resources.files("envs.smac") / "data").iterdir()]
+    assert sorted(files) == sorted(f"{name}.json" for name in MAP_NAMES)
+    assert all(load_map(name).name == name for name in MAP_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "ground", "colossus"),
+    [
+        ("3m", 512, 512),
+        ("1c3s5z", 512, 512),
+        ("3s_vs_5z", 1024, 1024),
+        ("2m_vs_1z", 352, 352),
+        ("2s_vs_1sc", 168, 168),
+        ("6h_vs_8z", 152, 152),
+        ("so_many_baneling", 300, 300),
+        ("corridor", 332 + 12, 332 + 12),  # the choke adds 12
+        ("2c_vs_64zg", 336, 336 + 48),  # the cliff between ledge and plateau: two rows of 24
+    ],
+)
+def test_ground_has_the_cells_of_the_map_file(name: str, ground: int, colossus: int) -> None:
+    smac_map = load_map(name)
+    assert smac_map.walkable.sum() == ground
+    assert smac_map.colossus_walkable.sum() == colossus
+    assert not (smac_map.walkable & ~smac_map.colossus_walkable).any()
+    assert (smac_map.cliff_level[smac_map.colossus_walkable] > 0).all()
+
+
+def test_corridor_has_one_choke_of_three_to_four_cells_between_its_rooms() -> None:
+    walkable = load_map("corridor").walkable
+    for across in range(24, 28):  # the diagonals x + y = const inside the choke, sqrt(1/2) cells apart
+        cells = [(x, across - x) for x in range(32) if 0 <= across - x < 32 and walkable[x, across - x]]
+        assert [abs(x - y) <= 2 for x, y in cells] == [True] * len(cells)
+    width_cells = 5 / np.sqrt(2)  # five diagonals x - y = -2 … 2
+    assert 3 <= width_cells <= 4
+    assert not load_map("corridor").walkable[9, 13]
+
+
+def test_ground_units_climb_by_the_ramps_and_colossi_over_the_cliff() -> None:
+    smac_map = load_map("2c_vs_64zg")
+    cliff = smac_map.colossus_walkable & ~smac_map.walkable
+    assert np.argwhere(cliff).min(0).tolist() == [4, 12]
+    assert np.argwhere(cliff).max(0).tolist() == [27, 13]
+    ramp = smac_map.walkable & (smac_map.cliff_level > 1) & (smac_map.cliff_level < 2)
+    assert sorted(set(np.argwhere(ramp)[:, 0].tolist())) == [4, 5, 6, 25, 26, 27]
+    assert smac_map.cliff_level[4, 15] < smac_map.cliff_level[5, 15] < smac_map.cliff_level[6, 15]
+
+
+def test_terrain_is_read_with_north_at_the_top_and_x_first() -> None:
+    walkable = load_map("corridor").walkable
+    assert walkable[27, 28]  # the zerglings' corner, north-east
+    assert walkable[4, 4]  # the attack point, south-west
+    assert not walkable[4, 28]
+    assert not walkable[27, 4]
+
+
+def test_maps_are_shared_and_cannot_be_written_to() -> None:
+    assert load_map("3m") is load_map("3m")
+    for grid in (load_map("3m").walkable, load_map("3m").colossus_walkable, load_map("3m").cliff_level):
+        with pytest.raises(ValueError, match="read-only"):
+            grid[0, 0] = 1
+
+
+def test_agents_are_in_the_order_of_custom_types_and_enemies_in_creation_order() -> None:
+    marine, marauder, medivac = UnitType.MARINE, UnitType.MARAUDER, UnitType.MEDIVAC
+    mmm2 = load_map("MMM2")
+    assert mmm2.ally_types == (marauder,) * 2 + (marine,) * 7 + (medivac,)
+    assert mmm2.enemy_types == (marine,) * 8 + (marauder,) * 3 + (medivac,)
+    assert load_map("bane_vs_bane").ally_types == (UnitType.BANELING,) * 4 + (UnitType.ZERGLING,) * 20
+    assert load_map("bane_vs_bane").enemy_types == (UnitType.ZERGLING,) * 20 + (UnitType.BANELING,) * 4
+    colossi = load_map("1c3s5z")
+    kinds = (UnitType.COLOSSUS,) + (UnitType.STALKER,) * 3 + (UnitType.ZEALOT,) * 5
+    assert colossi.ally_types == colossi.enemy_types == kinds
+
+
+def test_spawns_and_orders_are_those_of_the_map_scripts() -> None:
+    corridor = load_map("corridor")
+    assert (corridor.ally_spawns[0].x, corridor.ally_spawns[0].y) == (19.0397, 19.1198)
+    assert corridor.enemy_order.kind == "attack_move"
+    assert corridor.enemy_order.points == ((4.47, 4.3298),)
+    assert load_map("2s_vs_1sc").enemy_order.kind == "none"
+    assert load_map("2c_vs_64zg").enemy_order.kind == "attack_units"
+    assert [group.count for group in load_map("2c_vs_64zg").ally_spawns] == [1, 1]
+    between = load_map("2m_vs_1z").enemy_order
+    assert (between.kind, between.points) == ("attack_move_between", ((13.0, 12.0), (19.0, 12.0)))
+
+
+def test_every_map_says_what_is_exact_and_what_is_a_choice() -> None:
+    for name in MAP_NAMES:
+        notes = load_map(name).notes
+        assert notes[0].startswith("Exact")
+        assert len(notes) >= 2
+    assert "choke" in load_map("corridor").notes[1]
+
+
+def test_an_unknown_map_is_refused_with_the_nearest_names() -> None:
+    with pytest.raises(InputError, match=r"unknown map 'coridor': did you mean 'corridor'"):
+        load_map("coridor")
+
+
+def map_data(name: str = "3m") -> dict[str, Any]:
+    text = (resources.files("envs.smac") / "data" / f"{name}.json").read_text(encoding="utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+def changed(change: Callable[[dict[str, Any]], object], name: str = "3m") -> str:
+    data = map_data(name)
+    change(data)
+    return json.dumps(data)
+
+
+def put(*path: str | int, value: object) -> Callable[[dict[str, Any]], None]:
+    def change(data: Any) -> None:
+        for key in path[:-1]:
+            data = data[key]
+        data[path[-1]] = value
+
+    return change
+
+
+WALL = put("terrain", value=["#" * 32] * 32)
+SPLIT = put("terrain", value=["." * 15 + "#" + "." * 16] * 32)
+
+REFUSED = [
+    (put("allies", 0, "y", value=2.0), r"allies\[0\]\.x, allies\[0\]\.y: marine at \(9\.0, 2\.0\) cannot"),
+    (put("enemies", 0, "x", value=32), r"enemies\[0\]\.x: must be a number from 0 to below 32, not 32"),
+    (put("enemies", 0, "x", value=float("nan")), r"enemies\[0\]\.x: must be a number"),
+    (put("allies", 0, "y", value=True), r"allies\[0\]\.y: must be a number .*, not True"),
+    (put("allies", 0, "unit", value="marin"), r"allies\[0\]\.unit: unknown 'marin'; did you mean 'marine'"),
+    (put("allies", 0, "count", value=0), r"allies\[0\]\.count: must be a whole number of at least 1, not 0"),
+    (put("allies", 0, "count", value=2.5), r"allies\[0\]\.count: must be a whole number"),
+    (put("enemies", 0, "count", value=2000), r"enemies\[0\]\.count: 2000 marines .* do not fit on 512 cells"),
+    (put("episode_limit_steps", value=-5), r"episode_limit_steps: must be a whole number of at least 1"),
+    (put("episode_limit_steps", value="60"), r"episode_limit_steps: must be a whole number"),
+    (put("name", value=""), r"name: must be text"),
+    (put("ally_race", value="X"), r"ally_race: unknown 'X'"),
+    (put("enemy_race", value="Z"), r"enemies\[0\]\.unit: marine is not of race 'Z'"),
+    (put("map_type", value="marine"), r"map_type: unknown 'marine'; did you mean 'marines'"),
+    (put("unit_type_bits", value=2), r"unit_type_bits: must be 0 for map type 'marines'"),
+    (put("allies", value=[]), r"allies: is empty"),
+    (put("allies", value={}), r"allies: must be a list, not dict"),
+    (put("allies", 0, value=3), r"allies\[0\]: must be an object, not int"),
+    (put("enemy_order", "kind", value="attack"), r"enemy_order\.kind: unknown 'attack'"),
+    (put("enemy_order", "points", value=[]), r"enemy_order\.points: must be 1 for 'attack_move', not 0"),
+    (put("enemy_order", "points", value=[[1]]), r"enemy_order\.points\[0\]: must be \[x, y\]"),
+    (put("enemy_order", "points", value=[[1, 40]]), r"enemy_order\.points\[0\]\.y: must be a number"),
+    (put("terrain", 3, value="." * 31), r"terrain\[3\]: must be 32 characters, not 31"),
+    (put("terrain", 3, value="x" * 32), r"terrain\[3\]: unknown \['x'\]; known are \. # \^"),
+    (put("terrain", value=["." * 32]), r"terrain: must be 32 rows, not 1"),
+    (put("cliff_levels", 0, value="9" * 32), r"cliff_levels\[0\]: unknown \['9'\]"),
+    (WALL, r"allies\[0\]\.x, allies\[0\]\.y: marine at \(9\.0, 16\.0\) cannot stand there"),
+    (SPLIT, r"enemies\[0\]\.x, enemies\[0\]\.y: marine is walled off"),
+    (put("extra", value=1), r"map: has unknown 'extra'; known are name"),
+    (lambda data: data.pop("notes"), r"map: lacks notes"),
+]
+
+
+@pytest.mark.parametrize(("change", "problem"), REFUSED, ids=[problem for _, problem in REFUSED])
+def test_bad_maps_are_refused_with_file_and_field(
+    change: Callable[[dict[str, Any]], object], problem: str
+) -> None:
+    with pytest.raises(InputError, match=r"^bad\.json: " + problem):
+        read_map(changed(change), where="bad.json")
+
+
+def test_a_unit_without_a_type_bit_and_too_few_heal_actions_are_refused() -> None:
+    with pytest.raises(InputError, match=r"allies\[0\]\.unit: map type 'bane' has no type bit for hydralisk"):
+        read_map(changed(put("allies", 0, "unit", value="hydralisk"), "bane_vs_bane"))
+    only_one = [{"unit": "marine", "count": 1, "x": 23.0, "y": 16.0}]
+    with pytest.raises(InputError, match=r"allies: a medivac has 1 heal actions, too few for 9 units"):
+        read_map(changed(put("enemies", value=only_one), "MMM"))
+
+
+def test_files_that_cannot_be_read_are_refused_with_their_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read the map .*missing\.json"):
+        read_map(tmp_path / "missing.json")
+    for name, content in {"cut": b'{"name": "3m"', "deep": b"[" * 100_000, "binary": b"\xff\xfe\x00"}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            read_map(tmp_path / name)
+    with pytest.raises(InputError, match="map: must be an object, not list"):
+        read_map("[]")
+
+
+def test_a_map_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "4m.json"
+    path.write_text(changed(lambda data: (put("allies", 0, "count", value=4)(data), data.update(name="4m"))))
+    assert read_map(path).spec.n_agents == 4
+
+
+def test_every_unit_type_has_a_race_attributes_and_life() -> None:
+    assert set(UNITS) == set(UnitType)
+    for unit, stats in UNITS.items():
+        assert stats.race in "TPZ"
+        assert (stats.shield_max > 0) == (stats.race == "P")
+        assert stats.can_attack != (unit is UnitType.MEDIVAC)
