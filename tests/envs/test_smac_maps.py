@@ -256,3 +256,10 @@ def test_every_unit_type_has_a_race_attributes_and_life() -> None:
         assert stats.race in "TPZ"
         assert (stats.shield_max > 0) == (stats.race == "P")
         assert stats.can_attack != (unit is UnitType.MEDIVAC)
+
+
+def test_numbers_of_units_are_floats_so_that_arrays_made_of_them_are_too() -> None:
+    whole = {"hits", "attributes", "bonus_against", "is_air", "crosses_cliffs", "fires_while_moving", "race"}
+    for stats in UNITS.values():
+        numbers = [value for name, value in vars(stats).items() if name not in whole]
+        assert {type(value) for value in numbers} == {float}
