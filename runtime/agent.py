@@ -7,12 +7,20 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envs.command import InputError, run_command
 from runtime.address import Address, parse_address
+
+if TYPE_CHECKING:
+    from runtime.episodes import EpisodeTable
+    from runtime.policy import AgentPolicy
+
+log = logging.getLogger("lan.agent")
 
 DESCRIPTION = (
     "Serve one agent of a team over gRPC. It sees only its own observation and available actions, keeps "
@@ -40,6 +48,10 @@ class LimitsConfig:
     """Calls and streams that may be open at once."""
     grace_s: float = 5.0
     """On SIGTERM, seconds for running calls to finish."""
+    state_dir: Path | None = None
+    """Keep memories in this directory, so that a killed and restarted agent goes on where it was."""
+    fsync: bool = False
+    """With --state-dir: survive a loss of power too, at the price of a disk access per step."""
     reflection: bool = False
     """Answer clients that ask which services there are."""
 
@@ -66,6 +78,8 @@ def check_limits(config: LimitsConfig) -> Address:
     for flag in ("episode_idle_s", "grace_s"):
         if not 0 <= getattr(config, flag) < 1e9:
             raise InputError(f"--{flag.replace('_', '-')} must be a number of seconds, 0 or more")
+    if config.fsync and config.state_dir is None:
+        raise InputError("--fsync says how to keep memories, but no --state-dir says where")
     return address
 
 
@@ -80,16 +94,13 @@ def run_agent(
 
     `on_ready(address, digest)` is called when requests are answered. InputError as the loader and the server.
     """
-    from runtime.episodes import EpisodeTable
     from runtime.model import load_model_bytes
     from runtime.policy import AgentPolicy
     from runtime.server import ServerConfig, serve
 
     model = load_model_bytes(model_bytes, str(config.model), config.model_sha256)
     check_agent_id(agent_id, model.spec.n_agents)
-    table = EpisodeTable(
-        AgentPolicy(model, agent_id), max_episodes=config.max_episodes, idle_s=config.episode_idle_s
-    )
+    table = make_table(config, AgentPolicy(model, agent_id))
     limits = ServerConfig(
         max_concurrent_rpcs=config.max_concurrent_rpcs, grace_s=config.grace_s, reflection=config.reflection
     )
@@ -102,6 +113,30 @@ def run_agent(
         await serve(table, address, limits, on_ready=lambda bound: on_ready(bound, model.digest), stop=stop)
 
     asyncio.run(run())
+
+
+def make_table(config: LimitsConfig, policy: AgentPolicy) -> EpisodeTable:
+    """The agent's episodes, those that an earlier process left in the state directory among them."""
+    from runtime.episodes import EpisodeTable
+
+    if config.state_dir is None:
+        return EpisodeTable(policy, max_episodes=config.max_episodes, idle_s=config.episode_idle_s)
+    from runtime.journal import StateFile
+
+    journal = StateFile(
+        config.state_dir,
+        policy.agent_id,
+        n_actions=policy.spec.n_actions,
+        max_episodes=config.max_episodes,
+        fsync=config.fsync,
+    )
+    table = EpisodeTable(
+        policy, max_episodes=config.max_episodes, idle_s=config.episode_idle_s, journal=journal
+    )
+    restored = table.restore(journal.restored, time.monotonic())
+    if journal.restored:
+        log.info("agent %d goes on with %d of %d episodes", policy.agent_id, restored, len(journal.restored))
+    return table
 
 
 def check_agent_id(agent_id: int, n_agents: int) -> None:

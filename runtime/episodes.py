@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -142,9 +143,14 @@ class EpisodeTable:
         self._touch(live, now_s)
         return episode.reply
 
-    def restore(self, episode: Episode, policy: AgentPolicy, now_s: float) -> None:
-        """Put back an episode that a journal kept, with a policy of the model that it was played with."""
-        self._live[episode.episode_id] = LiveEpisode(episode, policy, now_s)
+    def restore(self, episodes: Sequence[Episode], now_s: float) -> int:
+        """Put back what a journal kept; how many could be. Those of another model are forgotten for good."""
+        for episode in episodes:
+            if episode.model_digest == self.policy.digest:
+                self._live[episode.episode_id] = LiveEpisode(episode, self.policy, now_s)
+            elif self._journal is not None:
+                self._journal.forget(episode.episode_id)
+        return len(self._live)
 
     def end(self, episode_id: str) -> bool:
         """Forget an episode; whether it was known."""
