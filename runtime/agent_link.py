@@ -167,6 +167,7 @@ class AgentLink:
                     with contextlib.suppress(*NOT_THERE):
                         await self.connect(PROBE_TIMEOUT_S)
                         self.counts.reconnects += 1
+                        log.warning("agent %s at %s: %s; connected again", self._name(), self.address, why)
         except TimeoutError:
             self._lose(why)
         except AgentError as error:

@@ -52,11 +52,23 @@ class Started:
 
 
 @contextlib.contextmanager
-def started(module: str, *flags: object, until: str, python: str = sys.executable) -> Iterator[Started]:
-    """Run a command in the background once it has printed `until`; it is stopped at the end."""
-    process = subprocess.Popen(
-        command(module, *flags, python=python), stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment()
-    )
+def started(
+    module: str, *flags: object, until: str, python: str = sys.executable, log: Path | None = None
+) -> Iterator[Started]:
+    """Run a command in the background once it has printed `until`; it is stopped at the end.
+
+    What it says on stderr goes to the file `log`.
+    """
+    with contextlib.ExitStack() as stack:
+        stderr = None if log is None else stack.enter_context(log.open("w"))
+        process = subprocess.Popen(
+            command(module, *flags, python=python),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            cwd=ROOT,
+            env=environment(),
+        )
     assert process.stdout is not None
     said = ""
     try:

@@ -47,6 +47,51 @@ def test_agents_do_not_outlive_a_killed_parent(model_file: Path) -> None:
             wait_until(lambda pid=pid: not is_running(pid), f"process {pid} to end")
 
 
+def test_a_dead_agent_is_started_again_on_its_port_and_said_so(model_file: Path, tmp_path: Path) -> None:
+    port = free_ports(2)
+    with started(
+        "agents", "--model", model_file, "--agents", "0-1", "--listen", f"127.0.0.1:{port}",
+        until="2 agents serve", log=tmp_path / "log",
+    ) as agents:  # fmt: skip
+        first, second = agents.pids()
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: "agent 0 serves again" in (tmp_path / "log").read_text(), "a new agent 0")
+        assert f"agent 0 (process {first}) was ended by SIGKILL" in (tmp_path / "log").read_text()
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        assert is_running(second)
+
+
+def test_an_agent_that_keeps_dying_is_started_ever_more_slowly() -> None:
+    code = (
+        "import os, sys, time\n"
+        "from runtime.address import Address\n"
+        "from runtime.supervisor import Child, Supervisor\n"
+        "lives = []\n"
+        "def live(agent_id, address, on_ready):\n"
+        "    on_ready('somewhere')\n"
+        "    time.sleep(0.01)\n"
+        "    os._exit(3)\n"
+        "supervisor = Supervisor([Child(0, Address('h', 1))], live, 1.0)\n"
+        "supervisor.start(5.0)\n"
+        "supervisor.run()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment()
+    )
+    assert process.stderr is not None
+    pauses = []
+    while len(pauses) < 5:
+        line = process.stderr.readline()
+        assert line
+        if "next start in" in line:
+            assert "ended with 3" in line
+            pauses.append(float(line.split("next start in ")[1].split(" s")[0]))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    process.stderr.close()
+    assert pauses == [0.02, 0.04, 0.08, 0.16, 0.32]
+
+
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

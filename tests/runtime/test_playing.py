@@ -36,6 +36,23 @@ def team(model_file: Path, agents: str = "0-2") -> Iterator[tuple[str, list[int]
         yield ",".join(f"127.0.0.1:{port + index}" for index in range(len(pids))), pids
 
 
+@contextlib.contextmanager
+def unsupervised_team(model_file: Path) -> Iterator[tuple[str, list[int]]]:
+    """The same as three processes that nobody starts again."""
+    with contextlib.ExitStack() as stack:
+        agents = [
+            stack.enter_context(
+                started(
+                    "agent", "--model", model_file, "--agent-id", agent_id, "--listen", "127.0.0.1:0",
+                    until="serves",
+                )
+            )
+            for agent_id in range(3)
+        ]  # fmt: skip
+        addresses = ",".join(agent.said.split()[-1] for agent in agents)
+        yield addresses, [agent.process.pid for agent in agents]
+
+
 @contextlib.asynccontextmanager
 async def hosted(env: MultiAgentEnv, addresses: str, deadline_ms: float = 2000.0) -> AsyncIterator[GameHost]:
     links = await connect_team(parse_addresses(addresses), env.spec, 10.0)
@@ -112,7 +129,7 @@ def test_a_killed_agent_is_played_without_and_the_battle_goes_on(
                 os.kill(pids[1], signal.SIGKILL)
             return super().step(actions)
 
-    with team(model_file) as (addresses, pids):
+    with unsupervised_team(model_file) as (addresses, pids):
         result, host = asyncio.run(play())
     assert result.steps > 6
     assert result.fallbacks == result.steps - 6
@@ -138,7 +155,7 @@ def test_a_restarted_agent_joins_in_again_and_is_said_to_be_back(
             ):  # fmt: skip
                 return [first, without, *await host.play(2, lambda result: None)]
 
-    with team(model_file) as (addresses, pids):
+    with unsupervised_team(model_file) as (addresses, pids):
         first, without, *again = asyncio.run(play())
     assert first.fallbacks == 0
     assert without.fallbacks == without.steps
@@ -148,6 +165,29 @@ def test_a_restarted_agent_joins_in_again_and_is_said_to_be_back(
     env = TagEnv(seed=5)
     env.next_episode = 2
     assert same_actions(again, play_in_process(load_model(model_file), env, 2))
+
+
+def test_a_supervised_agent_is_killed_and_not_a_step_is_lost(
+    model_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its successor knows nothing, says so, and is sent the episode from its start within the step's time."""
+
+    async def play() -> tuple[EpisodeResult, GameHost]:
+        async with hosted(KillingEnv(seed=6), addresses, deadline_ms=10_000.0) as host:
+            return await host.play_episode(), host
+
+    class KillingEnv(TagEnv):
+        def step(self, actions: np.ndarray) -> Any:
+            if self.steps == 5:
+                os.kill(pids[1], signal.SIGKILL)
+            return super().step(actions)
+
+    with team(model_file) as (addresses, pids):
+        result, host = asyncio.run(play())
+    assert result.fallbacks == 0
+    assert host.links[1].counts.reconnects == 1
+    assert "agent 1 at" in caplog.text
+    assert same_actions([result], play_in_process(load_model(model_file), TagEnv(seed=6), 1))
 
 
 def test_a_stopped_process_costs_its_unit_only_the_steps_it_missed(model_file: Path) -> None:
