@@ -43,7 +43,7 @@ class LanLearner(Learner):
         self.value = value_net(spec)
         super().__init__(advantage_net(spec), {"value": self.value}, settings, device)
 
-    def loss(self, batch: EpisodeBatch) -> Tensor:
+    def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
         """The loss of Eq. 3 over every agent and real step, dead agents included."""
         hidden, advantages = self._unroll(self.advantage, batch)  # [P, N, H], [P, N, A]
         now = batch.now
@@ -56,9 +56,8 @@ class LanLearner(Learner):
                 *(batch.next(x) for x in (target_hidden, batch.obs, batch.last_action, batch.state))
             )  # [K]
             best = batch.next(target_advantages).gather(2, greedy_next(advantages, batch)).squeeze(2)
-        return lan_loss(
-            q_proxy, batch.reward, batch.terminated, target_value[:, None] + best, self.settings.gamma
-        )
+        q_next = target_value[:, None] + best
+        return lan_loss(q_proxy, batch.reward, batch.terminated, q_next, self.settings.gamma), q_proxy
 
     def _unroll(self, net: torch.nn.Module, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
         hidden, advantages = net.unroll(batch)  # type: ignore[operator]

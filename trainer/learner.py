@@ -62,16 +62,16 @@ class Learner(ABC):
         self.optimizer = OPTIMIZERS[settings.optimizer](self.parameters, settings.learning_rate)
 
     @abstractmethod
-    def loss(self, batch: EpisodeBatch) -> Tensor:
-        """The loss of a batch on this learner's device, with its graph."""
+    def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
+        """The loss of a batch on this learner's device, and the Q-values it is about, with their graph."""
 
     def parameter_counts(self) -> dict[str, int]:
         """Trainable parameters of each part; only `advantage` outlives training."""
         return {name: count_parameters(part) for name, part in self.parts.items()}
 
     def update(self, batch: EpisodeBatch) -> dict[str, Tensor]:
-        """One gradient step; returns `loss` and `grad_norm` as scalars still on the device."""
-        loss = self.loss(batch.to(self.device))
+        """One gradient step; returns `loss`, `grad_norm`, `q_taken_mean` as scalars still on the device."""
+        loss, q_taken = self.loss(batch.to(self.device))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.grad_norm_clip)
@@ -80,7 +80,7 @@ class Learner(ABC):
         if self.updates % self.settings.target_update_interval == 0:
             for name, target in self.targets.items():
                 target.load_state_dict(self.parts[name].state_dict())
-        return {"loss": loss.detach(), "grad_norm": grad_norm}
+        return {"loss": loss.detach(), "grad_norm": grad_norm, "q_taken_mean": q_taken.detach().mean()}
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next update depends on, as tensors and plain data; `advantage` by its own name."""

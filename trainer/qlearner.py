@@ -23,7 +23,7 @@ class QLearner(Learner):
         self.mixer = None if mixer is None else make_mixer(mixer, spec)
         super().__init__(advantage_net(spec), {"mixer": self.mixer} if self.mixer else {}, settings, device)
 
-    def loss(self, batch: EpisodeBatch) -> Tensor:
+    def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
         """Mean over real steps of the squared TD error, of Q_tot or, without a mixer, of every agent's Q."""
         _, q = self.advantage.unroll(batch)  # [P, N, A]
         q_now = chosen(q[batch.now], batch.action)  # [K, N]
@@ -34,7 +34,7 @@ class QLearner(Learner):
         if self.mixer is None:
             discount = self.settings.gamma * (1 - batch.terminated)
             y = batch.reward[:, None] + discount[:, None] * q_next
-            return F.mse_loss(q_now, y)
+            return F.mse_loss(q_now, y), q_now
         state = mixer_state(batch, self.n_actions)  # [P, S]
         q_tot: Tensor
         penalty: Tensor
@@ -44,7 +44,7 @@ class QLearner(Learner):
             q_max_next = batch.next(masked_max(target_q, batch))
             q_tot_next, _ = target(q_next, q_max_next, best.squeeze(2), batch.next(state))
             y = batch.reward + self.settings.gamma * (1 - batch.terminated) * q_tot_next
-        return F.mse_loss(q_tot, y) + penalty
+        return F.mse_loss(q_tot, y) + penalty, q_tot
 
 
 def mixer_state(batch: EpisodeBatch, n_actions: int) -> Tensor:

@@ -67,7 +67,7 @@ def test_loss_and_gradients_equal_the_slow_reading(
             parameter.data += 0.1 * torch.randn_like(parameter)
 
     batch = pack_episodes(episodes, SPEC.n_actions, bootstrap_on_timeout=bootstrap_on_timeout)
-    loss = learner.loss(batch)
+    loss, _ = learner.loss(batch)
     gradients = torch.autograd.grad(loss, learner.parameters)
     expected = slow_loss(learner, episodes, bootstrap_on_timeout=bootstrap_on_timeout)
     expected_gradients = torch.autograd.grad(expected, learner.parameters)

@@ -63,7 +63,7 @@ def test_loss_and_gradients_equal_the_slow_reading(algorithm: str) -> None:
         for parameter in net.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
 
-    loss = learner.loss(pack_episodes(episodes, A))
+    loss, _ = learner.loss(pack_episodes(episodes, A))
     expected = slow_loss(learner, episodes)
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
     gradients = torch.autograd.grad(loss, learner.parameters)
@@ -98,10 +98,10 @@ def test_lan_mean_is_lan_with_the_mean_taken_out() -> None:
     )
     lan_mean.load_state_dict(lan.state_dict())
     batch = pack_episodes([random_episode(np.random.default_rng(1), 6)], A)
-    assert not torch.isclose(lan.loss(batch), lan_mean.loss(batch))
+    assert not torch.isclose(lan.loss(batch)[0], lan_mean.loss(batch)[0])
     for net in (lan.advantage, lan.targets["advantage"]):  # make the mean over actions zero by hand
         layer = net.fc2
         layer.weight.data -= layer.weight.data.mean(0, keepdim=True)
         layer.bias.data -= layer.bias.data.mean()
     lan_mean.load_state_dict(lan.state_dict())
-    torch.testing.assert_close(lan.loss(batch), lan_mean.loss(batch), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(lan.loss(batch)[0], lan_mean.loss(batch)[0], rtol=1e-5, atol=1e-7)
