@@ -24,6 +24,8 @@ STATUS_DETAILS_KEY = "grpc-status-details-bin"
 FIRST_BACKOFF_S = 0.005
 MAX_BACKOFF_S = 0.5
 PROBE_TIMEOUT_S = 1.0
+FIRST_ATTEMPT_S = 0.25
+"""After so long, a step is sent again over a new connection; then after twice as long, and so on."""
 CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # a new channel connects anew, whatever an old one is waiting for
     ("grpc.enable_retries", 0),  # the link retries, knowing the step's deadline
@@ -58,11 +60,16 @@ class Identity:
 
 @dataclass
 class LinkCounts:
-    """What happened on a link so far: steps asked, steps not answered in time, connections made again."""
+    """What happened on a link so far.
+
+    Steps asked for, steps not answered in time, connections made again, and steps that had been answered and
+    were taken once more because the agent had lost its memory of them.
+    """
 
     steps: int = 0
     fallbacks: int = 0
     reconnects: int = 0
+    replayed_steps: int = 0
 
 
 @dataclass
@@ -151,15 +158,20 @@ class AgentLink:
     async def _answer_in_time(self, transcript: Transcript, deadline_s: float) -> int | None:
         """The last request's answer before the deadline; on None the agent counts as lost."""
         backoff_s = FIRST_BACKOFF_S
+        attempt_s = FIRST_ATTEMPT_S
         why = "it did not answer in time"
         try:
             async with asyncio.timeout_at(deadline_s):
                 while True:
                     try:
-                        return await self._catch_up(transcript)
+                        return await self._catch_up(transcript, attempt_s)
+                    except TimeoutError:
+                        attempt_s *= 2
                     except BROKEN as error:
-                        self._drop_stream()
+                        answered_steps = transcript.answered_steps
                         if go_back(transcript, error):
+                            self._drop_stream()
+                            self.counts.replayed_steps += max(0, answered_steps - transcript.answered_steps)
                             continue
                         why = in_words(error)
                     await asyncio.sleep(backoff_s)
@@ -174,11 +186,15 @@ class AgentLink:
             self._lose(str(error))
         return None
 
-    async def _catch_up(self, transcript: Transcript) -> int:
-        """Send what the agent has not answered, one step after the other; the last one's action."""
+    async def _catch_up(self, transcript: Transcript, attempt_s: float) -> int:
+        """Send what the agent has not answered, one step after the other; the last one's action.
+
+        TimeoutError when one of them is not answered in `attempt_s` seconds.
+        """
         action = -1
         while transcript.answered_steps < len(transcript.requests):
-            action = await self._exchange(transcript.requests[transcript.answered_steps])
+            async with asyncio.timeout(attempt_s):
+                action = await self._exchange(transcript.requests[transcript.answered_steps])
             transcript.answered_steps += 1
         return action
 

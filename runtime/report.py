@@ -55,6 +55,7 @@ def agent_row(link: AgentLink) -> dict[str, Any]:
         "fallbacks": counts.fallbacks,
         "availability": 1.0 - counts.fallbacks / counts.steps if counts.steps else 1.0,
         "reconnects": counts.reconnects,
+        "replayed_steps": counts.replayed_steps,
     }
 
 

@@ -186,6 +186,7 @@ def test_a_supervised_agent_is_killed_and_not_a_step_is_lost(
         result, host = asyncio.run(play())
     assert result.fallbacks == 0
     assert host.links[1].counts.reconnects == 1
+    assert host.links[1].counts.replayed_steps == 6
     assert "agent 1 at" in caplog.text
     assert same_actions([result], play_in_process(load_model(model_file), TagEnv(seed=6), 1))
 
