@@ -43,7 +43,7 @@ class LimitsConfig:
     max_episodes: int = 64
     """Episodes that may run at once."""
     episode_idle_s: float = 600.0
-    """Forget an episode that nobody asked for during so many seconds."""
+    """Forget an episode, and end a stream, that nobody asked anything of during so many seconds."""
     max_concurrent_rpcs: int = 64
     """Calls and streams that may be open at once."""
     grace_s: float = 5.0
@@ -76,8 +76,8 @@ def check_limits(config: LimitsConfig) -> Address:
         if getattr(config, flag) < 1:
             raise InputError(f"--{flag.replace('_', '-')} must be at least 1")
     for flag in ("episode_idle_s", "grace_s"):
-        if not 0 <= getattr(config, flag) < 1e9:
-            raise InputError(f"--{flag.replace('_', '-')} must be a number of seconds, 0 or more")
+        if not 0 < getattr(config, flag) < 1e9:
+            raise InputError(f"--{flag.replace('_', '-')} must be a number of seconds above 0")
     if config.fsync and config.state_dir is None:
         raise InputError("--fsync says how to keep memories, but no --state-dir says where")
     return address

@@ -8,25 +8,22 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
-from google.protobuf import any_pb2
-from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from envs.command import InputError
 from protos import policy_pb2, policy_pb2_grpc
 from runtime.address import Address
 from runtime.episodes import EpisodeTable, RequestError, StepRequest
+from runtime.guard import Guard, refuse
 from runtime.policy import AgentPolicy
 from runtime.version import server_version
 
-ERROR_DOMAIN = "lan.policy.v1"
 SERVICE_NAME = "lan.policy.v1.PolicyService"
-STATUS_DETAILS_KEY = "grpc-status-details-bin"
 MAX_REQUEST_BYTES = 64 * 1024
-EXPIRY_INTERVAL_S = 10.0
+SWEEP_INTERVAL_S = 10.0
 
 log = logging.getLogger("lan.agent")
 
@@ -45,45 +42,53 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
 
     def __init__(self, table: EpisodeTable) -> None:
         self.table = table
-        self._streams: set[asyncio.Task[Any]] = set()
-        self._draining = False
+        self._streams: dict[asyncio.Task[Any], float] = {}  # when each was last asked something
+        self._endings: dict[asyncio.Task[Any], RequestError] = {}  # why a stream was ended from here
 
     async def Describe(self, request: Any, context: Any) -> policy_pb2.DescribeResponse:  # noqa: N802
         return describe(self.table.policy)
 
     async def Act(self, request: Any, context: Any) -> policy_pb2.ActResponse:  # noqa: N802
-        try:
-            return self.act(request)
-        except Exception as error:
-            await refuse(context, error)
+        return self.act(request)
 
     async def ActStream(self, requests: Any, context: Any) -> None:  # noqa: N802
         task = asyncio.current_task()
         assert task is not None
-        self._streams.add(task)
         try:
-            while (request := await context.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]
+            while True:
+                self._streams[task] = time.monotonic()
+                request = await context.read()
+                if request is grpc.aio.EOF:  # type: ignore[attr-defined]
+                    return
                 await context.write(self.act(request))
         except asyncio.CancelledError:
-            if not self._draining:
+            if task not in self._endings:
                 raise
-            await refuse(context, RequestError("UNAVAILABLE", "SHUTTING_DOWN", "the agent is stopping"))
+            await refuse(context, self._endings[task])
         except Exception as error:
             await refuse(context, error)
         finally:
-            self._streams.discard(task)
+            self._streams.pop(task, None)
+            self._endings.pop(task, None)
 
     async def EndEpisode(self, request: Any, context: Any) -> policy_pb2.EndEpisodeResponse:  # noqa: N802
-        try:
-            return policy_pb2.EndEpisodeResponse(ended=self.table.end(request.episode_id))
-        except Exception as error:
-            await refuse(context, error)
+        return policy_pb2.EndEpisodeResponse(ended=self.table.end(request.episode_id))
 
     def drain(self) -> None:
         """End the open streams: between two steps, as nothing else waits in there."""
-        self._draining = True
         for task in self._streams:
-            task.cancel()
+            self._end(task, RequestError("UNAVAILABLE", "SHUTTING_DOWN", "the agent is stopping"))
+
+    def end_idle_streams(self, idle_s: float, now_s: float) -> int:
+        """End the streams that were not asked anything during `idle_s` seconds; how many those were."""
+        idle = [task for task, asked_s in self._streams.items() if now_s - asked_s > idle_s]
+        for task in idle:
+            self._end(task, RequestError("UNAVAILABLE", "IDLE", f"the stream was idle for {idle_s:g} s"))
+        return len(idle)
+
+    def _end(self, task: asyncio.Task[Any], why: RequestError) -> None:
+        self._endings[task] = why
+        task.cancel()
 
     def act(self, request: Any) -> policy_pb2.ActResponse:
         """One step; RequestError when it is refused."""
@@ -115,37 +120,10 @@ def describe(policy: AgentPolicy) -> policy_pb2.DescribeResponse:
     )
 
 
-async def refuse(context: Any, error: Exception) -> NoReturn:
-    """End the call with the status of `error`; of an unexpected one the client learns nothing."""
-    if not isinstance(error, RequestError):
-        log.error("a request failed unexpectedly", exc_info=error)
-        error = RequestError("INTERNAL", "INTERNAL", "internal error")
-    else:
-        log.info("refused: %s (%s)", error.message, error.reason)
-    trailers = ((STATUS_DETAILS_KEY, status_details(error)),)
-    await context.abort(grpc.StatusCode[error.code], error.message, trailers)
-    raise AssertionError("abort returned")
-
-
-def status_details(error: RequestError) -> bytes:
-    """A serialized google.rpc.Status with ErrorInfo, and with BadRequest where a field is to blame."""
-    metadata = dict(error.metadata)
-    if error.field:
-        metadata["field"] = error.field
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=metadata)
-    details = [any_pb2.Any(), any_pb2.Any()][: 1 + bool(error.field)]
-    details[0].Pack(info)
-    if error.field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
-        details[1].Pack(error_details_pb2.BadRequest(field_violations=[violation]))
-    code = code_pb2.Code.Value(error.code)
-    status: bytes = status_pb2.Status(code=code, message=error.message, details=details).SerializeToString()
-    return status
-
-
 def make_server(config: ServerConfig) -> Any:
     """A gRPC server with this project's limits and nothing registered yet."""
     return grpc.aio.server(
+        interceptors=(Guard(),),
         maximum_concurrent_rpcs=config.max_concurrent_rpcs,
         options=(
             # With port sharing on, a second server on the port silently takes part of the connections.
@@ -200,7 +178,7 @@ async def serve(
     await server.start()
     for name in ("", SERVICE_NAME):
         await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    sweeper = asyncio.create_task(expire_idle_episodes(table))
+    sweeper = asyncio.create_task(sweep(servicer))
     on_ready(bound)
     await stop.wait()
     await health_servicer.enter_graceful_shutdown()
@@ -211,9 +189,13 @@ async def serve(
         await sweeper
 
 
-async def expire_idle_episodes(table: EpisodeTable) -> None:
-    """Forget idle episodes now and then, also when nobody asks for anything."""
+async def sweep(servicer: PolicyServicer) -> None:
+    """Forget idle episodes and end idle streams now and then, also when nobody asks for anything."""
+    table = servicer.table
     while True:
-        await asyncio.sleep(EXPIRY_INTERVAL_S)
-        if expired := table.expire(time.monotonic()):
+        await asyncio.sleep(min(SWEEP_INTERVAL_S, table.idle_s))
+        now_s = time.monotonic()
+        if expired := table.expire(now_s):
             log.info("forgot %d idle episodes", expired)
+        if ended := servicer.end_idle_streams(table.idle_s, now_s):
+            log.info("ended %d idle streams", ended)

@@ -36,8 +36,9 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(model_bytes: bytes, **config: Any) -> AsyncIterator[Served]:
-    table = EpisodeTable(AgentPolicy(load_model_bytes(model_bytes, "test"), 2), max_episodes=4, idle_s=60.0)
+async def served(model_bytes: bytes, idle_s: float = 60.0, **config: Any) -> AsyncIterator[Served]:
+    policy = AgentPolicy(load_model_bytes(model_bytes, "test"), 2)
+    table = EpisodeTable(policy, max_episodes=4, idle_s=idle_s)
     stop = asyncio.Event()
     ready: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(
@@ -213,6 +214,17 @@ async def test_health_says_serving_and_a_stop_ends_streams_between_steps(small_m
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stream.read()
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_idle_streams_and_episodes_do_not_stay_for_ever(small_model_bytes: bytes) -> None:
+    async with served(small_model_bytes, idle_s=0.2) as test:
+        stream = test.stub.ActStream()
+        await stream.write(act(0))
+        assert (await stream.read()).step == 0
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.read()
+        assert details(caught.value)[0].reason == "IDLE"
+        assert len(test.table) == 0
 
 
 async def test_reflection_is_there_only_when_asked_for(small_model_bytes: bytes) -> None:

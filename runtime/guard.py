@@ -1,0 +1,104 @@
+"""What stands between gRPC and every service: malformed messages and unexpected failures tell nothing.
+
+By itself grpc.aio answers both with the exception's own text, and logs a traceback for every malformed one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from runtime.episodes import RequestError
+
+ERROR_DOMAIN = "lan.policy.v1"
+STATUS_DETAILS_KEY = "grpc-status-details-bin"
+
+log = logging.getLogger("lan.agent")
+
+
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Wraps every handler: messages are decoded with care, and what a single call raises goes to `refuse`."""
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
+        """The handler of a call, wrapped; None where there is none."""
+        handler = await continuation(details)
+        if handler is None:
+            return None
+        decode = guarded_decoder(handler.request_deserializer)
+        if handler.unary_unary is None:
+            return handler._replace(request_deserializer=decode)
+        return handler._replace(
+            request_deserializer=lambda data: decoded_or_error(decode, data),
+            unary_unary=guarded_call(handler.unary_unary),
+        )
+
+
+def guarded_decoder(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """A deserializer that raises RequestError for what is no message."""
+
+    def decode(data: bytes) -> Any:
+        try:
+            return deserializer(data)
+        except DecodeError:
+            raise RequestError("INVALID_ARGUMENT", "MALFORMED_MESSAGE", "the message is malformed") from None
+
+    return decode
+
+
+def decoded_or_error(decode: Callable[[bytes], Any], data: bytes) -> Any:
+    """The message, or the RequestError instead of it: grpc.aio itself would answer one that is raised."""
+    try:
+        return decode(data)
+    except RequestError as error:
+        return error
+
+
+def guarded_call(behavior: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
+    """A single call whose failures end in `refuse`."""
+
+    async def call(request: Any, context: Any) -> Any:
+        try:
+            if isinstance(request, RequestError):
+                raise request
+            return await behavior(request, context)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:
+            await refuse(context, error)
+
+    return call
+
+
+async def refuse(context: Any, error: Exception) -> NoReturn:
+    """End the call with the status of `error`; of an unexpected one the client learns nothing."""
+    if not isinstance(error, RequestError):
+        log.error("a request failed unexpectedly", exc_info=error)
+        error = RequestError("INTERNAL", "INTERNAL", "internal error")
+    else:
+        log.info("refused: %s (%s)", error.message, error.reason)
+    trailers = ((STATUS_DETAILS_KEY, status_details(error)),)
+    await context.abort(grpc.StatusCode[error.code], error.message, trailers)
+    raise AssertionError("abort returned")
+
+
+def status_details(error: RequestError) -> bytes:
+    """A serialized google.rpc.Status with ErrorInfo, and with BadRequest where a field is to blame."""
+    metadata = dict(error.metadata)
+    if error.field:
+        metadata["field"] = error.field
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=metadata)
+    details = [any_pb2.Any()]
+    details[0].Pack(info)
+    if error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
+        details.append(any_pb2.Any())
+        details[1].Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=error.message, details=details)
+    data: bytes = status.SerializeToString()
+    return data
