@@ -40,10 +40,9 @@ class SlotEnv(ABC):
         self._n_battles = n_battles
         self._steps = np.zeros(n_battles, np.int64)
         self._reward = np.zeros(n_battles, np.float32)
-        self._terminated = np.zeros(n_battles, np.bool_)
+        self._terminated = np.ones(n_battles, np.bool_)  # nothing goes on before the first reset
         self._truncated = np.zeros(n_battles, np.bool_)
         self._won = np.zeros(n_battles, np.bool_)
-        self._started = np.zeros(n_battles, np.bool_)
 
     @property
     def spec(self) -> EnvSpec:
@@ -58,7 +57,6 @@ class SlotEnv(ABC):
         slots = np.flatnonzero(np.ones(self.n_battles, np.bool_) if mask is None else mask)
         self.begin(slots, np.arange(self.next_episode, self.next_episode + len(slots)))
         self.next_episode += len(slots)
-        self._started[slots] = True
         self._steps[slots] = 0
         self._reward[:] = 0
         self._terminated[slots] = self._truncated[slots] = self._won[slots] = False
@@ -66,7 +64,7 @@ class SlotEnv(ABC):
 
     def step(self, actions: IntArray) -> TimeStep:
         """Play one step in every battle that has not ended; ValueError names an unavailable action."""
-        live = self._started & ~self._terminated & ~self._truncated
+        live = ~self._terminated & ~self._truncated
         self._check_actions(actions, live)
         outcome = self.advance(actions, live)
         self._steps += live
@@ -79,7 +77,7 @@ class SlotEnv(ABC):
 
     def close(self) -> None:
         """End every episode; there is nothing to release."""
-        self._started[:] = False
+        self._terminated[:], self._truncated[:] = True, False
 
     @abstractmethod
     def begin(self, slots: IntArray, episodes: IntArray) -> None:

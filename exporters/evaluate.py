@@ -1,23 +1,24 @@
-"""`lan-eval`: greedy, decentralised evaluation in one process, of a checkpoint or of a model file."""
+"""`lan-eval`: greedy battles in one process, of a checkpoint, a model file or a scripted team."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import tyro
 
-from envs.command import InputError, run_command
-from envs.types import EnvSpec
+from envs.command import InputError, nearest_names, run_command
+from envs.types import EnvSpec, MultiAgentEnv
 
 if TYPE_CHECKING:
-    from exporters.play import Policy
+    from envs.battle.env import BattleEnv
+    from exporters.play import Policy, Team
     from trainer.rollout import EpisodeStats
 
-N_BATTLES = 8
+N_BATTLES = 32
 """Battles side by side; the episodes played are the same whatever this is."""
 
 
@@ -29,12 +30,14 @@ class EvaluateConfig:
     """Checkpoint (run.pt) or run directory to evaluate, with torch."""
     model: Path | None = None
     """Or: model file to evaluate, with onnxruntime."""
+    team: str | None = None
+    """Or: scripted team to play --map on the simulator: random, nearest, focus, kite, …"""
     episodes: int = 32
     """Battles to play."""
     seed: int = 0
     """Seed of the battles."""
     map: str | None = None
-    """The environment once more; needed where its name is code to import (pettingzoo:…)."""
+    """With --team, the map; else the environment once more, where its name is code (pettingzoo:…)."""
     env: str | None = None
     """Backend that plays the battles: auto, sim, sc2, smac; the one it was trained on by default."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -43,12 +46,12 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class Contestant:
-    """A policy to evaluate, what it was made for, and what runs it."""
+    """Who plays, what for, and by what: `make_team` gets the environment and the seed of the evaluation."""
 
-    policy: Policy
+    name: str
     spec: EnvSpec
     backend: str
-    engine: str
+    make_team: Callable[[MultiAgentEnv, int], Callable[[], Team]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Evaluation:
 
     map: str
     backend: str
-    engine: str
+    player: str
     seed: int
     episodes: int
     won: int
@@ -92,12 +95,15 @@ def run(config: EvaluateConfig) -> None:
 
 
 def contestant(config: EvaluateConfig) -> Contestant:
-    """The policy that the flags name; InputError unless they name exactly one."""
-    if config.ckpt is not None and config.model is None:
+    """Who plays by the flags; InputError unless they name exactly one."""
+    given = [config.ckpt, config.model, config.team]
+    if sum(each is not None for each in given) != 1:
+        raise InputError("give one of --ckpt FILE, --model FILE, or --team NAME --map MAP")
+    if config.ckpt is not None:
         return torch_contestant(config.ckpt)
-    if config.model is not None and config.ckpt is None:
+    if config.model is not None:
         return onnx_contestant(config.model)
-    raise InputError("give either --ckpt FILE or --model FILE")
+    return scripted_contestant(str(config.team), config.map)
 
 
 def torch_contestant(path: Path) -> Contestant:
@@ -110,7 +116,7 @@ def torch_contestant(path: Path) -> Contestant:
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(path)
     policy = TorchPolicy(load_advantage_net(checkpoint))
-    return Contestant(policy, checkpoint.spec, checkpoint.backend, "torch")
+    return Contestant("torch", checkpoint.spec, checkpoint.backend, followers(policy))
 
 
 def onnx_contestant(path: Path) -> Contestant:
@@ -118,7 +124,34 @@ def onnx_contestant(path: Path) -> Contestant:
     from runtime.model import METADATA_BACKEND, load_model
 
     model = load_model(path)
-    return Contestant(model, model.spec, model.metadata.get(METADATA_BACKEND, "auto"), "onnxruntime")
+    backend = model.metadata.get(METADATA_BACKEND, "auto")
+    return Contestant("onnxruntime", model.spec, backend, followers(model))
+
+
+def followers(policy: Policy) -> Callable[[MultiAgentEnv, int], Callable[[], Team]]:
+    """Greedy agents of a policy, with fresh memories for every team."""
+    from exporters.play import PolicyTeam
+
+    return lambda env, seed: lambda: PolicyTeam(policy, env.n_battles, env.spec.n_agents)
+
+
+def scripted_contestant(name: str, map_name: str | None) -> Contestant:
+    """A scripted team on a SMAC map of the simulator; InputError for other names and environments."""
+    from envs.battle.teams import TEAMS
+    from envs.make import env_spec, is_other
+
+    if name not in TEAMS:
+        raise InputError(f"unknown team {name!r}: {nearest_names(name, TEAMS)}")
+    if map_name is None:
+        raise InputError(f"--team {name}: say which map it plays, e.g. --map 3m")
+    if is_other(map_name):
+        raise InputError(f"--team {name} plays SMAC's maps on the simulator, not {map_name}")
+
+    def make_team(env: MultiAgentEnv, seed: int) -> Callable[[], Team]:
+        team = TEAMS[name](cast("BattleEnv", env), seed)
+        return lambda: team
+
+    return Contestant(f"team {name}", env_spec(map_name), "sim", make_team)
 
 
 def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
@@ -128,6 +161,8 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
     from exporters.play import play
 
     backend = resolve_backend(config.env or contestant.backend, contestant.spec.name)
+    if config.team is not None and backend != "sim":
+        raise InputError(f"--team {config.team} knows the simulator's units only: say --env sim")
     env = environment_of(
         contestant.spec,
         backend,
@@ -136,7 +171,7 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
         seed=config.seed,
     )
     try:
-        stats = play(env, contestant.policy, config.episodes)
+        stats = play(env, contestant.make_team(env, config.seed), config.episodes)
     finally:
         env.close()
     return summarize(stats, contestant, backend, config.seed)
@@ -150,7 +185,7 @@ def summarize(stats: Sequence[EpisodeStats], contestant: Contestant, backend: st
     return Evaluation(
         map=contestant.spec.name,
         backend=backend,
-        engine=contestant.engine,
+        player=contestant.name,
         seed=seed,
         episodes=n,
         won=won,
@@ -165,8 +200,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
     """Three lines for a reader."""
     low, high = evaluation.win_rate_interval
     print(
-        f"{evaluation.map} ({evaluation.backend}), {evaluation.engine}: "
-        f"{evaluation.episodes} greedy battles, seed {evaluation.seed}"
+        f"{evaluation.map} ({evaluation.backend}), {evaluation.player}: "
+        f"{evaluation.episodes} battles, seed {evaluation.seed}"
     )
     print(
         f"win rate  {evaluation.win_rate:.1%} ({evaluation.won} of {evaluation.episodes}; "

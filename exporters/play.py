@@ -1,10 +1,11 @@
-"""Battles played by a policy in this process: what evaluation counts and what the parity check records.
+"""Battles played in this process: what evaluation counts and what the parity check compares.
 
 Axes: R rows, one per agent of every battle that still goes on; N agents, A actions, O observation, H memory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -33,87 +34,66 @@ class Policy(Protocol):
         ...
 
 
-class Slots:
-    """B slots of one environment, each with an episode that goes on (`live`) or has ended."""
+class Team(Protocol):
+    """All agents of B battles: called with what the environment just showed, it says what they do, [B, N]."""
 
-    def __init__(self, env: MultiAgentEnv, policy: Policy) -> None:
-        B, N = env.n_battles, env.spec.n_agents
-        self.live = np.zeros(B, np.bool_)
-        self.episode = np.full(B, -1, np.int64)
-        self.episode_return = np.zeros(B)
-        self.length_steps = np.zeros(B, np.int64)
-        self.last_action = np.full((B, N), -1, np.int64)
-        self.initial_hidden = policy.initial_hidden(N)  # [N, H]
-        self.hidden = np.stack([self.initial_hidden] * B)  # [B, N, H]
-
-    def begin(self, slots: BoolArray, first_episode: int) -> None:
-        """Forget what was in `slots` [B]; they now hold the episodes from `first_episode` on."""
-        self.live |= slots
-        self.episode[slots] = np.arange(first_episode, first_episode + slots.sum())
-        self.episode_return[slots], self.length_steps[slots] = 0, 0
-        self.last_action[slots], self.hidden[slots] = -1, self.initial_hidden
-
-    def record(self, time_step: TimeStep) -> dict[int, EpisodeStats]:
-        """Count the step just played; return the episodes that it ended, by number."""
-        self.episode_return += np.where(self.live, time_step.reward, 0)
-        self.length_steps += self.live
-        ended = np.flatnonzero(self.live & time_step.done)
-        self.live[ended] = False
-        return {
-            int(self.episode[b]): EpisodeStats(
-                episode_return=float(self.episode_return[b]),
-                length_steps=int(self.length_steps[b]),
-                won=bool(time_step.won[b]),
-            )
-            for b in ended
-        }
+    def __call__(self, step: TimeStep) -> IntArray: ...
 
 
-def play(
-    env: MultiAgentEnv,
-    policy: Policy,
-    n_episodes: int,
-    *,
-    epsilon: float = 0.0,
-    rng: np.random.Generator | None = None,
-) -> list[EpisodeStats]:
-    """Play the environment's next `n_episodes` episodes to their ends, in the order of their numbers.
+class PolicyTeam:
+    """Agents that follow one policy, each with a memory of its own, through one episode per battle.
 
     With probability `epsilon` an agent takes a uniformly random available action (`rng` must be given);
     otherwise, and by default always, the policy's own.
     """
-    if epsilon > 0 and rng is None:
-        raise ValueError("exploration needs a random generator")
-    end_episode = env.next_episode + n_episodes
-    slots = Slots(env, policy)
-    ended: dict[int, EpisodeStats] = {}
-    while len(ended) < n_episodes:
-        vacant = np.flatnonzero(~slots.live)[: end_episode - env.next_episode]
-        if len(vacant):
-            fresh = np.isin(np.arange(env.n_battles), vacant)
-            slots.begin(fresh, env.next_episode)
-            time_step = env.reset(fresh)
-        act(slots, policy, time_step, epsilon, rng)
-        time_step = env.step(slots.last_action)
-        ended |= slots.record(time_step)
-    return [ended[episode] for episode in sorted(ended)]
+
+    def __init__(
+        self,
+        policy: Policy,
+        n_battles: int,
+        n_agents: int,
+        *,
+        epsilon: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        if epsilon > 0 and rng is None:
+            raise ValueError("exploration needs a random generator")
+        self.policy, self.epsilon, self.rng = policy, epsilon, rng
+        self.last_action = np.full((n_battles, n_agents), -1, np.int64)
+        self.hidden = np.stack([policy.initial_hidden(n_agents)] * n_battles)  # [B, N, H]
+
+    def __call__(self, step: TimeStep) -> IntArray:
+        live = ~step.done
+        count, N = int(live.sum()), self.last_action.shape[1]
+        avail_actions = step.avail_actions[live].reshape(count * N, -1)
+        action, _, hidden = self.policy.step(
+            step.obs[live].reshape(count * N, -1),
+            self.last_action[live].reshape(-1),
+            np.tile(np.arange(N), count),
+            avail_actions,
+            self.hidden[live].reshape(count * N, -1),
+        )
+        if self.rng is not None and self.epsilon > 0:
+            explores = self.rng.random(len(action)) < self.epsilon
+            action = np.where(explores, random_actions(avail_actions, self.rng), action)
+        self.last_action[live] = action.reshape(count, N)
+        self.hidden[live] = hidden.reshape(count, N, -1)
+        return self.last_action
 
 
-def act(
-    slots: Slots, policy: Policy, time_step: TimeStep, epsilon: float, rng: np.random.Generator | None
-) -> None:
-    """Let every agent of every live battle choose: `slots.last_action` and `slots.hidden` move on."""
-    live, count = slots.live, int(slots.live.sum())
-    N = slots.last_action.shape[1]
-    avail_actions = time_step.avail_actions[live].reshape(count * N, -1)
-    action, _, hidden = policy.step(
-        time_step.obs[live].reshape(count * N, -1),
-        slots.last_action[live].reshape(-1),
-        np.tile(np.arange(N), count),
-        avail_actions,
-        slots.hidden[live].reshape(count * N, -1),
-    )
-    if rng is not None and epsilon > 0:
-        action = np.where(rng.random(len(action)) < epsilon, random_actions(avail_actions, rng), action)
-    slots.last_action[live] = action.reshape(count, N)
-    slots.hidden[live] = hidden.reshape(count, N, -1)
+def play(env: MultiAgentEnv, make_team: Callable[[], Team], n_episodes: int) -> list[EpisodeStats]:
+    """Play the next `n_episodes` episodes to their ends, B at a time, each time with a new team."""
+    stats: list[EpisodeStats] = []
+    while len(stats) < n_episodes:
+        live = np.arange(env.n_battles) < n_episodes - len(stats)
+        n_played = int(live.sum())
+        returns, lengths = np.zeros(env.n_battles), np.zeros(env.n_battles, np.int64)
+        team, step = make_team(), env.reset(live)
+        while live.any():
+            step = env.step(team(step))
+            returns += np.where(live, step.reward, 0)
+            lengths += live
+            live &= ~step.done
+        rows = zip(returns.tolist(), lengths.tolist(), step.won.tolist(), strict=True)
+        stats += [EpisodeStats(*row) for row in rows][:n_played]
+    return stats
