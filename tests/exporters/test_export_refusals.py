@@ -1,0 +1,177 @@
+"""lan-export refuses what differs from the checkpoint, and says in one line what it cannot use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import exporters.graph
+from envs.checkers import SPEC
+from envs.types import CONTRACT_VERSION, EnvSpec
+from exporters.export import main
+from exporters.graph import build_model
+from runtime.model import load_model
+from trainer.networks import advantage_net
+
+Write = Callable[..., Path]
+
+
+def export(ckpt: Path, out: Path, *more: str) -> int:
+    return main(["--ckpt", str(ckpt), "--out", str(out), *more])
+
+
+def only_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr."""
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("lan-export: error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("name", ["fc1.weight", "gru.weight_hh", "gru.bias_ih", "fc2.bias"])
+def test_a_file_that_differs_is_refused_and_not_written(
+    name: str,
+    write_checkpoint: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One number of one weight is changed between the checkpoint and the graph."""
+
+    def tampered(weights: dict[str, np.ndarray], *rest: object) -> bytes:
+        changed = {key: array.copy() for key, array in weights.items()}
+        changed[name].flat[0] += 0.5
+        return build_model(changed, *rest)
+
+    monkeypatch.setattr(exporters.graph, "build_model", tampered)
+    out = tmp_path / "agent.onnx"
+    assert export(write_checkpoint(), out) == 2
+    assert "was not written" in only_line(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def write_other_version(path: Path) -> None:
+    data = torch.load(path, weights_only=True)
+    torch.save({**data, "contract_version": CONTRACT_VERSION + 1}, path)
+
+
+def write_foreign(path: Path) -> None:
+    torch.save({"model": {"weight": torch.zeros(3)}}, path)
+
+
+def write_other_weights(path: Path) -> None:
+    data = torch.load(path, weights_only=True)
+    other = EnvSpec("checkers", 2, 5, SPEC.obs_dim + 1, SPEC.state_dim, 2, 100)
+    data["learner"]["advantage"] = advantage_net(other).state_dict()
+    torch.save(data, path)
+
+
+def write_no_advantage(path: Path) -> None:
+    data = torch.load(path, weights_only=True)
+    del data["learner"]["advantage"]
+    torch.save(data, path)
+
+
+def write_nan(path: Path) -> None:
+    data = torch.load(path, weights_only=True)
+    data["learner"]["advantage"]["fc2.bias"][0] = float("nan")
+    torch.save(data, path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "truncated"),
+        (lambda path: path.write_bytes(b""), "truncated"),
+        (lambda path: path.write_text("not a checkpoint"), "no checkpoint"),
+        (lambda path: path.unlink(), "no checkpoint at"),
+        (write_foreign, "no checkpoint of lan-train"),
+        (write_other_version, "contract version"),
+        (write_other_weights, "does not fit"),
+        (write_no_advantage, "does not fit"),
+        (write_nan, "not finite"),
+    ],
+    ids=["truncated", "empty", "text", "missing", "foreign", "version", "weights", "part", "nan"],
+)
+def test_a_checkpoint_that_cannot_be_used_is_one_clear_line(
+    spoil: Callable[[Path], object],
+    said: str,
+    write_checkpoint: Write,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ckpt = write_checkpoint()
+    spoil(ckpt)
+    assert export(ckpt, tmp_path / "agent.onnx") == 2
+    assert said in only_line(capsys)
+    assert not (tmp_path / "agent.onnx").exists()
+
+
+def test_a_checkpoint_of_an_environment_that_has_changed_is_refused(
+    tmp_path: Path, write_checkpoint: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt = write_checkpoint(spec=replace(SPEC, episode_limit=50))
+    assert export(ckpt, tmp_path / "agent.onnx") == 2
+    assert "episode_limit" in only_line(capsys)
+
+
+def test_an_environment_that_is_code_to_import_must_be_named_by_the_user(
+    tmp_path: Path, write_checkpoint: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt = write_checkpoint(spec=replace(SPEC, name="pettingzoo:antigravity"))
+    assert export(ckpt, tmp_path / "agent.onnx") == 2
+    assert "say --map 'pettingzoo:antigravity'" in only_line(capsys)
+
+
+def test_an_existing_file_is_kept_unless_forced(
+    write_checkpoint: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt, out = write_checkpoint(), tmp_path / "agent.onnx"
+    out.write_text("mine")
+    assert export(ckpt, out) == 2
+    assert "--force" in only_line(capsys)
+    assert out.read_text() == "mine"
+    assert export(ckpt, out, "--force") == 0
+    assert load_model(out).spec == SPEC
+
+
+def test_a_forced_export_that_fails_leaves_the_old_file(
+    write_checkpoint: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt, out = write_checkpoint(), tmp_path / "agent.onnx"
+    out.write_text("mine")
+    write_nan(ckpt)
+    assert export(ckpt, out, "--force") == 2
+    assert "not finite" in only_line(capsys)
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--out", "missing/agent.onnx"], "no directory"),
+        (["--out", "."], "is a directory"),
+        (["--out", "agent.onnx", "--battles", "1"], "--battles"),
+        (["--out", "agent.onnx", "--seed", "-1"], "--seed"),
+        (["--out", "agent.onnx", "--env", "simm"], "did you mean"),
+        (["--out", "agent.onnx", "--env", "sc2"], "no StarCraft II map"),
+        (["--out", "agent.onnx", "--map", "3m"], "made for checkers"),
+    ],
+)
+def test_flags_that_cannot_be_used_are_one_clear_line(
+    flags: list[str],
+    said: str,
+    write_checkpoint: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--ckpt", str(write_checkpoint()), *flags]) == 2
+    assert said in only_line(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
