@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from envs.battle.combat import Ints, Reals, begin_attack, continue_channel, gap, heal, wind_up
+from envs.battle.combat import begin_attack, continue_channel, gap, heal, wind_up
 from envs.battle.compiled import helper
 from envs.battle.fields import (
     ACQUIRES,
@@ -19,6 +19,7 @@ from envs.battle.fields import (
     CHANNELLING,
     COOLDOWN,
     ENERGY,
+    FIRST_FOE,
     FIXED,
     GOAL_X,
     GOAL_Y,
@@ -28,12 +29,14 @@ from envs.battle.fields import (
     HEALTH_MAX,
     HOLD,
     LAST_ATTACKER,
+    LAST_FOE,
     MOVE,
     NO_WEAPON,
     ORDER,
     ORDER_TARGET,
     PHASE,
     PLANE,
+    RADIUS,
     RANGE,
     READY,
     REGENERATION,
@@ -53,34 +56,30 @@ from envs.battle.fields import (
     Y,
 )
 from envs.battle.movement import walk
-from envs.battle.rng import UintArray
-from envs.battle.terrain import Terrain, reachable_point
+from envs.battle.terrain import reachable_point
+from envs.battle.world import Ints, Reals, Seeds, World
 
 SHIELD_PER_LOOP: Final = 2.0 / 16
 ENERGY_PER_LOOP: Final = 0.5625 / 16
 ENERGY_MAX: Final = 200.0
-SCAN_EVERY_LOOPS: Final = 4
+SCAN_EVERY_LOOPS: Final = 2
 HELP_CELLS: Final = 5.0  # edge to edge, within which team mates are helped against their attackers
 AUTOCAST_CELLS: Final = 6.0
 FOLLOW_CELLS: Final = 0.5
-JUST_INSIDE: Final = (
-    1e-3  # walked further than the edge of the range, so that rounding cannot leave one outside
-)
+JUST_INSIDE_CELLS: Final = 1e-3  # walked past the edge of the range: rounding must not leave one outside
 
 
 @helper
-def can_attack(damage: Reals, i: int, j: int) -> bool:
+def can_attack(w: World, i: int, j: int) -> bool:
     """Whether unit i has a weapon for unit j (another team, a plane that it reaches)."""
-    return bool(damage[i, j] > 0.0)
+    return bool(w.damage[i, j] > 0.0)
 
 
 @helper
 def give_order(
     f: Reals,
     k: Ints,
-    t: Ints,
-    terrain: Terrain,
-    damage: Reals,
+    w: World,
     i: int,
     order: int,
     target: int,
@@ -89,20 +88,25 @@ def give_order(
 ) -> None:
     """Replace the order of unit i; one that it cannot carry out is refused: it keeps what it has."""
     if order == ATTACK_UNIT:
-        if target < 0 or k[ALIVE, target] == 0 or not can_attack(damage, i, target):
+        if target < 0 or k[ALIVE, target] == 0 or not can_attack(w, i, target):
             return
         if k[TARGET, i] == target:  # told again, or told what it does: the attack goes on
             k[ORDER, i], k[ORDER_TARGET, i] = order, target
             return
     elif order == HEAL:
-        mends = t[WEAPON, i] == HEAL_BEAM and target >= 0 and target != i
-        if not mends or t[TEAM, target] != t[TEAM, i] or k[ALIVE, target] == 0 or t[BIOLOGICAL, target] == 0:
+        mends = w.t[WEAPON, i] == HEAL_BEAM and target >= 0 and target != i
+        if (
+            not mends
+            or w.t[TEAM, target] != w.t[TEAM, i]
+            or k[ALIVE, target] == 0
+            or w.t[BIOLOGICAL, target] == 0
+        ):
             return
         if k[TARGET, i] == target:
             k[ORDER, i], k[ORDER_TARGET, i] = order, target
             return
     elif order in (MOVE, ATTACK_MOVE):
-        x, y = reachable_point(terrain, t[PLANE, i], x, y)
+        x, y = reachable_point(w.terrain, w.t[PLANE, i], x, y)
     k[ORDER, i] = order
     k[ORDER_TARGET, i] = k[TARGET, i] = target if order in (ATTACK_UNIT, HEAL) else -1
     k[PHASE, i] = READY
@@ -112,77 +116,78 @@ def give_order(
 
 
 @helper
-def _tick(f: Reals, s: Reals, t: Ints, i: int) -> None:
+def _tick(f: Reals, w: World, i: int) -> None:
     """One loop of the clocks: weapon, backswing, shields, regeneration, energy."""
     f[COOLDOWN, i] = f[COOLDOWN, i] - 1.0 if f[COOLDOWN, i] > 0.0 else 0.0
     if f[BACKSWING, i] > 0.0:
         f[BACKSWING, i] -= 1.0
     if f[SHIELD_WAIT, i] > 0.0:
         f[SHIELD_WAIT, i] -= 1.0
-    elif f[SHIELD, i] < s[SHIELD_MAX, i]:
-        f[SHIELD, i] = min(f[SHIELD, i] + SHIELD_PER_LOOP, s[SHIELD_MAX, i])
-    if s[REGENERATION, i] > 0.0:
-        f[HEALTH, i] = min(f[HEALTH, i] + s[REGENERATION, i], s[HEALTH_MAX, i])
-    if t[WEAPON, i] == HEAL_BEAM:
+    elif f[SHIELD, i] < w.s[SHIELD_MAX, i]:
+        f[SHIELD, i] = min(f[SHIELD, i] + SHIELD_PER_LOOP, w.s[SHIELD_MAX, i])
+    if w.s[REGENERATION, i] > 0.0:
+        f[HEALTH, i] = min(f[HEALTH, i] + w.s[REGENERATION, i], w.s[HEALTH_MAX, i])
+    if w.t[WEAPON, i] == HEAL_BEAM:
         f[ENERGY, i] = min(f[ENERGY, i] + ENERGY_PER_LOOP, ENERGY_MAX)
 
 
 @helper
-def _closest(f: Reals, k: Ints, s: Reals, damage: Reals, i: int, within: float) -> int:
+def _closest(f: Reals, k: Ints, w: World, i: int, within: float) -> int:
     """Whom unit i acquires within `within` cells: who targets it first, then the closest; -1 none."""
     best, best_gap, best_aims = -1, within, False
-    for j in range(f.shape[1]):
-        if k[ALIVE, j] != 0 and can_attack(damage, i, j):
-            distance = gap(f, s, i, j)
-            if distance > within:
-                continue
-            aims = k[TARGET, j] == i
-            if (aims and not best_aims) or (aims == best_aims and distance <= best_gap):
-                best, best_gap, best_aims = j, distance, aims
-    return best
+    for j in range(w.t[FIRST_FOE, i], w.t[LAST_FOE, i]):
+        aims = k[TARGET, j] == i
+        if k[ALIVE, j] == 0 or (best_aims and not aims) or not can_attack(w, i, j):
+            continue
+        limit = within if aims and not best_aims else best_gap
+        dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+        reach = limit + w.s[RADIUS, i] + w.s[RADIUS, j]
+        if dx * dx + dy * dy <= reach * reach:
+            best, best_gap, best_aims = j, gap(f, w, i, j), aims
+    return int(best)
 
 
 @helper
-def _attacker_to_answer(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int) -> int:
+def _attacker_to_answer(f: Reals, k: Ints, w: World, i: int) -> int:
     """Who attacked unit i last, else who attacked the closest team mate that calls for help; -1 nobody."""
     j = k[LAST_ATTACKER, i]
-    if j >= 0 and k[ALIVE, j] != 0 and can_attack(damage, i, j):
+    if j >= 0 and k[ALIVE, j] != 0 and can_attack(w, i, j):
         return int(j)
     best, best_gap = -1, HELP_CELLS
     for mate in range(f.shape[1]):
-        if k[ALIVE, mate] == 0 or t[TEAM, mate] != t[TEAM, i] or mate == i:
-            continue
         j = k[LAST_ATTACKER, mate]
-        if j >= 0 and k[ALIVE, j] != 0 and can_attack(damage, i, j):
-            distance = gap(f, s, i, mate)
+        if j < 0 or k[ALIVE, mate] == 0 or w.t[TEAM, mate] != w.t[TEAM, i] or k[ALIVE, j] == 0:
+            continue
+        if can_attack(w, i, j):
+            distance = gap(f, w, i, mate)
             if distance <= best_gap:
                 best, best_gap = j, distance
     return int(best)
 
 
 @helper
-def _acquire(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int, loop: int) -> int:
+def _acquire(f: Reals, k: Ints, w: World, i: int, loop: int) -> int:
     """The target of a unit that chooses its own; -1 none."""
     j = k[TARGET, i]
     lost = j >= 0 and k[ALIVE, j] == 0
     if lost:
         j = -1
-    if j >= 0 and gap(f, s, i, j) <= s[RANGE, i]:
+    if j >= 0 and gap(f, w, i, j) <= w.s[RANGE, i]:
         return int(j)
     if lost or (loop + i) % SCAN_EVERY_LOOPS == 0:
-        found = _closest(f, k, s, damage, i, s[SCAN, i])
-        return found if found >= 0 else _attacker_to_answer(f, k, s, t, damage, i)
+        found = _closest(f, k, w, i, w.s[SCAN, i])
+        return found if found >= 0 else _attacker_to_answer(f, k, w, i)
     return int(j)
 
 
 @helper
-def _ordered_target(f: Reals, k: Ints, s: Reals, damage: Reals, i: int) -> int:
+def _ordered_target(f: Reals, k: Ints, w: World, i: int) -> int:
     """The target that unit i was given; when it is dead the order ends, or the group's next is taken."""
     j = k[ORDER_TARGET, i]
     if j >= 0 and k[ALIVE, j] != 0:
         return int(j)
     if k[ORDER, i] == ATTACK_GROUP:
-        j = _closest(f, k, s, damage, i, np.inf)
+        j = _closest(f, k, w, i, np.inf)
         k[ORDER_TARGET, i] = j
         if j >= 0:
             return int(j)
@@ -191,34 +196,34 @@ def _ordered_target(f: Reals, k: Ints, s: Reals, damage: Reals, i: int) -> int:
 
 
 @helper
-def _patient(f: Reals, k: Ints, s: Reals, t: Ints, i: int) -> int:
+def _patient(f: Reals, k: Ints, w: World, i: int) -> int:
     """The injured biological team mate closest to medivac i within autocast range; -1 none."""
     best, best_gap = -1, AUTOCAST_CELLS
     for j in range(f.shape[1]):
-        if k[ALIVE, j] == 0 or t[TEAM, j] != t[TEAM, i] or t[BIOLOGICAL, j] == 0:
+        if k[ALIVE, j] == 0 or w.t[TEAM, j] != w.t[TEAM, i] or w.t[BIOLOGICAL, j] == 0:
             continue
-        if f[HEALTH, j] < s[HEALTH_MAX, j]:
-            distance = gap(f, s, i, j)
+        if f[HEALTH, j] < w.s[HEALTH_MAX, j]:
+            distance = gap(f, w, i, j)
             if distance <= best_gap:
                 best, best_gap = j, distance
     return best
 
 
 @helper
-def _leader(f: Reals, k: Ints, s: Reals, t: Ints, i: int) -> int:
+def _leader(f: Reals, k: Ints, w: World, i: int) -> int:
     """The fighting team mate closest to medivac i; -1 none."""
     best, best_gap = -1, np.inf
     for j in range(f.shape[1]):
-        armed = t[WEAPON, j] != HEAL_BEAM and t[WEAPON, j] != NO_WEAPON
-        if k[ALIVE, j] != 0 and t[TEAM, j] == t[TEAM, i] and armed:
-            distance = gap(f, s, i, j)
+        armed = w.t[WEAPON, j] != HEAL_BEAM and w.t[WEAPON, j] != NO_WEAPON
+        if k[ALIVE, j] != 0 and w.t[TEAM, j] == w.t[TEAM, i] and armed:
+            distance = gap(f, w, i, j)
             if distance < best_gap:
                 best, best_gap = j, distance
     return best
 
 
 @helper
-def _act_medivac(f: Reals, k: Ints, s: Reals, t: Ints, terrain: Terrain, i: int) -> None:
+def _act_medivac(f: Reals, k: Ints, w: World, i: int) -> None:
     """One loop of a medivac: heal whom it was told to, or the closest injured; follow the group."""
     order = k[ORDER, i]
     j = -1
@@ -226,31 +231,31 @@ def _act_medivac(f: Reals, k: Ints, s: Reals, t: Ints, terrain: Terrain, i: int)
         j = k[ORDER_TARGET, i]
         if k[ALIVE, j] == 0:
             k[ORDER, i], k[ORDER_TARGET, i], j = STOP, -1, -1
-    elif order == ATTACK_MOVE or (t[ACQUIRES, i] != 0 and order != MOVE):
-        j = _patient(f, k, s, t, i)
+    elif order == ATTACK_MOVE or (w.t[ACQUIRES, i] != 0 and order != MOVE):
+        j = _patient(f, k, w, i)
     k[TARGET, i] = j
     if j >= 0:
-        away = gap(f, s, i, j) - s[RANGE, i]
+        away = gap(f, w, i, j) - w.s[RANGE, i]
         if away <= 0.0:
             f[SPEED, i] = 0.0
-            heal(f, k, s, i, j)
+            heal(f, k, w, i, j)
         else:
             k[PHASE, i] = READY
             if order != HOLD:
-                walk(f, k, s, t, terrain, i, f[X, j], f[Y, j], away + JUST_INSIDE, j)
+                walk(f, k, w, i, f[X, j], f[Y, j], away + JUST_INSIDE_CELLS, j)
         return
     k[PHASE, i] = READY
     if order == ATTACK_MOVE:
-        mate = _leader(f, k, s, t, i)
+        mate = _leader(f, k, w, i)
         if mate >= 0:
-            away = gap(f, s, i, mate) - FOLLOW_CELLS
+            away = gap(f, w, i, mate) - FOLLOW_CELLS
             if away > 0.0:
-                walk(f, k, s, t, terrain, i, f[X, mate], f[Y, mate], away, mate)
+                walk(f, k, w, i, f[X, mate], f[Y, mate], away, mate)
             else:
                 f[SPEED, i] = 0.0
             return
     if order in (MOVE, ATTACK_MOVE):
-        if walk(f, k, s, t, terrain, i, f[GOAL_X, i], f[GOAL_Y, i], np.inf, -1):
+        if walk(f, k, w, i, f[GOAL_X, i], f[GOAL_Y, i], np.inf, -1):
             k[ORDER, i] = STOP
     else:
         f[SPEED, i] = 0.0
@@ -260,47 +265,44 @@ def _act_medivac(f: Reals, k: Ints, s: Reals, t: Ints, terrain: Terrain, i: int)
 def act(
     f: Reals,
     k: Ints,
-    s: Reals,
-    t: Ints,
-    terrain: Terrain,
-    damage: Reals,
-    rng: UintArray,
+    w: World,
+    rng: Seeds,
     i: int,
     loop: int,
 ) -> None:
     """One loop of living unit i, positions as they were at its start; walks are planned, not made."""
     k[FIXED, i] = 0
-    _tick(f, s, t, i)
-    if t[WEAPON, i] == HEAL_BEAM:
-        _act_medivac(f, k, s, t, terrain, i)
+    _tick(f, w, i)
+    if w.t[WEAPON, i] == HEAL_BEAM:
+        _act_medivac(f, k, w, i)
         return
     if k[PHASE, i] == CHANNELLING:
         k[FIXED, i] = 1
-        continue_channel(f, k, s, t, damage, i)
+        continue_channel(f, k, w, i)
         return
-    if k[PHASE, i] == WINDING_UP and wind_up(f, k, s, t, damage, rng, i):
+    if k[PHASE, i] == WINDING_UP and wind_up(f, k, w, rng, i):
         k[FIXED, i] = 1
         return
     order = k[ORDER, i]
     target = -1
     if order in (ATTACK_UNIT, ATTACK_GROUP):
-        target = _ordered_target(f, k, s, damage, i)
+        target = _ordered_target(f, k, w, i)
         order = k[ORDER, i]
-    elif order == ATTACK_MOVE or (order != MOVE and t[ACQUIRES, i] != 0):
-        target = _acquire(f, k, s, t, damage, i, loop)
+    elif order == ATTACK_MOVE or (order != MOVE and w.t[ACQUIRES, i] != 0):
+        target = _acquire(f, k, w, i, loop)
     k[TARGET, i] = target
     if target >= 0:
-        away = gap(f, s, i, target) - s[RANGE, i]
+        away = gap(f, w, i, target) - w.s[RANGE, i]
         if away <= 0.0:
             k[FIXED, i] = 1
             if f[COOLDOWN, i] <= 0.0:
-                begin_attack(f, k, s, t, damage, rng, i, target)
+                begin_attack(f, k, w, rng, i, target)
         elif f[BACKSWING, i] > 0.0:
             k[FIXED, i] = 1
-        elif order != HOLD and s[STEP, i] > 0.0:
-            walk(f, k, s, t, terrain, i, f[X, target], f[Y, target], away + JUST_INSIDE, target)
-    elif (order in (MOVE, ATTACK_MOVE)) and s[STEP, i] > 0.0:
+        elif order != HOLD and w.s[STEP, i] > 0.0:
+            walk(f, k, w, i, f[X, target], f[Y, target], away + JUST_INSIDE_CELLS, target)
+    elif (order in (MOVE, ATTACK_MOVE)) and w.s[STEP, i] > 0.0:
         if f[BACKSWING, i] > 0.0:
             k[FIXED, i] = 1
-        elif walk(f, k, s, t, terrain, i, f[GOAL_X, i], f[GOAL_Y, i], np.inf, -1):
+        elif walk(f, k, w, i, f[GOAL_X, i], f[GOAL_Y, i], np.inf, -1):
             k[ORDER, i] = STOP

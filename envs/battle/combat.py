@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from envs.battle.compiled import helper
 from envs.battle.fields import (
@@ -59,10 +58,8 @@ from envs.battle.fields import (
     X,
     Y,
 )
-from envs.battle.rng import UintArray, uniform
-
-Reals = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from envs.battle.rng import uniform
+from envs.battle.world import Ints, Reals, Seeds, World
 
 MIN_DAMAGE: Final = 0.5
 SHIELD_DELAY_LOOPS: Final = 160.0
@@ -82,14 +79,14 @@ HEAL_START_ENERGY: Final = 5.0
 
 
 @helper
-def gap(f: Reals, s: Reals, i: int, j: int) -> float:
+def gap(f: Reals, w: World, i: int, j: int) -> float:
     """Distance from edge to edge, cells."""
     dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
-    return float(np.sqrt(dx * dx + dy * dy) - s[RADIUS, i] - s[RADIUS, j])
+    return float(np.sqrt(dx * dx + dy * dy) - w.s[RADIUS, i] - w.s[RADIUS, j])
 
 
 @helper
-def hit(f: Reals, k: Ints, s: Reals, i: int, j: int, damage: float) -> None:
+def hit(f: Reals, k: Ints, w: World, i: int, j: int, damage: float) -> None:
     """Unit i deals `damage` to unit j: shields absorb first, armor is taken from what reaches health."""
     f[SHIELD_WAIT, j] = SHIELD_DELAY_LOOPS
     k[LAST_ATTACKER, j] = i
@@ -97,20 +94,20 @@ def hit(f: Reals, k: Ints, s: Reals, i: int, j: int, damage: float) -> None:
     f[SHIELD, j] -= absorbed
     rest = damage - absorbed
     if rest > 0.0:
-        f[HEALTH, j] -= max(rest - s[ARMOR, j], MIN_DAMAGE)
+        f[HEALTH, j] -= max(rest - w.s[ARMOR, j], MIN_DAMAGE)
 
 
 @helper
-def explode(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int) -> None:
+def explode(f: Reals, k: Ints, w: World, i: int) -> None:
     """Baneling i bursts, once: every opposing ground unit near takes its damage."""
     k[EXPLODED, i] = 1
     f[HEALTH, i] = 0.0
     for j in range(f.shape[1]):
-        if k[ALIVE, j] != 0 and t[TEAM, j] != t[TEAM, i] and t[PLANE, j] != AIR:
+        if k[ALIVE, j] != 0 and w.t[TEAM, j] != w.t[TEAM, i] and w.t[PLANE, j] != AIR:
             dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
-            reach = EXPLOSION_CELLS + SPLASH_SHARE * s[RADIUS, j]
+            reach = EXPLOSION_CELLS + SPLASH_SHARE * w.s[RADIUS, j]
             if dx * dx + dy * dy <= reach * reach:
-                hit(f, k, s, i, j, damage[i, j])
+                hit(f, k, w, i, j, w.damage[i, j])
 
 
 @helper
@@ -124,19 +121,19 @@ def flight_loops(distance: float, speed: float, acceleration: float) -> float:
 
 
 @helper
-def shoot(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, rng: UintArray, i: int, j: int) -> None:
+def shoot(f: Reals, k: Ints, w: World, rng: Seeds, i: int, j: int) -> None:
     """Unit i's damage point has passed: the attack on unit j happens and the cooldown starts.
 
     WINDUP holds what the loop overshot (-1 < w <= 0); it is taken from the cooldown, so that periods are
     exact on average though everything happens on whole loops.
     """
     jitter = JITTER_LOW_LOOPS + (JITTER_HIGH_LOOPS - JITTER_LOW_LOOPS) * uniform(rng)
-    f[COOLDOWN, i] = s[PERIOD, i] - s[DAMAGE_POINT, i] + jitter + f[WINDUP, i]
-    f[BACKSWING, i] = s[AFTER_SHOT, i]
+    f[COOLDOWN, i] = w.s[PERIOD, i] - w.s[DAMAGE_POINT, i] + jitter + f[WINDUP, i]
+    f[BACKSWING, i] = w.s[AFTER_SHOT, i]
     k[SHOT_AT, i] = j
-    weapon = t[WEAPON, i]
+    weapon = w.t[WEAPON, i]
     if weapon == EXPLOSION:
-        explode(f, k, s, t, damage, i)
+        explode(f, k, w, i)
     elif weapon == LANCES:
         dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
         length = np.sqrt(dx * dx + dy * dy)
@@ -146,30 +143,30 @@ def shoot(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, rng: UintArray, i
         f[SWEEP_X, i], f[SWEEP_Y, i] = f[X, j], f[Y, j]
         f[SWEEP_DX, i] = -dy / length if length > 0.0 else 1.0
         f[SWEEP_DY, i] = dx / length if length > 0.0 else 0.0
-    elif s[SHOT_SPEED, i] > 0.0:
+    elif w.s[SHOT_SPEED, i] > 0.0:
         if k[SHOT_TARGET, i] >= 0 and k[ALIVE, k[SHOT_TARGET, i]] != 0:  # the last one is still in the air
-            hit(f, k, s, i, k[SHOT_TARGET, i], damage[i, k[SHOT_TARGET, i]])
+            hit(f, k, w, i, k[SHOT_TARGET, i], w.damage[i, k[SHOT_TARGET, i]])
         k[SHOT_TARGET, i] = j
-        f[FLIGHT, i] = flight_loops(gap(f, s, i, j), s[SHOT_SPEED, i], s[SHOT_ACCELERATION, i])
+        f[FLIGHT, i] = flight_loops(gap(f, w, i, j), w.s[SHOT_SPEED, i], w.s[SHOT_ACCELERATION, i])
     else:
-        hit(f, k, s, i, j, damage[i, j])
+        hit(f, k, w, i, j, w.damage[i, j])
         if weapon == TWO_BLOWS:
             k[PHASE, i] = CHANNELLING
             f[CHANNEL, i] = SECOND_BLOW_LOOPS
 
 
 @helper
-def begin_attack(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, rng: UintArray, i: int, j: int) -> None:
+def begin_attack(f: Reals, k: Ints, w: World, rng: Seeds, i: int, j: int) -> None:
     """Unit i, weapon ready and unit j in range, starts its damage point."""
-    f[WINDUP, i] = s[DAMAGE_POINT, i] + f[COOLDOWN, i]
+    f[WINDUP, i] = w.s[DAMAGE_POINT, i] + f[COOLDOWN, i]
     if f[WINDUP, i] <= 0.0:
-        shoot(f, k, s, t, damage, rng, i, j)
+        shoot(f, k, w, rng, i, j)
     else:
         k[PHASE, i] = WINDING_UP
 
 
 @helper
-def wind_up(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, rng: UintArray, i: int) -> bool:
+def wind_up(f: Reals, k: Ints, w: World, rng: Seeds, i: int) -> bool:
     """Go on with unit i's damage point; False when its target has died, which ends it at no cost."""
     j = k[TARGET, i]
     if j < 0 or k[ALIVE, j] == 0:
@@ -178,24 +175,24 @@ def wind_up(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, rng: UintArray,
     f[WINDUP, i] -= 1.0
     if f[WINDUP, i] <= 0.0:
         k[PHASE, i] = READY
-        if gap(f, s, i, j) <= s[RANGE, i] + s[SLOP, i]:
-            shoot(f, k, s, t, damage, rng, i, j)
+        if gap(f, w, i, j) <= w.s[RANGE, i] + w.s[SLOP, i]:
+            shoot(f, k, w, rng, i, j)
     return True
 
 
 @helper
-def continue_channel(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int) -> None:
+def continue_channel(f: Reals, k: Ints, w: World, i: int) -> None:
     """One loop of a zealot's second blow or of a colossus's sweep."""
     f[CHANNEL, i] -= 1.0
-    if t[WEAPON, i] == TWO_BLOWS:
+    if w.t[WEAPON, i] == TWO_BLOWS:
         if f[CHANNEL, i] <= 0.0:
             k[PHASE, i] = READY
             j = k[SHOT_AT, i] if k[SHOT_AT, i] >= 0 else k[TARGET, i]
-            if j >= 0 and k[ALIVE, j] != 0 and gap(f, s, i, j) <= s[RANGE, i] + s[SLOP, i]:
-                hit(f, k, s, i, j, damage[i, j])
+            if j >= 0 and k[ALIVE, j] != 0 and gap(f, w, i, j) <= w.s[RANGE, i] + w.s[SLOP, i]:
+                hit(f, k, w, i, j, w.damage[i, j])
         return
     while f[CHANNEL, i] <= 0.0 and k[SWEEP_POINT, i] < SWEEP_POINTS:
-        _sweep_point(f, k, s, t, damage, i)
+        _sweep_point(f, k, w, i)
         k[SWEEP_POINT, i] += 1
         f[CHANNEL, i] += SWEEP_PERIOD_LOOPS
     if k[SWEEP_POINT, i] >= SWEEP_POINTS:
@@ -203,15 +200,15 @@ def continue_channel(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int
 
 
 @helper
-def _sweep_point(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int) -> None:
+def _sweep_point(f: Reals, k: Ints, w: World, i: int) -> None:
     """Both lances of colossus i at the next point of their lines, which they run in opposite directions."""
     along = -SWEEP_HALF_CELLS + 2.0 * SWEEP_HALF_CELLS * k[SWEEP_POINT, i] / (SWEEP_POINTS - 1)
     bit = np.int64(1)
     for j in range(f.shape[1]):
-        if t[TEAM, j] == t[TEAM, i]:
+        if w.t[TEAM, j] == w.t[TEAM, i]:
             continue
-        if k[ALIVE, j] != 0 and t[PLANE, j] != AIR:
-            reach = SWEEP_RADIUS_CELLS + SPLASH_SHARE * s[RADIUS, j]
+        if k[ALIVE, j] != 0 and w.t[PLANE, j] != AIR:
+            reach = SWEEP_RADIUS_CELLS + SPLASH_SHARE * w.s[RADIUS, j]
             rx, ry = f[X, j] - f[SWEEP_X, i], f[Y, j] - f[SWEEP_Y, i]
             across = rx * f[SWEEP_DY, i] - ry * f[SWEEP_DX, i]
             if across * across <= reach * reach:
@@ -219,15 +216,15 @@ def _sweep_point(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals, i: int) ->
                 a, b = position - along, position + along
                 if k[SWEPT_A, i] & bit == 0 and across * across + a * a <= reach * reach:
                     k[SWEPT_A, i] |= bit
-                    hit(f, k, s, i, j, damage[i, j])
+                    hit(f, k, w, i, j, w.damage[i, j])
                 if k[SWEPT_B, i] & bit == 0 and across * across + b * b <= reach * reach:
                     k[SWEPT_B, i] |= bit
-                    hit(f, k, s, i, j, damage[i, j])
+                    hit(f, k, w, i, j, w.damage[i, j])
         bit <<= 1
 
 
 @helper
-def fly_projectiles(f: Reals, k: Ints, s: Reals, damage: Reals) -> None:
+def fly_projectiles(f: Reals, k: Ints, w: World) -> None:
     """One loop of every projectile; it lands though its attacker may have died."""
     for i in range(f.shape[1]):
         j = k[SHOT_TARGET, i]
@@ -236,13 +233,13 @@ def fly_projectiles(f: Reals, k: Ints, s: Reals, damage: Reals) -> None:
             if f[FLIGHT, i] <= 0.0:
                 k[SHOT_TARGET, i] = -1
                 if k[ALIVE, j] != 0:
-                    hit(f, k, s, i, j, damage[i, j])
+                    hit(f, k, w, i, j, w.damage[i, j])
 
 
 @helper
-def heal(f: Reals, k: Ints, s: Reals, i: int, j: int) -> None:
+def heal(f: Reals, k: Ints, w: World, i: int, j: int) -> None:
     """One loop of medivac i's beam on unit j."""
-    missing = s[HEALTH_MAX, j] - f[HEALTH, j]
+    missing = w.s[HEALTH_MAX, j] - f[HEALTH, j]
     if k[PHASE, i] != HEALING and f[ENERGY, i] < HEAL_START_ENERGY:
         return
     amount = min(HEAL_PER_LOOP, missing, f[ENERGY, i] / HEAL_ENERGY)
@@ -256,15 +253,15 @@ def heal(f: Reals, k: Ints, s: Reals, i: int, j: int) -> None:
 
 
 @helper
-def bury(f: Reals, k: Ints, s: Reals, t: Ints, damage: Reals) -> None:
+def bury(f: Reals, k: Ints, w: World) -> None:
     """Take units without health out of the battle; banelings among them burst, which may kill more."""
     again = True
     while again:
         again = False
         for i in range(f.shape[1]):
             if k[ALIVE, i] != 0 and f[HEALTH, i] <= 0.0:
-                if t[WEAPON, i] == EXPLOSION and k[EXPLODED, i] == 0:
-                    explode(f, k, s, t, damage, i)
+                if w.t[WEAPON, i] == EXPLOSION and k[EXPLODED, i] == 0:
+                    explode(f, k, w, i)
                 k[ALIVE, i] = 0
                 k[FIXED, i] = 0
                 k[PHASE, i] = READY

@@ -5,22 +5,19 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from envs.battle import kernel
-from envs.battle.combat import Ints, Reals
 from envs.battle.compiled import announce
 from envs.battle.fields import F_ROWS, K_ROWS, Order
-from envs.battle.roster import make_roster
+from envs.battle.roster import make_world
 from envs.battle.units import Units
-from envs.smac.layout import LayoutTables, layout_tables
+from envs.battle.world import Orders, Views, make_battles
+from envs.smac.layout import layout_tables
 from envs.smac.maps import SmacMap
-from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, TimeStep
-
-Views = tuple[LayoutTables, Reals, Ints, Ints, FloatArray, FloatArray, BoolArray]
+from envs.types import BoolArray, EnvSpec, IntArray, TimeStep
 
 THREADED_UNITS = 512
 """Units in all battles together from which a second thread pays."""
@@ -49,26 +46,15 @@ class BattleEnv:
         self.smac_map = smac_map
         self.seed = seed
         self.next_episode = 0
-        self.episodes: IntArray = np.full(
-            n_battles, -1, np.int64
-        )  # the episode that each slot plays, -1 none yet
         self._turned = turned_formation
         self._spec = smac_map.spec
-        self._roster = make_roster(smac_map)
+        self._world = make_world(smac_map)
         self._tables = layout_tables(smac_map)
-        B, U, N = n_battles, self._roster.n_units, smac_map.n_agents
-        self._f = np.zeros((B, F_ROWS, U))
-        self._k = np.zeros((B, K_ROWS, U), np.int64)
-        self._rng = np.zeros(B, np.uint64)
-        self._steps = np.zeros(B, np.int64)
-        self._terminated = np.ones(B, np.bool_)
-        self._truncated = np.zeros(B, np.bool_)
-        self._won = np.zeros(B, np.bool_)
-        self._avail = np.zeros((B, N, self._spec.n_actions), np.bool_)
-        self._order = np.zeros((B, N), np.int64)
-        self._target = np.full((B, N), -1, np.int64)
-        self._point = np.zeros((B, N, 2))
-        self.units = Units(self._f, self._k, self._roster, N)
+        B, N, U = n_battles, smac_map.n_agents, len(self._world.sites)
+        self._battles = make_battles(B, F_ROWS, K_ROWS, U)
+        self._orders = Orders(np.zeros((B, N), np.int64), np.zeros((B, N), np.int64), np.zeros((B, N, 2)))
+        self._avail = np.zeros((B, N, self._spec.n_actions), np.bool_)  # as last shown
+        self.units = Units(self._battles, self._world)
         self._n_threads = min(threads or os.cpu_count() or 1, B) if B * U >= THREADED_UNITS else 1
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = -1
@@ -80,12 +66,17 @@ class BattleEnv:
 
     @property
     def n_battles(self) -> int:
-        return len(self._f)
+        return len(self._battles.f)
+
+    @property
+    def episodes(self) -> IntArray:
+        """[B] number of the episode that each slot plays, -1 before the first."""
+        return self._battles.episode.copy()
 
     @property
     def steps(self) -> IntArray:
         """[B] environment steps played in each slot's episode."""
-        return self._steps.copy()
+        return self._battles.steps.copy()
 
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """Start the next episodes in the slots of `mask` [B] (all when None); the others stay as they are."""
@@ -93,30 +84,13 @@ class BattleEnv:
         if chosen.shape != (self.n_battles,) or chosen.dtype != np.bool_:
             raise ValueError(f"mask is {chosen.dtype} {chosen.shape}, not bool ({self.n_battles},)")
         count = int(chosen.sum())
-        self.episodes[chosen] = np.arange(self.next_episode, self.next_episode + count)
+        self._battles.episode[chosen] = np.arange(self.next_episode, self.next_episode + count)
         self.next_episode += count
-        roster = self._roster
-        kernel.start_battles(
-            chosen,
-            np.uint64(self.seed & 0xFFFFFFFFFFFFFFFF),
-            self.episodes,
-            self._f,
-            self._k,
-            roster.s,
-            roster.t,
-            roster.terrain,
-            roster.damage,
-            self._rng,
-            roster.sites,
-            self._turned,
-            self._spec.n_agents,
-            roster.enemy_order,
-            roster.enemy_points,
-        )
-        self._steps[chosen] = 0
-        for flags in (self._terminated, self._truncated, self._won):
-            flags[chosen] = False
-        return self._show(None)
+        seed = np.uint64(self.seed & 0xFFFFFFFFFFFFFFFF)
+        kernel.start_battles(self._battles, self._world, chosen, seed, self._turned)
+        views = self._fresh_views()
+        kernel.show(0, self.n_battles, self._battles, self._world, self._tables, views)
+        return self._time_step(views)
 
     def step(self, actions: IntArray) -> TimeStep:
         """Play one step (8 game loops) of every battle that has not ended; actions [B, N].
@@ -127,16 +101,8 @@ class BattleEnv:
         shape = self.n_battles, self._spec.n_agents
         if actions.shape != shape or actions.dtype.kind not in "iu":
             raise ValueError(f"actions are {actions.dtype} {actions.shape}, not integers {shape}")
-        ended = self._terminated | self._truncated
         bad = kernel.read_actions(
-            actions.astype(np.int64, copy=False),
-            self._avail,
-            ended,
-            self._f,
-            self._roster.t,
-            self._order,
-            self._target,
-            self._point,
+            actions.astype(np.int64, copy=False), self._avail, self._battles, self._world, self._orders
         )
         if bad >= 0:
             battle, agent = divmod(bad, self._spec.n_agents)
@@ -167,11 +133,11 @@ class BattleEnv:
             raise ValueError(
                 f"target is {targets.shape} and point {points.shape}, not {shape} and {(*shape, 2)}"
             )
-        if (targets < -1).any() or (targets >= self._roster.n_units).any():
-            raise ValueError(f"a target is no unit index of -1..{self._roster.n_units - 1}")
+        if (targets < -1).any() or (targets >= len(self._world.sites)).any():
+            raise ValueError(f"a target is no unit index of -1..{len(self._world.sites) - 1}")
         if not np.isfinite(points).all():
             raise ValueError("a point is not finite")
-        self._order[:], self._target[:], self._point[:] = order, targets, points
+        self._orders.order[:], self._orders.target[:], self._orders.point[:] = order, targets, points
         return self._play()
 
     def close(self) -> None:
@@ -181,52 +147,16 @@ class BattleEnv:
             self._pool = None
 
     def _play(self) -> TimeStep:
-        return self._show(np.empty(self.n_battles, np.float32))
-
-    def _show(self, reward: FloatArray | None) -> TimeStep:
-        """Advance (where `reward` is given, to be filled) and write what is seen into fresh arrays."""
-        B, spec = self.n_battles, self._spec
-        obs = np.empty((B, spec.n_agents, spec.obs_dim), np.float32)
-        state = np.empty((B, spec.state_dim), np.float32)
-        avail = np.empty((B, spec.n_agents, spec.n_actions), np.bool_)
-        views = self._tables, self._f, self._k, self._roster.t, obs, state, avail
-        if reward is None:
-            reward = np.zeros(B, np.float32)
-            kernel.show(0, B, *views)
-        else:
-            self._advance(views, reward)
-        self._avail[:] = avail
-        return TimeStep(
-            obs, state, avail, reward, self._terminated.copy(), self._truncated.copy(), self._won.copy()
-        )
-
-    def _advance(self, views: Views, reward: FloatArray) -> None:
-        """One step of every battle, in as many threads as pay."""
-        roster = self._roster
-        arguments: tuple[Any, ...] = (
-            *views,
-            roster.s,
-            roster.terrain,
-            roster.damage,
-            self._rng,
-            self._order,
-            self._target,
-            self._point,
-            self._steps,
-            self._spec.episode_limit,
-            reward,
-            self._terminated,
-            self._truncated,
-            self._won,
-        )
+        """One step of every battle that has not ended, with the orders given, in as many threads as pay."""
+        views = self._fresh_views()
 
         def play(first: int, last: int) -> None:
-            kernel.play(first, last, *arguments)
+            kernel.play(first, last, self._battles, self._world, self._orders, self._tables, views)
 
         B, n = self.n_battles, self._n_threads
         if n == 1:
             play(0, B)
-            return
+            return self._time_step(views)
         if self._pool is None or self._pool_pid != os.getpid():  # threads do not survive a fork
             self._pool = ThreadPoolExecutor(n, thread_name_prefix="battles")
             self._pool_pid = os.getpid()
@@ -234,3 +164,26 @@ class BattleEnv:
         parts = [self._pool.submit(play, first, last) for first, last in pairwise(cuts)]
         for part in parts:
             part.result()
+        return self._time_step(views)
+
+    def _fresh_views(self) -> Views:
+        B, spec = self.n_battles, self._spec
+        return Views(
+            np.empty((B, spec.n_agents, spec.obs_dim), np.float32),
+            np.empty((B, spec.state_dim), np.float32),
+            np.empty((B, spec.n_agents, spec.n_actions), np.bool_),
+            np.empty(B, np.float32),
+        )
+
+    def _time_step(self, views: Views) -> TimeStep:
+        self._avail[:] = views.avail
+        battles = self._battles
+        return TimeStep(
+            obs=views.obs,
+            state=views.state,
+            avail_actions=views.avail,
+            reward=views.reward,
+            terminated=battles.terminated.copy(),
+            truncated=battles.truncated.copy(),
+            won=battles.won.copy(),
+        )

@@ -55,7 +55,8 @@ STEER_LOOPS: Final = 11  # for how long the side is kept
 FIXED: Final = 12  # stands to fight: others yield
 SHOT_AT: Final = 13  # unit shot at or healed during this step, -1 none; for who watches
 EXPLODED: Final = 14
-K_ROWS: Final = 15
+NEAR: Final = 15  # scratch: a list of unit indices
+K_ROWS: Final = 16
 
 READY: Final = 0
 WINDING_UP: Final = 1
@@ -88,7 +89,9 @@ PLANE: Final = 2
 ACQUIRES: Final = 3  # fights without being told to
 BIOLOGICAL: Final = 4
 TYPE: Final = 5
-T_ROWS: Final = 6
+FIRST_FOE: Final = 6  # columns FIRST_FOE to LAST_FOE (exclusive) are the other team
+LAST_FOE: Final = 7
+T_ROWS: Final = 8
 
 NO_WEAPON: Final = 0
 SHOT: Final = 1

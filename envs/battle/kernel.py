@@ -1,7 +1,7 @@
 """The simulator's entries from Python: start battles, read actions, play a step, show what is seen.
 
-Battles are independent: each entry works on battles `first` to `last` (exclusive) and may run in several
-threads at once on disjoint ranges. Arrays, units and rules: fields.py, docs/battlefield.md.
+Battles are independent: `play` works on battles `first` to `last` (exclusive) and may run in several threads
+at once on disjoint ranges. Arrays: world.py, fields.py. Rules: docs/battlefield.md.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from envs.battle.behaviour import act, give_order
-from envs.battle.combat import Ints, Reals, bury, fly_projectiles
+from envs.battle.combat import bury, fly_projectiles
 from envs.battle.compiled import helper, kernel
 from envs.battle.fields import (
     ALIVE,
@@ -41,73 +40,51 @@ from envs.battle.fields import (
     Y,
 )
 from envs.battle.movement import collide, move_all
-from envs.battle.rng import UintArray, seed_stream, uniform
-from envs.battle.terrain import Terrain, reachable_point
+from envs.battle.rng import seed_stream, uniform
+from envs.battle.terrain import reachable_point
+from envs.battle.world import Battles, Bools, Floats, Ints, Orders, Reals, Seeds, Views, World
 from envs.smac.layout import LayoutTables, write_views
 from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
 from envs.smac.units import LOOPS_PER_STEP
 
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float32]
-
-JITTER_CELLS: Final = 0.2
+SHAKE_CELLS: Final = 0.2
 START_ENERGY: Final = 50.0
 MOVE_CELLS: Final = 2.0
 
 
 @helper
-def simulate(
-    f: Reals,
-    k: Ints,
-    s: Reals,
-    t: Ints,
-    terrain: Terrain,
-    damage: Reals,
-    rng: UintArray,
-    first_loop: int,
-    loops: int,
-) -> None:
+def simulate(f: Reals, k: Ints, w: World, rng: Seeds, first_loop: int, loops: int) -> None:
     """Play `loops` game loops of one battle."""
     for i in range(f.shape[1]):
         k[SHOT_AT, i] = -1
     for loop in range(first_loop, first_loop + loops):
-        fly_projectiles(f, k, s, damage)
+        fly_projectiles(f, k, w)
         for i in range(f.shape[1]):
             if k[ALIVE, i] != 0:
-                act(f, k, s, t, terrain, damage, rng, i, loop)
-        move_all(f, k, t, terrain)
-        collide(f, k, s, t, terrain)
-        bury(f, k, s, t, damage)
+                act(f, k, w, rng, i, loop)
+        move_all(f, k, w)
+        collide(f, k, w)
+        bury(f, k, w)
 
 
 @helper
-def _place(
-    f: Reals,
-    t: Ints,
-    terrain: Terrain,
-    rng: UintArray,
-    sites: Reals,
-    turned: bool,
-) -> None:
-    """Put every unit on its site, sites [U, 4] = (point x, y, offset x, y), shaken by up to JITTER_CELLS.
-
-    `turned` turns the offsets by one random angle around their points.
-    """
+def _place(f: Reals, w: World, rng: Seeds, turned: bool) -> None:
+    """Put every unit on its site, a little shaken; `turned`: by a random angle around the spawn points."""
     angle = 2.0 * np.pi * uniform(rng) if turned else 0.0
     cos, sin = np.cos(angle), np.sin(angle)
     for i in range(f.shape[1]):
-        px, py, ox, oy = sites[i]
-        x = px + ox * cos - oy * sin + JITTER_CELLS * (2.0 * uniform(rng) - 1.0)
-        y = py + ox * sin + oy * cos + JITTER_CELLS * (2.0 * uniform(rng) - 1.0)
-        f[X, i], f[Y, i] = reachable_point(terrain, t[PLANE, i], x, y)
+        px, py, ox, oy = w.sites[i]
+        x = px + ox * cos - oy * sin + SHAKE_CELLS * (2.0 * uniform(rng) - 1.0)
+        y = py + ox * sin + oy * cos + SHAKE_CELLS * (2.0 * uniform(rng) - 1.0)
+        f[X, i], f[Y, i] = reachable_point(w.terrain, w.t[PLANE, i], x, y)
 
 
 @helper
-def _number_agents(f: Reals, t: Ints, n_agents: int) -> None:
+def _number_agents(f: Reals, w: World) -> None:
     """Order agents of one type by x, then y, as SMAC gives out agent ids."""
-    for i in range(1, n_agents):
+    for i in range(1, w.n_agents):
         j = i
-        while j > 0 and t[TYPE, j - 1] == t[TYPE, j]:
+        while j > 0 and w.t[TYPE, j - 1] == w.t[TYPE, j]:
             later = f[X, j - 1] > f[X, j] or (f[X, j - 1] == f[X, j] and f[Y, j - 1] > f[Y, j])
             if not later:
                 break
@@ -117,168 +94,110 @@ def _number_agents(f: Reals, t: Ints, n_agents: int) -> None:
 
 
 @kernel
-def start_battles(
-    mask: Bools,
-    seed: np.uint64,
-    episodes: Ints,
-    F: Reals,
-    K: Ints,
-    s: Reals,
-    t: Ints,
-    terrain: Terrain,
-    damage: Reals,
-    rng: UintArray,
-    sites: Reals,
-    turned: bool,
-    n_agents: int,
-    enemy_order: int,
-    enemy_points: Reals,
-) -> None:
-    """Begin episode episodes[b] in every battle b of `mask`; the enemies get their one order."""
+def start_battles(battles: Battles, w: World, mask: Bools, seed: np.uint64, turned: bool) -> None:
+    """Begin episode battles.episode[b] in every battle b of `mask`; the enemies get their one order."""
     for b in range(len(mask)):
         if not mask[b]:
             continue
-        f, k, stream = F[b], K[b], rng[b : b + 1]
-        seed_stream(stream, seed, np.uint64(episodes[b]))
+        f, k, rng = battles.f[b], battles.k[b], battles.rng[b : b + 1]
+        seed_stream(rng, seed, np.uint64(battles.episode[b]))
         f[:] = 0.0
         k[:] = 0
-        _place(f, t, terrain, stream, sites, turned)
-        _number_agents(f, t, n_agents)
+        _place(f, w, rng, turned)
+        _number_agents(f, w)
         for i in range(f.shape[1]):
             k[ALIVE, i] = 1
             k[ORDER_TARGET, i] = k[TARGET, i] = k[SHOT_TARGET, i] = k[LAST_ATTACKER, i] = k[SHOT_AT, i] = -1
-            f[HEALTH, i], f[SHIELD, i] = s[HEALTH_MAX, i], s[SHIELD_MAX, i]
-            f[ENERGY, i] = START_ENERGY if t[WEAPON, i] == HEAL_BEAM else 0.0
-        share = uniform(stream)
-        for i in range(n_agents, f.shape[1]):
-            x, y = enemy_points[0]
-            x += share * (enemy_points[-1, 0] - x)
-            y += share * (enemy_points[-1, 1] - y)
-            give_order(f, k, t, terrain, damage, i, enemy_order, -1, x, y)
+            f[HEALTH, i], f[SHIELD, i] = w.s[HEALTH_MAX, i], w.s[SHIELD_MAX, i]
+            f[ENERGY, i] = START_ENERGY if w.t[WEAPON, i] == HEAL_BEAM else 0.0
+        share = uniform(rng)
+        x = w.enemy_points[0, 0] + share * (w.enemy_points[1, 0] - w.enemy_points[0, 0])
+        y = w.enemy_points[0, 1] + share * (w.enemy_points[1, 1] - w.enemy_points[0, 1])
+        for i in range(w.n_agents, f.shape[1]):
+            give_order(f, k, w, i, w.enemy_order, -1, x, y)
+        battles.steps[b] = 0
+        battles.terminated[b] = battles.truncated[b] = battles.won[b] = False
 
 
 @kernel
-def read_actions(
-    actions: Ints,
-    avail: Bools,
-    ended: Bools,
-    F: Reals,
-    t: Ints,
-    order: Ints,
-    target: Ints,
-    point: Reals,
-) -> int:
-    """Turn actions [B, N] into orders [B, N], targets [B, N] and points [B, N, 2].
+def read_actions(actions: Ints, avail: Bools, battles: Battles, w: World, orders: Orders) -> int:
+    """Turn actions [B, N] into orders.
 
     Returns -1, or b * N + i of the first action that is not available (then the orders are of no use).
     """
     n_agents, n_actions = actions.shape[1], avail.shape[2]
     for b in range(len(actions)):
-        if ended[b]:
+        if battles.terminated[b] or battles.truncated[b]:
             continue
         for i in range(n_agents):
             action = actions[b, i]
             if action < 0 or action >= n_actions or not avail[b, i, action]:
                 return int(b * n_agents + i)
-            target[b, i] = -1
+            orders.target[b, i] = -1
             if action <= 1:
-                order[b, i] = STOP
+                orders.order[b, i] = STOP
             elif action < 6:
-                order[b, i] = MOVE
+                orders.order[b, i] = MOVE
                 dx = MOVE_CELLS if action == 4 else (-MOVE_CELLS if action == 5 else 0.0)
                 dy = MOVE_CELLS if action == 2 else (-MOVE_CELLS if action == 3 else 0.0)
-                point[b, i, 0], point[b, i, 1] = F[b, X, i] + dx, F[b, Y, i] + dy
-            elif t[WEAPON, i] == HEAL_BEAM:
-                order[b, i], target[b, i] = HEAL, action - 6
+                orders.point[b, i, 0] = battles.f[b, X, i] + dx
+                orders.point[b, i, 1] = battles.f[b, Y, i] + dy
+            elif w.t[WEAPON, i] == HEAL_BEAM:
+                orders.order[b, i], orders.target[b, i] = HEAL, action - 6
             else:
-                order[b, i], target[b, i] = ATTACK_UNIT, n_agents + action - 6
+                orders.order[b, i], orders.target[b, i] = ATTACK_UNIT, n_agents + action - 6
     return -1
 
 
+@helper
+def _show(f: Reals, w: World, tables: LayoutTables, obs: Floats, state: Floats, avail: Bools) -> None:
+    write_views(
+        tables, w.t[TYPE], f[X], f[Y], f[HEALTH], f[SHIELD], f[ENERGY], f[COOLDOWN], obs, state, avail
+    )
+
+
 @kernel
-def show(
-    first: int,
-    last: int,
-    tables: LayoutTables,
-    F: Reals,
-    K: Ints,
-    t: Ints,
-    obs: Floats,
-    state: Floats,
-    avail: Bools,
-) -> None:
-    """Write what battles `first` to `last` show: obs [B, N, O], state [B, S], avail [B, N, A]."""
+def show(first: int, last: int, battles: Battles, w: World, tables: LayoutTables, views: Views) -> None:
+    """Write what battles `first` to `last` show now, with reward 0."""
     for b in range(first, last):
-        _show(tables, F[b], t, obs[b], state[b], avail[b])
+        views.reward[b] = 0.0
+        _show(battles.f[b], w, tables, views.obs[b], views.state[b], views.avail[b])
 
 
 @helper
-def _show(tables: LayoutTables, f: Reals, t: Ints, obs: Floats, state: Floats, avail: Bools) -> None:
-    write_views(tables, t[TYPE], f[X], f[Y], f[HEALTH], f[SHIELD], f[ENERGY], f[COOLDOWN], obs, state, avail)
+def _judge(b: int, battles: Battles, w: World, tables: LayoutTables, views: Views) -> None:
+    """Reward of the step just played, and whether it ended the battle."""
+    f = battles.f[b]
+    outcome = battle_outcome(tables, w.t[TYPE], f[HEALTH])
+    battles.terminated[b] = outcome != RUNNING
+    battles.truncated[b] = outcome == RUNNING and battles.steps[b] >= w.episode_limit
+    battles.won[b] = outcome == WON
+    views.reward[b] = step_reward(
+        tables, f[HEALTH], f[SHIELD], f[HEALTH_BEFORE], f[SHIELD_BEFORE], outcome == WON
+    )
 
 
 @kernel
 def play(
-    first: int,
-    last: int,
-    tables: LayoutTables,
-    F: Reals,
-    K: Ints,
-    t: Ints,
-    obs: Floats,
-    state: Floats,
-    avail: Bools,
-    s: Reals,
-    terrain: Terrain,
-    damage: Reals,
-    rng: UintArray,
-    order: Ints,
-    target: Ints,
-    point: Reals,
-    steps: Ints,
-    episode_limit: int,
-    reward: Floats,
-    terminated: Bools,
-    truncated: Bools,
-    won: Bools,
+    first: int, last: int, battles: Battles, w: World, orders: Orders, tables: LayoutTables, views: Views
 ) -> None:
-    """Play one step of battles `first` to `last` with orders [B, N] (see `read_actions`), and show them.
+    """Play one environment step of battles `first` to `last` and show them.
 
     A battle that has ended stays as it is, with reward 0.
     """
-    n_agents = order.shape[1]
     for b in range(first, last):
-        f, k = F[b], K[b]
-        reward[b] = 0.0
-        if not (terminated[b] or truncated[b]):
-            for i in range(n_agents):
-                if k[ALIVE, i] != 0 and order[b, i] >= 0:
-                    give_order(
-                        f, k, t, terrain, damage, i, order[b, i], target[b, i], point[b, i, 0], point[b, i, 1]
-                    )
+        f, k = battles.f[b], battles.k[b]
+        views.reward[b] = 0.0
+        if not (battles.terminated[b] or battles.truncated[b]):
+            for i in range(w.n_agents):
+                order = orders.order[b, i]
+                if k[ALIVE, i] != 0 and order >= 0:
+                    x, y = orders.point[b, i]
+                    give_order(f, k, w, i, order, orders.target[b, i], x, y)
             for i in range(f.shape[1]):
                 f[HEALTH_BEFORE, i], f[SHIELD_BEFORE, i] = f[HEALTH, i], f[SHIELD, i]
-            simulate(f, k, s, t, terrain, damage, rng[b : b + 1], steps[b] * LOOPS_PER_STEP, LOOPS_PER_STEP)
-            steps[b] += 1
-            _judge(b, f, t, tables, steps[b] >= episode_limit, reward, terminated, truncated, won)
-        _show(tables, f, t, obs[b], state[b], avail[b])
-
-
-@helper
-def _judge(
-    b: int,
-    f: Reals,
-    t: Ints,
-    tables: LayoutTables,
-    out_of_time: bool,
-    reward: Floats,
-    terminated: Bools,
-    truncated: Bools,
-    won: Bools,
-) -> None:
-    """Reward of the step just played, and whether it ended the battle."""
-    outcome = battle_outcome(tables, t[TYPE], f[HEALTH])
-    terminated[b] = outcome != RUNNING
-    truncated[b] = out_of_time and outcome == RUNNING
-    won[b] = outcome == WON
-    reward[b] = step_reward(tables, f[HEALTH], f[SHIELD], f[HEALTH_BEFORE], f[SHIELD_BEFORE], won[b])
+            first_loop = battles.steps[b] * LOOPS_PER_STEP
+            simulate(f, k, w, battles.rng[b : b + 1], first_loop, LOOPS_PER_STEP)
+            battles.steps[b] += 1
+            _judge(b, battles, w, tables, views)
+        _show(f, w, tables, views.obs[b], views.state[b], views.avail[b])

@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from envs.battle.combat import Ints, Reals
 from envs.battle.compiled import helper
 from envs.battle.fields import (
     ACCELERATION,
@@ -16,6 +15,7 @@ from envs.battle.fields import (
     DX,
     DY,
     FIXED,
+    NEAR,
     ORDER,
     PLANE,
     PUSH_X,
@@ -32,61 +32,80 @@ from envs.battle.fields import (
     X,
     Y,
 )
-from envs.battle.terrain import Terrain, is_walkable, next_point
+from envs.battle.terrain import is_walkable, next_point
+from envs.battle.world import Ints, Reals, World
 
 MAX_PUSH_CELLS: Final = 0.25
-STEER_KEPT_LOOPS: Final = 8
 LOOK_AHEAD_CELLS: Final = 0.25  # a unit this close ahead, edge to edge, is in the way
 ALONG: Final = 0.5  # share of one's own speed at which a unit ahead counts as moving along
+STEER_KEPT_LOOPS: Final = 8  # how long a side is kept after the way was last blocked
+STEER_TRIES: Final = 4  # units whose tangents are tried one after the other
+GRAZE: Final = 0.999  # share of the contact distance within which a way is blocked, so that a tangent is free
 CROWD_CELLS: Final = 4.0  # arrived is who meets a team mate that stands this close to the point
 
 
 @helper
-def _blocker(f: Reals, k: Ints, s: Reals, t: Ints, i: int, target: int, ux: float, uy: float) -> int:
-    """The closest unit in the way of unit i along (ux, uy) that does not move along, or -1."""
-    nearest, best = -1, np.inf
+def _look_around(f: Reals, k: Ints, w: World, i: int, target: int) -> int:
+    """List in k[NEAR] who is close enough to be in the way of unit i; how many they are."""
+    count = 0
     for j in range(f.shape[1]):
-        if k[ALIVE, j] == 0 or j in (i, target) or t[PLANE, j] != t[PLANE, i]:
+        rx, ry = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+        reach = w.s[SEPARATION, i] + w.s[SEPARATION, j] + LOOK_AHEAD_CELLS
+        if rx * rx + ry * ry > reach * reach or k[ALIVE, j] == 0 or j == i or j == target:  # noqa: SIM109
             continue
+        if w.t[PLANE, j] == w.t[PLANE, i]:
+            k[NEAR, count] = j
+            count += 1
+    return count
+
+
+@helper
+def _blocker(f: Reals, k: Ints, w: World, i: int, count: int, ux: float, uy: float) -> int:
+    """Who of the `count` units near is first in the way along (ux, uy) and does not move along; or -1."""
+    first, best = -1, np.inf
+    for n in range(count):
+        j = k[NEAR, n]
         rx, ry = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
         ahead = rx * ux + ry * uy
-        reach = s[SEPARATION, i] + s[SEPARATION, j]
-        if ahead <= 0.0 or ahead >= best or ahead > reach + LOOK_AHEAD_CELLS:
+        if ahead <= 0.0 or ahead >= best:
             continue
         across = rx * uy - ry * ux
-        if across * across >= reach * reach:
-            continue
-        if rx * rx + ry * ry > (reach + LOOK_AHEAD_CELLS) * (reach + LOOK_AHEAD_CELLS):
-            continue
-        if f[VX, j] * ux + f[VY, j] * uy > ALONG * s[STEP, i]:
-            continue
-        nearest, best = j, ahead
-    return nearest
+        reach = GRAZE * (w.s[SEPARATION, i] + w.s[SEPARATION, j])
+        if across * across < reach * reach and f[VX, j] * ux + f[VY, j] * uy <= ALONG * w.s[STEP, i]:
+            first, best = j, ahead
+    return first
 
 
 @helper
 def _steer(
-    f: Reals, k: Ints, s: Reals, t: Ints, i: int, target: int, ux: float, uy: float
+    f: Reals, k: Ints, w: World, i: int, target: int, ux: float, uy: float
 ) -> tuple[float, float, int]:
-    """The direction unit i takes instead of (ux, uy), and who was in its way (-1 nobody)."""
-    blocker = _blocker(f, k, s, t, i, target, ux, uy)
+    """The direction that unit i takes instead of (ux, uy), and who was in its way (-1 nobody).
+
+    Around a blocker on the tangent of one side; when another blocks that way, on its tangent; and so on.
+    """
+    count = _look_around(f, k, w, i, target)
+    blocker = _blocker(f, k, w, i, count, ux, uy)
     if blocker < 0:
         return ux, uy, -1
-    rx, ry = f[X, blocker] - f[X, i], f[Y, blocker] - f[Y, i]
     if k[STEER_LOOPS, i] <= 0:
-        k[STEER_SIDE, i] = -1 if ux * ry - uy * rx > 0.0 else 1
-        k[STEER_LOOPS, i] = STEER_KEPT_LOOPS
+        is_left = ux * (f[Y, blocker] - f[Y, i]) > uy * (f[X, blocker] - f[X, i])
+        k[STEER_SIDE, i] = -1 if is_left else 1
+    k[STEER_LOOPS, i] = STEER_KEPT_LOOPS
     side = k[STEER_SIDE, i]
-    for attempt in range(2):
-        length = np.sqrt(rx * rx + ry * ry)
-        if length < 1e-9:
+    other = blocker
+    for _ in range(STEER_TRIES):
+        rx, ry = f[X, other] - f[X, i], f[Y, other] - f[Y, i]
+        distance = np.sqrt(rx * rx + ry * ry)
+        if distance < 1e-9:
             break
-        ux, uy = -side * ry / length, side * rx / length
-        if attempt == 0:
-            other = _blocker(f, k, s, t, i, target, ux, uy)
-            if other < 0:
-                break
-            rx, ry = f[X, other] - f[X, i], f[Y, other] - f[Y, i]
+        sine = min((w.s[SEPARATION, i] + w.s[SEPARATION, other]) / distance, 1.0)
+        cosine = np.sqrt(1.0 - sine * sine)
+        ux = (rx * cosine - side * ry * sine) / distance
+        uy = (ry * cosine + side * rx * sine) / distance
+        other = _blocker(f, k, w, i, count, ux, uy)
+        if other < 0:
+            break
     return ux, uy, blocker
 
 
@@ -94,9 +113,7 @@ def _steer(
 def walk(
     f: Reals,
     k: Ints,
-    s: Reals,
-    t: Ints,
-    terrain: Terrain,
+    w: World,
     i: int,
     goal_x: float,
     goal_y: float,
@@ -107,28 +124,28 @@ def walk(
 
     `target` is the unit walked to (-1 none): it is not in the way.
     """
-    plane = t[PLANE, i]
-    px, py = next_point(terrain, plane, f[X, i], f[Y, i], goal_x, goal_y)
+    plane = w.t[PLANE, i]
+    px, py = next_point(w.terrain, plane, f[X, i], f[Y, i], goal_x, goal_y)
     dx, dy = px - f[X, i], py - f[Y, i]
     distance = np.sqrt(dx * dx + dy * dy)
     if distance < 1e-9:
         return True
-    step = s[STEP, i]
-    if s[ACCELERATION, i] > 0.0:
-        braking = np.sqrt(2.0 * s[ACCELERATION, i] * max(min(at_most, distance), 0.0))
-        f[SPEED, i] = min(f[SPEED, i] + s[ACCELERATION, i], step, max(braking, s[ACCELERATION, i]))
+    step = w.s[STEP, i]
+    if w.s[ACCELERATION, i] > 0.0:
+        braking = np.sqrt(2.0 * w.s[ACCELERATION, i] * max(min(at_most, distance), 0.0))
+        f[SPEED, i] = min(f[SPEED, i] + w.s[ACCELERATION, i], step, max(braking, w.s[ACCELERATION, i]))
         step = f[SPEED, i]
     length = min(step, distance, at_most)
     ux, uy = dx / distance, dy / distance
     if plane != AIR:
-        ux, uy, blocker = _steer(f, k, s, t, i, target, ux, uy)
+        ux, uy, blocker = _steer(f, k, w, i, target, ux, uy)
         if blocker >= 0:
             length = min(step, at_most)
             if (
                 k[ORDER, i] == ATTACK_MOVE
                 and target < 0
                 and k[ORDER, blocker] == STOP
-                and t[TEAM, blocker] == t[TEAM, i]
+                and w.t[TEAM, blocker] == w.t[TEAM, i]
             ):
                 gx, gy = goal_x - f[X, i], goal_y - f[Y, i]
                 if gx * gx + gy * gy < CROWD_CELLS * CROWD_CELLS:
@@ -138,24 +155,24 @@ def walk(
 
 
 @helper
-def _displace(f: Reals, t: Ints, terrain: Terrain, i: int, dx: float, dy: float) -> None:
+def _displace(f: Reals, w: World, i: int, dx: float, dy: float) -> None:
     """Move unit i by (dx, dy), along the wall where there is one."""
     x, y = f[X, i] + dx, f[Y, i] + dy
-    plane = t[PLANE, i]
-    if is_walkable(terrain, plane, x, y):
+    plane = w.t[PLANE, i]
+    if is_walkable(w.terrain, plane, x, y):
         f[X, i], f[Y, i] = x, y
-    elif is_walkable(terrain, plane, x, f[Y, i]):
+    elif is_walkable(w.terrain, plane, x, f[Y, i]):
         f[X, i] = x
-    elif is_walkable(terrain, plane, f[X, i], y):
+    elif is_walkable(w.terrain, plane, f[X, i], y):
         f[Y, i] = y
 
 
 @helper
-def move_all(f: Reals, k: Ints, t: Ints, terrain: Terrain) -> None:
+def move_all(f: Reals, k: Ints, w: World) -> None:
     """Every planned walk at once."""
     for i in range(f.shape[1]):
         if f[DX, i] != 0.0 or f[DY, i] != 0.0:
-            _displace(f, t, terrain, i, f[DX, i], f[DY, i])
+            _displace(f, w, i, f[DX, i], f[DY, i])
         f[VX, i], f[VY, i] = f[DX, i], f[DY, i]
         f[DX, i] = f[DY, i] = 0.0
         if k[STEER_LOOPS, i] > 0:
@@ -163,7 +180,7 @@ def move_all(f: Reals, k: Ints, t: Ints, terrain: Terrain) -> None:
 
 
 @helper
-def collide(f: Reals, k: Ints, s: Reals, t: Ints, terrain: Terrain) -> None:
+def collide(f: Reals, k: Ints, w: World) -> None:
     """One pass over all pairs: take overlaps away, in full, at most MAX_PUSH_CELLS a unit.
 
     Who stands to fight does not yield to who does not; structures never move.
@@ -171,13 +188,13 @@ def collide(f: Reals, k: Ints, s: Reals, t: Ints, terrain: Terrain) -> None:
     n = f.shape[1]
     touched = False
     for i in range(n):
-        if k[ALIVE, i] == 0 or t[PLANE, i] == AIR:
+        if k[ALIVE, i] == 0 or w.t[PLANE, i] == AIR:
             continue
         for j in range(i + 1, n):
             dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
-            reach = s[SEPARATION, i] + s[SEPARATION, j]
+            reach = w.s[SEPARATION, i] + w.s[SEPARATION, j]
             square = dx * dx + dy * dy
-            if square >= reach * reach or k[ALIVE, j] == 0 or t[PLANE, j] != t[PLANE, i]:
+            if square >= reach * reach or k[ALIVE, j] == 0 or w.t[PLANE, j] != w.t[PLANE, i]:
                 continue
             distance = np.sqrt(square)
             if distance > 1e-9:
@@ -185,8 +202,8 @@ def collide(f: Reals, k: Ints, s: Reals, t: Ints, terrain: Terrain) -> None:
             else:  # exactly on top of each other: apart along a direction of their own
                 dx, dy = np.cos(float(i + 2 * j)), np.sin(float(i + 2 * j))
             overlap = reach - distance
-            rank_i = 2 if s[STEP, i] == 0.0 else k[FIXED, i]
-            rank_j = 2 if s[STEP, j] == 0.0 else k[FIXED, j]
+            rank_i = 2 if w.s[STEP, i] == 0.0 else k[FIXED, i]
+            rank_j = 2 if w.s[STEP, j] == 0.0 else k[FIXED, j]
             yield_i = 1.0 if rank_i < rank_j else (0.5 if rank_i == rank_j else 0.0)
             if rank_i == 2 and rank_j == 2:
                 continue
@@ -205,4 +222,4 @@ def collide(f: Reals, k: Ints, s: Reals, t: Ints, terrain: Terrain) -> None:
             length = np.sqrt(dx * dx + dy * dy)
             if length > MAX_PUSH_CELLS:
                 dx, dy = dx * MAX_PUSH_CELLS / length, dy * MAX_PUSH_CELLS / length
-            _displace(f, t, terrain, i, dx, dy)
+            _displace(f, w, i, dx, dy)

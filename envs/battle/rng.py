@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from envs.battle.compiled import helper
-
-UintArray = npt.NDArray[np.uint64]
+from envs.battle.world import Seeds
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -24,13 +22,13 @@ def _mix(z: np.uint64) -> np.uint64:
 
 
 @helper
-def seed_stream(rng: UintArray, seed: np.uint64, episode: np.uint64) -> None:
+def seed_stream(rng: Seeds, seed: np.uint64, episode: np.uint64) -> None:
     """Start the stream rng[0] of one episode of one seed (Steele et al. 2014, SplitMix)."""
     rng[0] = _mix(_mix(seed + _GAMMA) ^ (episode * _GAMMA))
 
 
 @helper
-def uniform(rng: UintArray) -> float:
+def uniform(rng: Seeds) -> float:
     """The next number of the stream rng[0], in [0, 1)."""
     rng[0] = rng[0] + _GAMMA
     return float(_mix(rng[0]) >> _S11) * _UNIT

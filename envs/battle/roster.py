@@ -1,18 +1,18 @@
-"""The units of one map as the arrays that kernels read: who stands in which column, and what it can do."""
+"""One map as the arrays that kernels read: who stands in which column, what it can do, on what ground."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from envs.battle import fields
 from envs.battle.formation import place_groups
-from envs.battle.terrain import Terrain, make_terrain
+from envs.battle.terrain import make_terrain
+from envs.battle.world import Ints, Reals, World
 from envs.smac.maps import SmacMap
-from envs.smac.units import CUSTOM_TYPE_ORDER, LOOPS_PER_SECOND, UNITS, Attribute, UnitType
+from envs.smac.units import CUSTOM_TYPE_ORDER, LOOPS_PER_SECOND, UNITS, Attribute, UnitStats, UnitType
 
 MIN_SCAN_CELLS: Final = 5.0
 """Acquisition range of units whose weapon reaches less far, cells, edge to edge."""
@@ -34,25 +34,6 @@ _ENEMY_ORDERS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Roster:
-    """A map's units: agents by type in the order of their ids (within a type, each episode settles who stands
-    where), then enemies in creation order.
-
-    s [S_ROWS, U], t [T_ROWS, U] (fields.py); damage [U, U] of one hit of row on column before armor, 0 where
-    it cannot attack it; sites [U, 4] spawn point and offset; enemy_points [P, 2].
-    """
-
-    n_units: int
-    s: npt.NDArray[np.float64]
-    t: npt.NDArray[np.int64]
-    damage: npt.NDArray[np.float64]
-    sites: npt.NDArray[np.float64]
-    terrain: Terrain
-    enemy_order: int
-    enemy_points: npt.NDArray[np.float64]
-
-
 def plane_of(unit: UnitType) -> int:
     """What a unit walks on and collides with."""
     if UNITS[unit].is_air:
@@ -70,9 +51,9 @@ def hit_damage(attacker: UnitType, victim: UnitType) -> float:
     return weapon.damage + (weapon.bonus_damage if target.attributes & weapon.bonus_against else 0.0)
 
 
-def _traits(unit: UnitType) -> dict[int, float]:
+def _numbers(stats: UnitStats) -> dict[int, float]:
     """The column of `s` of one type."""
-    stats, second = UNITS[unit], LOOPS_PER_SECOND
+    second = LOOPS_PER_SECOND
     return {
         fields.RADIUS: stats.radius,
         fields.SEPARATION: stats.separation_radius,
@@ -93,35 +74,52 @@ def _traits(unit: UnitType) -> dict[int, float]:
     }
 
 
-def make_roster(smac_map: SmacMap) -> Roster:
-    """The arrays of `smac_map`; ValueError when its units do not fit where they spawn."""
+def make_world(smac_map: SmacMap) -> World:
+    """The arrays of `smac_map`; ValueError when its units do not fit where they spawn.
+
+    Agents stand in the order of their ids: by type, and within a type each episode settles who stands where.
+    Enemies follow in creation order.
+    """
     allies = place_groups(smac_map, smac_map.ally_spawns)
-    allies.sort(key=lambda placed: CUSTOM_TYPE_ORDER.index(placed.unit))  # as SMAC numbers agents
+    allies.sort(key=lambda placed: CUSTOM_TYPE_ORDER.index(placed.unit))
     placed = allies + place_groups(smac_map, smac_map.enemy_spawns)
     types = [unit.unit for unit in placed]
-    U = len(types)
-    s = np.zeros((fields.S_ROWS, U))
-    t = np.zeros((fields.T_ROWS, U), np.int64)
-    for u, unit in enumerate(types):
-        for row, value in _traits(unit).items():
-            s[row, u] = value
-        enemy = u >= smac_map.n_agents
-        t[fields.TEAM, u] = enemy
-        t[fields.ACQUIRES, u] = enemy  # the agents' units have acquire level Passive and response Nothing
-        t[fields.WEAPON, u] = _WEAPONS.get(unit, fields.SHOT)
-        t[fields.PLANE, u] = plane_of(unit)
-        t[fields.BIOLOGICAL, u] = bool(UNITS[unit].attributes & Attribute.BIOLOGICAL)
-        t[fields.TYPE, u] = unit
     damage = np.array([[hit_damage(a, v) for v in types] for a in types])
-    damage[t[fields.TEAM][:, None] == t[fields.TEAM][None, :]] = 0.0
+    is_enemy = np.arange(len(types)) >= smac_map.n_agents
+    damage[is_enemy[:, None] == is_enemy[None, :]] = 0.0
+    points = smac_map.enemy_order.points or ((0.0, 0.0),)
     has_colossus = UnitType.COLOSSUS in types
-    return Roster(
-        n_units=U,
-        s=s,
-        t=t,
+    return World(
+        n_agents=smac_map.n_agents,
+        episode_limit=smac_map.episode_limit,
+        s=_traits(types),
+        t=_kinds(types, smac_map.n_agents),
         damage=damage,
         sites=np.array([(unit.point_x, unit.point_y, unit.dx, unit.dy) for unit in placed]),
-        terrain=make_terrain(smac_map.walkable, smac_map.colossus_walkable if has_colossus else None),
         enemy_order=_ENEMY_ORDERS[smac_map.enemy_order.kind],
-        enemy_points=np.array(smac_map.enemy_order.points or [(0.0, 0.0)], np.float64).reshape(-1, 2),
+        enemy_points=np.array([points[0], points[-1]], np.float64),
+        terrain=make_terrain(smac_map.walkable, smac_map.colossus_walkable if has_colossus else None),
     )
+
+
+def _traits(types: Sequence[UnitType]) -> Reals:
+    """[S_ROWS, U]"""
+    s = np.zeros((fields.S_ROWS, len(types)))
+    for u, unit in enumerate(types):
+        for row, value in _numbers(UNITS[unit]).items():
+            s[row, u] = value
+    return s
+
+
+def _kinds(types: Sequence[UnitType], n_agents: int) -> Ints:
+    """[T_ROWS, U]"""
+    t = np.zeros((fields.T_ROWS, len(types)), np.int64)
+    t[fields.TYPE] = types
+    t[fields.WEAPON] = [_WEAPONS.get(unit, fields.SHOT) for unit in types]
+    t[fields.PLANE] = [plane_of(unit) for unit in types]
+    t[fields.BIOLOGICAL] = [bool(UNITS[unit].attributes & Attribute.BIOLOGICAL) for unit in types]
+    t[fields.TEAM, n_agents:] = 1
+    t[fields.ACQUIRES, n_agents:] = 1  # agents' units have acquire level Passive and response Nothing
+    t[fields.FIRST_FOE, :n_agents], t[fields.LAST_FOE, :n_agents] = n_agents, len(types)
+    t[fields.FIRST_FOE, n_agents:], t[fields.LAST_FOE, n_agents:] = 0, n_agents
+    return t

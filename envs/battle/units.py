@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from envs.battle import fields
+from envs.battle.world import Battles, World
 
 Numbers = TypeVar("Numbers", bound=npt.NDArray[Any])
-
-if TYPE_CHECKING:
-    from envs.battle.roster import Roster
 
 
 class Units:
@@ -21,13 +18,14 @@ class Units:
     Positions in cells, energy in points, cooldown in loops until the weapon is ready.
     """
 
-    def __init__(self, f: npt.NDArray[np.float64], k: npt.NDArray[np.int64], roster: Roster, n_agents: int):
-        self.n_agents = n_agents
-        self.types = _frozen(roster.t[fields.TYPE])  # [U] values of UnitType
-        self.radius = _frozen(roster.s[fields.RADIUS])  # [U] cells
-        self.health_max = _frozen(roster.s[fields.HEALTH_MAX])  # [U]
-        self.shield_max = _frozen(roster.s[fields.SHIELD_MAX])  # [U]
-        self.damage = _frozen(roster.damage)  # [U, U] of one hit before armor; 0: row cannot attack column
+    def __init__(self, battles: Battles, world: World) -> None:
+        f, k = battles.f, battles.k
+        self.n_agents = world.n_agents
+        self.types = _frozen(world.t[fields.TYPE])  # [U] values of UnitType
+        self.radius = _frozen(world.s[fields.RADIUS])  # [U] cells
+        self.health_max = _frozen(world.s[fields.HEALTH_MAX])  # [U]
+        self.shield_max = _frozen(world.s[fields.SHIELD_MAX])  # [U]
+        self.damage = _frozen(world.damage)  # [U, U] of one hit before armor; 0: row cannot attack column
         self.x = _frozen(f[:, fields.X])
         self.y = _frozen(f[:, fields.Y])
         self.health = _frozen(f[:, fields.HEALTH])

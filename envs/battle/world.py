@@ -1,0 +1,82 @@
+"""The arrays that kernels read and write, by what they belong to."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.battle.terrain import Terrain
+
+Reals = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Seeds = npt.NDArray[np.uint64]
+
+
+class World(NamedTuple):
+    """What never changes in the battles of one map: its units, by column (fields.py), and its ground.
+
+    s [S_ROWS, U] and t [T_ROWS, U]: what a unit is; damage [U, U] of one hit of row on column before armor, 0
+    where it cannot attack it; sites [U, 4]: spawn point and offset from it; the enemies' one order and the ends of
+    the line on which its point lies, enemy_points [2, 2].
+    """
+
+    n_agents: int
+    episode_limit: int
+    s: Reals
+    t: Ints
+    damage: Reals
+    sites: Reals
+    enemy_order: int
+    enemy_points: Reals
+    terrain: Terrain
+
+
+class Battles(NamedTuple):
+    """B battles: units f [B, F_ROWS, U], k [B, K_ROWS, U] (fields.py), random streams, clocks, ends [B].
+
+    episode: number of the episode, -1 none yet; steps: environment steps played in it.
+    """
+
+    f: Reals
+    k: Ints
+    rng: Seeds
+    episode: Ints
+    steps: Ints
+    terminated: Bools
+    truncated: Bools
+    won: Bools
+
+
+class Orders(NamedTuple):
+    """Orders to agents: order [B, N] (fields.Order), target [B, N] unit or -1, point [B, N, 2] in cells."""
+
+    order: Ints
+    target: Ints
+    point: Reals
+
+
+class Views(NamedTuple):
+    """What battles show: obs [B, N, O], state [B, S], avail [B, N, A], reward [B]."""
+
+    obs: Floats
+    state: Floats
+    avail: Bools
+    reward: Floats
+
+
+def make_battles(n_battles: int, f_rows: int, k_rows: int, n_units: int) -> Battles:
+    """Battles that have not begun: they count as ended."""
+    return Battles(
+        f=np.zeros((n_battles, f_rows, n_units)),
+        k=np.zeros((n_battles, k_rows, n_units), np.int64),
+        rng=np.zeros(n_battles, np.uint64),
+        episode=np.full(n_battles, -1, np.int64),
+        steps=np.zeros(n_battles, np.int64),
+        terminated=np.ones(n_battles, np.bool_),
+        truncated=np.zeros(n_battles, np.bool_),
+        won=np.zeros(n_battles, np.bool_),
+    )
