@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from envs.command import InputError, run_command
 from runtime.address import Address, parse_address
+from runtime.tls import tls_files
 
 if TYPE_CHECKING:
     from runtime.episodes import EpisodeTable
@@ -40,6 +41,12 @@ class LimitsConfig:
     """HOST:PORT to listen on; port 0 takes a free one."""
     insecure: bool = False
     """Listen on an address that other machines can reach, without encryption or identity."""
+    tls_cert: str | None = None
+    """The agent's certificate (PEM), issued for spiffe://lan/agent/<id>; {id} stands for the agent's id."""
+    tls_key: str | None = None
+    """The certificate's private key (PEM); {id} stands for the agent's id."""
+    tls_ca: str | None = None
+    """Certificate (PEM) of the authority that the game host's certificate is from."""
     max_episodes: int = 64
     """Episodes that may run at once."""
     episode_idle_s: float = 600.0
@@ -67,10 +74,11 @@ class AgentConfig(LimitsConfig):
 def check_limits(config: LimitsConfig) -> Address:
     """The address to listen on; InputError when a flag cannot be used."""
     address = parse_address(config.listen)
-    if not address.is_loopback and not config.insecure:
+    has_tls = tls_files(config.tls_cert, config.tls_key, config.tls_ca) is not None
+    if not address.is_loopback and not config.insecure and not has_tls:
         raise InputError(
-            f"{address} can be reached from other machines, and the agent would answer anybody: listen on "
-            "127.0.0.1, or say --insecure if that is what you want"
+            f"{address} can be reached from other machines, and the agent would answer anybody: give it "
+            "--tls-cert, --tls-key and --tls-ca, listen on 127.0.0.1, or say --insecure if you mean it"
         )
     for flag in ("max_episodes", "max_concurrent_rpcs"):
         if getattr(config, flag) < 1:
@@ -97,12 +105,18 @@ def run_agent(
     from runtime.model import load_model_bytes
     from runtime.policy import AgentPolicy
     from runtime.server import ServerConfig, serve
+    from runtime.tls import server_credentials
+
+    files = tls_files(config.tls_cert, config.tls_key, config.tls_ca, agent_id)
 
     model = load_model_bytes(model_bytes, str(config.model), config.model_sha256)
     check_agent_id(agent_id, model.spec.n_agents)
     table = make_table(config, AgentPolicy(model, agent_id))
     limits = ServerConfig(
-        max_concurrent_rpcs=config.max_concurrent_rpcs, grace_s=config.grace_s, reflection=config.reflection
+        max_concurrent_rpcs=config.max_concurrent_rpcs,
+        grace_s=config.grace_s,
+        reflection=config.reflection,
+        credentials=None if files is None else server_credentials(files, agent_id),
     )
 
     async def run() -> None:
@@ -145,16 +159,17 @@ def check_agent_id(agent_id: int, n_agents: int) -> None:
         raise InputError(f"agent id {agent_id}: the model's team has the ids 0 to {n_agents - 1}")
 
 
-def prepare_process() -> None:
+def prepare_process(config: LimitsConfig) -> None:
     """Settings that numpy and gRPC read when they are loaded; to be called before that."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would do nothing, and forbid forking
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is raised; nothing is printed beside it
+    # With TLS, gRPC's own log says whose handshake failed and why; without, what fails is raised.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE" if config.tls_cert is None else "INFO")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
 
 
 def agent(config: AgentConfig) -> int:
     """Serve until a signal says stop."""
-    prepare_process()
+    prepare_process(config)
     from runtime.model import read_model_file
 
     address = check_limits(config)

@@ -14,13 +14,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from google.rpc import error_details_pb2, status_pb2
 
-from envs.types import EnvSpec
 from protos import policy_pb2, policy_pb2_grpc
 from runtime.address import Address
+from runtime.answers import (
+    BROKEN,
+    NOT_THERE,
+    AgentError,
+    Identity,
+    StreamEndedError,
+    expected_step,
+    in_words,
+    read_identity,
+)
+from runtime.tls import HostTls
 
-STATUS_DETAILS_KEY = "grpc-status-details-bin"
 FIRST_BACKOFF_S = 0.005
 MAX_BACKOFF_S = 0.5
 PROBE_TIMEOUT_S = 1.0
@@ -34,28 +42,6 @@ CHANNEL_OPTIONS = (
 )
 
 log = logging.getLogger("lan.play")
-
-
-class AgentError(Exception):
-    """An agent that answers, but not as it must; the text says what it did."""
-
-
-class StreamEndedError(Exception):
-    """The agent, or something before it, closed the stream."""
-
-
-BROKEN = (grpc.aio.AioRpcError, asyncio.InvalidStateError, StreamEndedError)
-"""What an exchange fails with; the second is how a stream says that it broke before we wrote to it."""
-NOT_THERE = (grpc.aio.AioRpcError, TimeoutError)
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What an agent says of itself."""
-
-    agent_id: int
-    model_sha256: str
-    spec: EnvSpec
 
 
 @dataclass
@@ -84,8 +70,9 @@ class Transcript:
 class AgentLink:
     """One agent. `act` never fails and never outlasts its deadline; None is for want of an answer."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, tls: HostTls | None = None) -> None:
         self.address = address
+        self._tls = tls
         self.identity: Identity | None = None
         self.counts = LinkCounts()
         self.is_lost = False
@@ -95,19 +82,32 @@ class AgentLink:
         self._stub: Any = None
         self._stream: Any = None
         self._reviver: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def connect(self, timeout_s: float) -> Identity:
-        """Connect and ask who is there; grpc.aio.AioRpcError or TimeoutError when nobody answers."""
+        """Connect and ask who is there; one of NOT_THERE when nobody answers, or not with a right to."""
         self._drop_channel()
-        self._channel = grpc.aio.insecure_channel(str(self.address), options=CHANNEL_OPTIONS)
-        self._stub = policy_pb2_grpc.PolicyServiceStub(self._channel)  # type: ignore[no-untyped-call]
         request = policy_pb2.DescribeRequest()
         async with asyncio.timeout(timeout_s):
+            certified_id = await self._open_channel()
             identity = read_identity(await self._stub.Describe(request, timeout=timeout_s))
+        if certified_id is not None and certified_id != identity.agent_id:
+            raise AgentError(f"its certificate is agent {certified_id}'s, yet it serves {identity.agent_id}")
         if self.identity is not None and identity != self.identity:
             raise AgentError("another agent or another model answers here now")
         self.identity = identity
         return identity
+
+    async def _open_channel(self) -> int | None:
+        """Make channel and stub; with TLS, the id that the agent's certificate is for."""
+        agent_id = None if self.identity is None else self.identity.agent_id
+        if self._tls is None:
+            self._channel = grpc.aio.insecure_channel(str(self.address), options=CHANNEL_OPTIONS)
+        else:
+            agent_id = await self._tls.identify(self.address) if agent_id is None else agent_id
+            self._channel = self._tls.channel(self.address, agent_id, CHANNEL_OPTIONS)
+        self._stub = policy_pb2_grpc.PolicyServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        return agent_id
 
     async def begin(self, episode_id: str) -> None:
         """Start an episode; an agent that was lost is given one chance to be there again."""
@@ -150,10 +150,8 @@ class AgentLink:
     async def close(self) -> None:
         """Drop the connection."""
         await self._stop_reviver()
-        self._drop_stream()
-        if self._channel is not None:
-            await self._channel.close()
-            self._channel = None
+        self._drop_channel()
+        await asyncio.gather(*self._closing)
 
     async def _answer_in_time(self, transcript: Transcript, deadline_s: float) -> int | None:
         """The last request's answer before the deadline; on None the agent counts as lost."""
@@ -254,26 +252,12 @@ class AgentLink:
         self._drop_stream()
         if self._channel is not None:
             closing = asyncio.create_task(self._channel.close())
-            closing.add_done_callback(lambda task: task.exception())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
             self._channel = None
 
     def _name(self) -> str:
         return "?" if self.identity is None else str(self.identity.agent_id)
-
-
-def read_identity(reply: Any) -> Identity:
-    """An agent's Describe as plain data."""
-    spec = EnvSpec(
-        name=reply.environment,
-        n_agents=reply.n_agents,
-        n_actions=reply.n_actions,
-        obs_dim=reply.obs_dim,
-        state_dim=reply.state_dim,
-        unit_dim=reply.unit_dim,
-        episode_limit=reply.episode_limit,
-        contract_version=reply.contract_version,
-    )
-    return Identity(reply.agent_id, reply.model_sha256, spec)
 
 
 def go_back(transcript: Transcript, error: Exception) -> bool:
@@ -283,26 +267,3 @@ def go_back(transcript: Transcript, error: Exception) -> bool:
         return False
     transcript.answered_steps = expected
     return True
-
-
-def in_words(error: Exception) -> str:
-    """What went wrong, for a person."""
-    if not isinstance(error, grpc.aio.AioRpcError):
-        return "its stream broke"
-    if error.code() is grpc.StatusCode.UNAVAILABLE:
-        return "it cannot be reached"
-    return f"{error.code().name}: {error.details()}"
-
-
-def expected_step(error: Exception) -> int | None:
-    """The step that an agent asks for when it refuses another one: 0 when it does not know the episode."""
-    metadata: Any = error.trailing_metadata() if isinstance(error, grpc.aio.AioRpcError) else None
-    for key, value in metadata or ():
-        if key != STATUS_DETAILS_KEY:
-            continue
-        info = error_details_pb2.ErrorInfo()
-        for detail in status_pb2.Status.FromString(value).details:
-            if detail.Unpack(info) and info.reason in ("STEP_OUT_OF_ORDER", "UNKNOWN_EPISODE"):
-                text = info.metadata.get("expected_step", "")
-                return int(text) if text.isascii() and text.isdigit() else None
-    return None

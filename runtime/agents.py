@@ -36,7 +36,7 @@ def preload() -> None:
 
 def agents(config: AgentsConfig) -> int:
     """Start the agents, say which are up, and stay until a signal says stop."""
-    prepare_process()
+    prepare_process(config)
     from runtime.model import load_model_bytes, read_model_file
 
     address = check_limits(config)

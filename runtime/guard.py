@@ -5,6 +5,7 @@ By itself grpc.aio answers both with the exception's own text, and logs a traceb
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
@@ -15,15 +16,24 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from runtime.episodes import RequestError
+from runtime.tls import HOST_URI
 
 ERROR_DOMAIN = "lan.policy.v1"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
+
+Behavior = Callable[[Any, Any], Awaitable[Any]]
 
 log = logging.getLogger("lan.agent")
 
 
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Wraps every handler: messages are decoded with care, and what a single call raises goes to `refuse`."""
+    """Wraps every handler: the caller is checked, messages are decoded with care, errors go to `refuse`.
+
+    `check_caller(context)` raises RequestError for a caller who is not to be served.
+    """
+
+    def __init__(self, check_caller: Callable[[Any], None] | None = None) -> None:
+        self._check_caller = check_caller
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         """The handler of a call, wrapped; None where there is none."""
@@ -31,12 +41,53 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if handler is None:
             return None
         decode = guarded_decoder(handler.request_deserializer)
-        if handler.unary_unary is None:
-            return handler._replace(request_deserializer=decode)
-        return handler._replace(
-            request_deserializer=lambda data: decoded_or_error(decode, data),
-            unary_unary=guarded_call(handler.unary_unary),
-        )
+        if handler.unary_unary is not None:
+            return handler._replace(
+                request_deserializer=lambda data: decoded_or_error(decode, data),
+                unary_unary=self._guarded_call(handler.unary_unary),
+            )
+        kind = "stream_stream" if handler.request_streaming else "unary_stream"
+        guarded = self._guarded_stream(getattr(handler, kind))
+        return handler._replace(request_deserializer=decode, **{kind: guarded})
+
+    def _guarded_call(self, behavior: Behavior) -> Behavior:
+        """A single call whose failures end in `refuse`."""
+
+        async def call(request: Any, context: Any) -> Any:
+            try:
+                self._check(context)
+                if isinstance(request, RequestError):
+                    raise request
+                return await behavior(request, context)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                await refuse(context, error)
+
+        return call
+
+    def _guarded_stream(self, behavior: Callable[[Any, Any], Any]) -> Behavior:
+        """A call with a stream of replies, whichever way it is written."""
+
+        async def call(request: Any, context: Any) -> None:
+            try:
+                self._check(context)
+                replies = behavior(request, context)
+                if inspect.isawaitable(replies):
+                    await replies
+                else:
+                    async for reply in replies:
+                        await context.write(reply)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                await refuse(context, error)
+
+        return call
+
+    def _check(self, context: Any) -> None:
+        if self._check_caller is not None:
+            self._check_caller(context)
 
 
 def guarded_decoder(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -59,20 +110,12 @@ def decoded_or_error(decode: Callable[[bytes], Any], data: bytes) -> Any:
         return error
 
 
-def guarded_call(behavior: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
-    """A single call whose failures end in `refuse`."""
-
-    async def call(request: Any, context: Any) -> Any:
-        try:
-            if isinstance(request, RequestError):
-                raise request
-            return await behavior(request, context)
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:
-            await refuse(context, error)
-
-    return call
+def check_caller_is_host(context: Any) -> None:
+    """RequestError unless the certificate that the caller showed is the host's."""
+    shown = [name.decode(errors="replace") for name in context.auth_context().get("peer_spiffe_id", ())]
+    if shown != [HOST_URI]:
+        who = ", ".join(shown) or "a certificate without a name"
+        raise RequestError("PERMISSION_DENIED", "NOT_THE_HOST", f"only the host may call, not {who}")
 
 
 async def refuse(context: Any, error: Exception) -> NoReturn:
@@ -81,7 +124,8 @@ async def refuse(context: Any, error: Exception) -> NoReturn:
         log.error("a request failed unexpectedly", exc_info=error)
         error = RequestError("INTERNAL", "INTERNAL", "internal error")
     else:
-        log.info("refused: %s (%s)", error.message, error.reason)
+        level = logging.WARNING if error.code == "PERMISSION_DENIED" else logging.INFO
+        log.log(level, "refused: %s (%s)", error.message, error.reason)
     trailers = ((STATUS_DETAILS_KEY, status_details(error)),)
     await context.abort(grpc.StatusCode[error.code], error.message, trailers)
     raise AssertionError("abort returned")

@@ -15,7 +15,9 @@ import numpy as np
 from envs.command import InputError
 from envs.types import BoolArray, EnvSpec, IntArray, MultiAgentEnv, TimeStep
 from runtime.address import Address
-from runtime.agent_link import AgentError, AgentLink, Identity
+from runtime.agent_link import AgentLink
+from runtime.answers import AgentError, Identity
+from runtime.tls import HostTls
 
 STOP = 1
 """SMAC's action that keeps a living unit where it is; a fallen one has no-op, 0, alone."""
@@ -36,13 +38,15 @@ class EpisodeResult:
     actions: IntArray
 
 
-async def connect_team(addresses: Sequence[Address], spec: EnvSpec, timeout_s: float) -> list[AgentLink]:
+async def connect_team(
+    addresses: Sequence[Address], spec: EnvSpec, timeout_s: float, tls: HostTls | None = None
+) -> list[AgentLink]:
     """Links to the agents of `spec`'s team, in the order of their ids.
 
     InputError naming the address when one does not answer, is of another model or environment, or is there
     twice, and when one is missing.
     """
-    links = [AgentLink(address) for address in addresses]
+    links = [AgentLink(address, tls) for address in addresses]
     try:
         identities = await asyncio.gather(*(identify(link, timeout_s) for link in links))
         check_team(addresses, identities, spec)
@@ -60,6 +64,8 @@ async def identify(link: AgentLink, timeout_s: float) -> Identity:
         raise InputError(f"agent at {link.address} does not answer within {timeout_s:g} s") from None
     except AgentError as error:
         raise InputError(f"agent at {link.address}: {error}") from None
+    except OSError as error:
+        raise InputError(f"agent at {link.address} does not answer: {error.strerror or error}") from None
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             raise InputError(f"agent at {link.address} does not answer: is there one running?") from None

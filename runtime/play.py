@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from envs.command import InputError, run_command
 from runtime.address import parse_addresses
+from runtime.tls import HostTls, tls_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +44,14 @@ class PlayConfig:
     """How long a joint step may take; an agent without an answer by then is played without."""
     connect_timeout_s: float = 10.0
     """How long an agent may take to answer at the start."""
+    tls_cert: str | None = None
+    """The host's certificate (PEM), issued for spiffe://lan/host."""
+    tls_key: str | None = None
+    """The certificate's private key (PEM)."""
+    tls_ca: str | None = None
+    """Certificate (PEM) of the authority that the agents' certificates are from."""
+    insecure: bool = False
+    """Talk to agents on other machines without encryption or identity."""
     json: bool = False
     """Print the report as one JSON object."""
 
@@ -55,6 +64,19 @@ def check_config(config: PlayConfig) -> None:
         raise InputError(f"--seed {config.seed}: a seed is 0 or more")
     if not 0 < config.deadline_ms <= 3_600_000 or not 0 < config.connect_timeout_s <= 3_600:
         raise InputError("--deadline-ms and --connect-timeout-s must be above 0 and at most an hour")
+    has_tls = host_tls(config) is not None
+    for address in parse_addresses(config.agents):
+        if not address.is_loopback and not has_tls and not config.insecure:
+            raise InputError(
+                f"{address} is another machine, and what it is sent could be read and changed on the way: "
+                "give --tls-cert, --tls-key and --tls-ca, or say --insecure if you mean it"
+            )
+
+
+def host_tls(config: PlayConfig) -> HostTls | None:
+    """What to show agents and to want of them; None without TLS. InputError when the files are not right."""
+    files = tls_files(config.tls_cert, config.tls_key, config.tls_ca)
+    return None if files is None else HostTls(files)
 
 
 async def play_env(
@@ -64,7 +86,8 @@ async def play_env(
     from runtime.host import GameHost, connect_team
     from runtime.report import make_report
 
-    links = await connect_team(parse_addresses(config.agents), env.spec, config.connect_timeout_s)
+    tls = host_tls(config)
+    links = await connect_team(parse_addresses(config.agents), env.spec, config.connect_timeout_s, tls)
     host = GameHost(env, links, config.deadline_ms)
     try:
         results = await host.play(config.episodes, on_episode)
@@ -83,7 +106,6 @@ def play(config: PlayConfig) -> int:
     from envs.make import make_env, resolve_backend
 
     check_config(config)
-    parse_addresses(config.agents)
     backend = resolve_backend(config.env)
     screen = Console(stderr=True)
     handler = RichHandler(console=screen, show_path=False, show_level=False)

@@ -17,7 +17,7 @@ from envs.command import InputError
 from protos import policy_pb2, policy_pb2_grpc
 from runtime.address import Address
 from runtime.episodes import EpisodeTable, RequestError, StepRequest
-from runtime.guard import Guard, refuse
+from runtime.guard import Guard, check_caller_is_host
 from runtime.policy import AgentPolicy
 from runtime.version import server_version
 
@@ -35,6 +35,8 @@ class ServerConfig:
     max_concurrent_rpcs: int = 64
     grace_s: float = 5.0
     reflection: bool = False
+    credentials: Any = None
+    """With these, callers must show a certificate, and only the host is served."""
 
 
 class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
@@ -64,9 +66,7 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
         except asyncio.CancelledError:
             if task not in self._endings:
                 raise
-            await refuse(context, self._endings[task])
-        except Exception as error:
-            await refuse(context, error)
+            raise self._endings[task] from None
         finally:
             self._streams.pop(task, None)
             self._endings.pop(task, None)
@@ -123,7 +123,7 @@ def describe(policy: AgentPolicy) -> policy_pb2.DescribeResponse:
 def make_server(config: ServerConfig) -> Any:
     """A gRPC server with this project's limits and nothing registered yet."""
     return grpc.aio.server(
-        interceptors=(Guard(),),
+        interceptors=(Guard(None if config.credentials is None else check_caller_is_host),),
         maximum_concurrent_rpcs=config.max_concurrent_rpcs,
         options=(
             # With port sharing on, a second server on the port silently takes part of the connections.
@@ -133,10 +133,13 @@ def make_server(config: ServerConfig) -> Any:
     )
 
 
-def bind(server: Any, address: Address) -> Address:
+def bind(server: Any, address: Address, credentials: Any) -> Address:
     """Listen, and return the address with its real port; InputError when that cannot be."""
     try:
-        port = server.add_insecure_port(str(address))
+        if credentials is None:
+            port = server.add_insecure_port(str(address))
+        else:
+            port = server.add_secure_port(str(address), credentials)
     except RuntimeError:
         port = 0
     if not port:
@@ -174,7 +177,7 @@ async def serve(
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     if config.reflection:
         add_reflection(server)
-    bound = bind(server, address)
+    bound = bind(server, address, config.credentials)
     await server.start()
     for name in ("", SERVICE_NAME):
         await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)

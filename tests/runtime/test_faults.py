@@ -95,7 +95,7 @@ def test_a_small_game_is_the_same_under_faults(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("map_name", "episodes", "kill_probability"), [("3m", 140, 0.06), ("corridor", 60, 0.06)]
+    ("map_name", "episodes", "kill_probability"), [("3m", 140, 0.06), ("corridor", 60, 0.1)]
 )
 def test_200_battles_with_500_kills_are_the_same_as_undisturbed_ones(
     tmp_path: Path, map_name: str, episodes: int, kill_probability: float, record_property: Any
@@ -109,4 +109,4 @@ def test_200_battles_with_500_kills_are_the_same_as_undisturbed_ones(
     undisturbed = play_in_process(model, make_env(map_name, "sim", n_battles=1, seed=2), episodes)
     assert same_actions(results, undisturbed)
     assert sum(result.fallbacks for result in results) == 0
-    assert kills >= 250
+    assert kills >= 250  # and so 500 over the two maps

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import free_ports, run, started
 from small_models import model_bytes
 
 from envs.make import env_spec
+
+
+def report_of(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def test_lan_play_plays_the_simulator_and_reports(tmp_path: Path) -> None:
@@ -19,7 +26,7 @@ def test_lan_play_plays_the_simulator_and_reports(tmp_path: Path) -> None:
         "agents", "--model", model, "--agents", "0-2", "--listen", f"127.0.0.1:{port}", until="agents serve"
     ):
         flags = ["--map", "3m", "--env", "sim", "--agents", agents, "--episodes", "3", "--seed", "7"]
-        reports = [json.loads(run("play", *flags, "--json").stdout) for _ in range(2)]
+        reports = [report_of(run("play", *flags, "--json")) for _ in range(2)]
         for report in reports:
             assert (report["map"], report["backend"], report["episodes"]) == ("3m", "sim", 3)
             assert report["fallbacks"] == 0
