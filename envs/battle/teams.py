@@ -1,0 +1,238 @@
+"""Scripted teams: yardsticks that say which maps need learning.
+
+They see every unit of the simulator, more than an agent does, but act by the agents' actions: an attack
+reaches six cells, a walk goes north, south, east or west. A team is called with the time step that its
+environment just showed, and returns the actions [B, N].
+
+Axes: B battles, N agents, E enemies, U = N + E units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.battle.env import BattleEnv
+from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
+from envs.types import BoolArray, IntArray, TimeStep
+
+Reals = npt.NDArray[np.float64]
+
+STOP, FIRST_MOVE, FIRST_ATTACK = 1, 2, 6
+MOVES: Final = np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])
+"""[4, 2]: directions of the actions 2 to 5: north, south, east, west."""
+
+STEP_S = LOOPS_PER_STEP / LOOPS_PER_SECOND
+
+
+class Team(Protocol):
+    """Chooses the actions [B, N] of all agents; those of battles that have ended do not matter."""
+
+    def __call__(self, step: TimeStep) -> IntArray: ...
+
+
+class RandomTeam:
+    """Uniformly random available actions."""
+
+    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def __call__(self, step: TimeStep) -> IntArray:
+        scores = self._rng.random(step.avail_actions.shape)
+        return _highest(np.where(step.avail_actions, scores, -1.0))
+
+
+class NearestTeam:
+    """Every agent attacks the closest enemy that it may attack, else walks towards the closest one.
+
+    A medivac heals the closest injured ally within reach, else walks to the closest injured, else to the
+    closest agent that fights.
+    """
+
+    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
+        self.units = env.units
+        self.N = env.spec.n_agents
+        types = self.units.types
+        self.heals = types[: self.N] == UnitType.MEDIVAC
+        self.can_attack = self.units.damage[: self.N, self.N :] > 0  # [N, E]
+
+    def __call__(self, step: TimeStep) -> IntArray:
+        dx, dy, distance = self.offsets()
+        actions = self.attack_or_approach(step, dx, dy, distance, distance[:, :, self.N :])
+        return np.where(self.heals, self.heal_or_follow(step, dx, dy, distance), actions)
+
+    def offsets(self) -> tuple[Reals, Reals, Reals]:
+        """dx, dy and distance from every agent to every unit, [B, N, U]; the distance to dead ones is inf."""
+        units, N = self.units, self.N
+        dx = units.x[:, None, :] - units.x[:, :N, None]
+        dy = units.y[:, None, :] - units.y[:, :N, None]
+        return dx, dy, np.where(units.alive[:, None, :] > 0, np.hypot(dx, dy), np.inf)
+
+    def attack_or_approach(
+        self, step: TimeStep, dx: Reals, dy: Reals, distance: Reals, costs: Reals
+    ) -> IntArray:
+        """Attack the enemy of least cost [B, N, E] among those in reach; else walk to the closest."""
+        N = self.N
+        may = step.avail_actions[:, :, FIRST_ATTACK:] & self.can_attack
+        target = np.where(may, costs, np.inf).argmin(axis=2)
+        enemies = np.where(self.can_attack, distance[:, :, N:], np.inf)
+        closest = enemies.argmin(axis=2) + N
+        walk = self.walk(step, _pick(dx, closest), _pick(dy, closest))
+        return np.where(may.any(axis=2), FIRST_ATTACK + target, walk)
+
+    def heal_or_follow(self, step: TimeStep, dx: Reals, dy: Reals, distance: Reals) -> IntArray:
+        """What agents would do as medivacs."""
+        N, units = self.N, self.units
+        patient = ~self.heals & (units.health[:, :N] < units.health_max[:N])  # [B, N]
+        slots = step.avail_actions.shape[2] - FIRST_ATTACK
+        may = np.zeros((*distance.shape[:2], N), np.bool_)
+        may[:, :, :slots] = step.avail_actions[:, :, FIRST_ATTACK : FIRST_ATTACK + N]
+        may &= patient[:, None, :]
+        allies = distance[:, :, :N]
+        heal = FIRST_ATTACK + np.where(may, allies, np.inf).argmin(axis=2)
+        fighters = np.where(self.heals, np.inf, allies)
+        injured = np.where(patient[:, None, :], fighters, np.inf)
+        follow = np.where(np.isfinite(injured.min(axis=2))[..., None], injured, fighters).argmin(axis=2)
+        return np.where(may.any(axis=2), heal, self.walk(step, _pick(dx, follow), _pick(dy, follow)))
+
+    def walk(self, step: TimeStep, dx: Reals, dy: Reals) -> IntArray:
+        """The available move that leads furthest along (dx, dy) [B, N]; stop when none leads there."""
+        gain = dx[..., None] * MOVES[:, 0] + dy[..., None] * MOVES[:, 1]  # [B, N, 4]
+        gain = np.where(step.avail_actions[:, :, FIRST_MOVE:FIRST_ATTACK], gain, -1.0)
+        return _living(step, np.where(gain.max(axis=2) > 0, FIRST_MOVE + gain.argmax(axis=2), STOP))
+
+
+class FocusTeam(NearestTeam):
+    """Agents shoot the weakest enemy that they may attack, one after the other, without overkill.
+
+    The weakest has the least health and shields; an enemy that the shots of this step will kill already is
+    left alone while there is another. Melee agents, who would have to walk around, attack the closest.
+    """
+
+    MELEE_CELLS = 1.0
+
+    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
+        super().__init__(env, seed)
+        stats = [UNITS[UnitType(kind)] for kind in self.units.types[: self.N]]
+        self.is_melee = np.array([unit.range_cells < self.MELEE_CELLS for unit in stats])
+        self.hits = np.array([unit.hits for unit in stats])
+
+    def __call__(self, step: TimeStep) -> IntArray:
+        units, N = self.units, self.N
+        dx, dy, distance = self.offsets()
+        left = np.where(units.alive[:, N:] > 0, units.health[:, N:] + units.shield[:, N:], np.inf)  # [B, E]
+        costs = distance[:, :, N:].copy()
+        may = step.avail_actions[:, :, FIRST_ATTACK:] & self.can_attack
+        battles = np.arange(len(left))
+        for agent in np.flatnonzero(~self.is_melee):
+            doomed = np.where(left <= 0, 1e6, 0.0)
+            # Life decides; among equals the closest, by a thousandth of its distance.
+            costs[:, agent] = left + doomed + distance[:, agent, N:] / 1000
+            target = np.where(may[:, agent], costs[:, agent], np.inf).argmin(axis=1)
+            shoots = may[:, agent].any(axis=1) & (units.cooldown[:, agent] < LOOPS_PER_STEP)
+            damage = self.hits[agent] * units.damage[agent, N + target]
+            left[battles, target] -= np.where(shoots, damage, 0.0)
+        actions = self.attack_or_approach(step, dx, dy, distance, costs)
+        return np.where(self.heals, self.heal_or_follow(step, dx, dy, distance), actions)
+
+
+class KiteTeam(NearestTeam):
+    """Agents shoot and step back: for 2s_vs_1sc and 3s_vs_5z.
+
+    From an enemy whose weapon reaches less far than its own, and that is no faster, an agent steps back when
+    it could be hit within the next step; it shoots when none is that close. From a slower enemy that reaches
+    as far, the one that is shot at steps out of reach before the last hit, so that the enemy turns to
+    another; when all are that weak, all wait out of reach until their shields are full.
+    """
+
+    MARGIN_CELLS = 0.5
+    FIT_SHIELD = 1.0
+    SPARE_HITS = 1.5
+
+    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
+        super().__init__(env, seed)
+        units, N = self.units, self.N
+        stats = [UNITS[UnitType(kind)] for kind in units.types]
+        reach = np.array([unit.range_cells for unit in stats])
+        speed = np.array([unit.speed_cells_s for unit in stats])
+        outranged = reach[None, N:] < reach[:N, None] - 1  # [N, E]: enemy j reaches less far than agent i
+        self.kited = outranged & (speed[None, N:] <= speed[:N, None])
+        self.evaded = ~outranged & (speed[None, N:] < speed[:N, None])
+        self.danger_cells = reach[N:] + units.radius[:N, None] + units.radius[N:] + self.MARGIN_CELLS
+        self.danger_cells += speed[N:] * STEP_S
+        self.worst_hit = (units.damage[N:, :N].T * self.evaded).max(axis=1)  # [N]
+        self.stride = speed[:N] * STEP_S
+        self.walkable = env.smac_map.walkable
+        self.regroups = np.zeros(env.n_battles, np.bool_)
+
+    def __call__(self, step: TimeStep) -> IntArray:
+        distance = self.offsets()[2][:, :, self.N :]
+        danger = distance < self.danger_cells
+        chased = (danger & self.kited).any(axis=2)
+        rests = self.rests()
+        leaves = chased | (rests & (danger & self.evaded).any(axis=2))
+        fight = super().__call__(step)
+        walks = (fight >= FIRST_MOVE) & (fight < FIRST_ATTACK)
+        waits = np.where(walks & rests, _living(step, STOP), fight)
+        return np.where(leaves & ~self.heals, self.retreat(step, chased), waits)
+
+    def rests(self) -> BoolArray:
+        """[B, N]: who is nearly dead and a target; once all are nearly dead, all until shields are back."""
+        units, N = self.units, self.N
+        alive, shield = units.alive[:, :N] > 0, units.shield[:, :N]
+        tired = (units.health[:, :N] + shield <= self.SPARE_HITS * self.worst_hit) & alive
+        fit = shield >= self.FIT_SHIELD * units.shield_max[:N]
+        self.regroups |= (tired | ~alive).all(axis=1)
+        self.regroups &= ~(fit | ~alive).all(axis=1)
+        targeted = (units.target[:, None, N:] == np.arange(N)[:, None]).any(axis=2)
+        return np.asarray(self.regroups[:, None] | (tired & targeted))
+
+    def retreat(self, step: TimeStep, chased: BoolArray) -> IntArray:
+        """The available move after which the enemies are furthest, [B, N]; who is chased keeps off walls."""
+        units, N = self.units, self.N
+        scores = np.empty((*chased.shape, len(MOVES)))
+        for move, (mx, my) in enumerate(MOVES):
+            x, y = units.x[:, :N] + mx * self.stride, units.y[:, :N] + my * self.stride
+            ahead = np.hypot(units.x[:, None, N:] - x[..., None], units.y[:, None, N:] - y[..., None])
+            ahead = np.where(units.alive[:, None, N:] > 0, ahead, np.inf)
+            scores[..., move] = -(1 / (ahead**2 + 0.01)).sum(axis=2) - 0.02 * chased * self.walls(x, y)
+        scores[~step.avail_actions[:, :, FIRST_MOVE:FIRST_ATTACK]] = -np.inf
+        any_move = np.isfinite(scores.max(axis=2))
+        return _living(step, np.where(any_move, FIRST_MOVE + scores.argmax(axis=2), STOP))
+
+    def walls(self, x: Reals, y: Reals) -> Reals:
+        """[B, N]: how many of the eight points three cells around (x, y) are not walkable."""
+        count = np.zeros_like(x)
+        for angle in np.arange(8) * (np.pi / 4):
+            column = np.floor(x + 3 * np.cos(angle)).astype(int)
+            row = np.floor(y + 3 * np.sin(angle)).astype(int)
+            inside = (column >= 0) & (column < 32) & (row >= 0) & (row < 32)
+            count += ~(inside & self.walkable[column.clip(0, 31), row.clip(0, 31)])
+        return count
+
+
+TEAMS: Final[dict[str, Callable[[BattleEnv, int], Team]]] = {
+    "random": RandomTeam,
+    "nearest": NearestTeam,
+    "focus": FocusTeam,
+    "kite": KiteTeam,
+}
+"""Teams by name, made from an environment and a seed."""
+
+
+def _highest(scores: Reals) -> IntArray:
+    best: IntArray = scores.argmax(axis=2)
+    return best
+
+
+def _pick(values: Reals, index: IntArray) -> Reals:
+    """values[b, n, index[b, n]], [B, N]."""
+    return np.take_along_axis(values, index[..., None], axis=2)[..., 0]
+
+
+def _living(step: TimeStep, actions: IntArray | int) -> IntArray:
+    """The actions, with no-op for who can do nothing else."""
+    return np.where(step.avail_actions[:, :, 0], 0, actions)
