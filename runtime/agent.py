@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from envs.command import InputError, run_command
 from runtime.address import Address, parse_address
+from runtime.logs import configure_logs
 from runtime.tls import tls_files
 
 if TYPE_CHECKING:
@@ -59,6 +61,10 @@ class LimitsConfig:
     """Keep memories in this directory, so that a killed and restarted agent goes on where it was."""
     fsync: bool = False
     """With --state-dir: survive a loss of power too, at the price of a disk access per step."""
+    metrics: str | None = None
+    """HOST:PORT where Prometheus finds the metrics; with several agents, the first one's."""
+    log_json: bool = False
+    """Log one JSON object per line."""
     reflection: bool = False
     """Answer clients that ask which services there are."""
 
@@ -86,6 +92,10 @@ def check_limits(config: LimitsConfig) -> Address:
     for flag in ("episode_idle_s", "grace_s"):
         if not 0 < getattr(config, flag) < 1e9:
             raise InputError(f"--{flag.replace('_', '-')} must be a number of seconds above 0")
+    if config.metrics is not None:
+        parse_address(config.metrics)
+        if importlib.util.find_spec("prometheus_client") is None:
+            raise InputError("--metrics needs a package: pip install prometheus-client")
     if config.fsync and config.state_dir is None:
         raise InputError("--fsync says how to keep memories, but no --state-dir says where")
     return address
@@ -97,9 +107,11 @@ def run_agent(
     address: Address,
     model_bytes: bytes,
     on_ready: Callable[[Address, str], None],
+    index: int = 0,
 ) -> None:
     """Load the model, serve agent `agent_id` on `address`, and return after SIGTERM or SIGINT.
 
+    `index` is the agent's place among those of one command, by which its metrics port is found.
     `on_ready(address, digest)` is called when requests are answered. InputError as the loader and the server.
     """
     from runtime.model import load_model_bytes
@@ -107,6 +119,7 @@ def run_agent(
     from runtime.server import ServerConfig, serve
     from runtime.tls import server_credentials
 
+    configure_logs(config.log_json, agent_id)
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca, agent_id)
 
     model = load_model_bytes(model_bytes, str(config.model), config.model_sha256)
@@ -116,6 +129,7 @@ def run_agent(
         max_concurrent_rpcs=config.max_concurrent_rpcs,
         grace_s=config.grace_s,
         reflection=config.reflection,
+        metrics=None if config.metrics is None else parse_address(config.metrics).offset(index),
         credentials=None if files is None else server_credentials(files, agent_id),
     )
 
@@ -149,7 +163,7 @@ def make_table(config: LimitsConfig, policy: AgentPolicy) -> EpisodeTable:
     )
     restored = table.restore(journal.restored, time.monotonic())
     if journal.restored:
-        log.info("agent %d goes on with %d of %d episodes", policy.agent_id, restored, len(journal.restored))
+        log.info("goes on with %d of %d episodes", restored, len(journal.restored))
     return table
 
 
@@ -164,7 +178,7 @@ def prepare_process(config: LimitsConfig) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would do nothing, and forbid forking
     # With TLS, gRPC's own log says whose handshake failed and why; without, what fails is raised.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE" if config.tls_cert is None else "INFO")
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    configure_logs(config.log_json)
 
 
 def agent(config: AgentConfig) -> int:

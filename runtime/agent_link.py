@@ -79,7 +79,7 @@ class AgentLink:
         self.why_lost = ""
         self._transcript = Transcript()
         self._channel: Any = None
-        self._stub: Any = None
+        self.stub: Any = None
         self._stream: Any = None
         self._reviver: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -90,7 +90,7 @@ class AgentLink:
         request = policy_pb2.DescribeRequest()
         async with asyncio.timeout(timeout_s):
             certified_id = await self._open_channel()
-            identity = read_identity(await self._stub.Describe(request, timeout=timeout_s))
+            identity = read_identity(await self.stub.Describe(request, timeout=timeout_s))
         if certified_id is not None and certified_id != identity.agent_id:
             raise AgentError(f"its certificate is agent {certified_id}'s, yet it serves {identity.agent_id}")
         if self.identity is not None and identity != self.identity:
@@ -106,7 +106,7 @@ class AgentLink:
         else:
             agent_id = await self._tls.identify(self.address) if agent_id is None else agent_id
             self._channel = self._tls.channel(self.address, agent_id, CHANNEL_OPTIONS)
-        self._stub = policy_pb2_grpc.PolicyServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self.stub = policy_pb2_grpc.PolicyServiceStub(self._channel)  # type: ignore[no-untyped-call]
         return agent_id
 
     async def begin(self, episode_id: str) -> None:
@@ -145,7 +145,7 @@ class AgentLink:
             return
         request = policy_pb2.EndEpisodeRequest(episode_id=self._transcript.episode_id)
         with contextlib.suppress(grpc.aio.AioRpcError):
-            await self._stub.EndEpisode(request, timeout=timeout_s)
+            await self.stub.EndEpisode(request, timeout=timeout_s)
 
     async def close(self) -> None:
         """Drop the connection."""
@@ -199,7 +199,7 @@ class AgentLink:
     async def _exchange(self, request: Any) -> int:
         """One step over the stream; one of BROKEN when it breaks."""
         if self._stream is None:
-            self._stream = self._stub.ActStream()
+            self._stream = self.stub.ActStream()
         stream = self._stream
         await stream.write(request)
         while True:

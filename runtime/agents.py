@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from envs.command import run_command
 from runtime.address import Address, parse_agent_ids
 from runtime.agent import LimitsConfig, check_agent_id, check_limits, prepare_process, run_agent
+from runtime.status import StatusConfig, show_status
 from runtime.supervisor import Child, Supervisor
 
 DESCRIPTION = (
     "Serve several agents of a team on consecutive ports, one process each. Every agent has its own port, "
-    "identity and memory; the processes are forked from one that has loaded the code once."
+    "identity and memory; the processes are forked from one that has loaded the code once, and "
+    "started again when they die. With --status instead of --model: show who answers."
 )
+PROG = "lan-agents"
 READY_TIMEOUT_S = 30.0
 
 
@@ -51,7 +54,8 @@ def agents(config: AgentsConfig) -> int:
     gc.freeze()  # keeps the collector from touching, and so copying, the pages that are shared
 
     def run_child(agent_id: int, listen: Address, on_ready: Callable[[str], None]) -> None:
-        run_agent(config, agent_id, listen, model_bytes, lambda bound, digest: on_ready(str(bound)))
+        index = agent_ids.index(agent_id)
+        run_agent(config, agent_id, listen, model_bytes, lambda bound, digest: on_ready(str(bound)), index)
 
     supervisor = Supervisor(children, run_child, config.grace_s)
     supervisor.start(READY_TIMEOUT_S)
@@ -66,7 +70,11 @@ def agents(config: AgentsConfig) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 stopped by a signal, 1 agents had to be killed, 2 bad input."""
-    return run_command(AgentsConfig, agents, prog="lan-agents", description=DESCRIPTION, argv=argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "--status" in words:
+        description = "Show who answers, instead of starting anybody."
+        return run_command(StatusConfig, show_status, prog=PROG, description=description, argv=words)
+    return run_command(AgentsConfig, agents, prog=PROG, description=DESCRIPTION, argv=words)
 
 
 if __name__ == "__main__":

@@ -27,13 +27,19 @@ log = logging.getLogger("lan.agent")
 
 
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Wraps every handler: the caller is checked, messages are decoded with care, errors go to `refuse`.
+    """Wraps every handler: the caller is checked, messages are decoded with care, errors become statuses.
 
-    `check_caller(context)` raises RequestError for a caller who is not to be served.
+    `check_caller(context)` raises RequestError for a caller who is not to be served; `on_refusal` hears of
+    every error that a client is told.
     """
 
-    def __init__(self, check_caller: Callable[[Any], None] | None = None) -> None:
+    def __init__(
+        self,
+        check_caller: Callable[[Any], None] | None = None,
+        on_refusal: Callable[[RequestError], None] | None = None,
+    ) -> None:
         self._check_caller = check_caller
+        self._on_refusal = on_refusal
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         """The handler of a call, wrapped; None where there is none."""
@@ -62,7 +68,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
-                await refuse(context, error)
+                await self._refuse(context, error)
 
         return call
 
@@ -81,9 +87,24 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
-                await refuse(context, error)
+                await self._refuse(context, error)
 
         return call
+
+    async def _refuse(self, context: Any, error: Exception) -> NoReturn:
+        """End the call with the status of `error`; of an unexpected one the client learns nothing."""
+        if not isinstance(error, RequestError):
+            log.error("a request failed unexpectedly", exc_info=error)
+            error = RequestError("INTERNAL", "INTERNAL", "internal error")
+        else:
+            level = logging.WARNING if error.code == "PERMISSION_DENIED" else logging.INFO
+            facts = {"code": error.code, "reason": error.reason, "field": error.field}
+            log.log(level, "refused: %s (%s)", error.message, error.reason, extra=facts)
+        if self._on_refusal is not None:
+            self._on_refusal(error)
+        trailers = ((STATUS_DETAILS_KEY, status_details(error)),)
+        await context.abort(grpc.StatusCode[error.code], error.message, trailers)
+        raise AssertionError("abort returned")
 
     def _check(self, context: Any) -> None:
         if self._check_caller is not None:
@@ -116,19 +137,6 @@ def check_caller_is_host(context: Any) -> None:
     if shown != [HOST_URI]:
         who = ", ".join(shown) or "a certificate without a name"
         raise RequestError("PERMISSION_DENIED", "NOT_THE_HOST", f"only the host may call, not {who}")
-
-
-async def refuse(context: Any, error: Exception) -> NoReturn:
-    """End the call with the status of `error`; of an unexpected one the client learns nothing."""
-    if not isinstance(error, RequestError):
-        log.error("a request failed unexpectedly", exc_info=error)
-        error = RequestError("INTERNAL", "INTERNAL", "internal error")
-    else:
-        level = logging.WARNING if error.code == "PERMISSION_DENIED" else logging.INFO
-        log.log(level, "refused: %s (%s)", error.message, error.reason)
-    trailers = ((STATUS_DETAILS_KEY, status_details(error)),)
-    await context.abort(grpc.StatusCode[error.code], error.message, trailers)
-    raise AssertionError("abort returned")
 
 
 def status_details(error: RequestError) -> bytes:

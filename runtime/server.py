@@ -35,6 +35,8 @@ class ServerConfig:
     max_concurrent_rpcs: int = 64
     grace_s: float = 5.0
     reflection: bool = False
+    metrics: Address | None = None
+    """Where Prometheus may ask."""
     credentials: Any = None
     """With these, callers must show a certificate, and only the host is served."""
 
@@ -120,10 +122,18 @@ def describe(policy: AgentPolicy) -> policy_pb2.DescribeResponse:
     )
 
 
-def make_server(config: ServerConfig) -> Any:
+def make_server(config: ServerConfig, table: EpisodeTable) -> Any:
     """A gRPC server with this project's limits and nothing registered yet."""
+    check_caller = None if config.credentials is None else check_caller_is_host
+    interceptors: list[Any] = [Guard(check_caller)]
+    if config.metrics is not None:
+        from runtime.metrics import Metrics
+
+        metrics = Metrics(table)
+        metrics.listen(config.metrics)
+        interceptors = [metrics, Guard(check_caller, metrics.count_refusal)]
     return grpc.aio.server(
-        interceptors=(Guard(None if config.credentials is None else check_caller_is_host),),
+        interceptors=interceptors,
         maximum_concurrent_rpcs=config.max_concurrent_rpcs,
         options=(
             # With port sharing on, a second server on the port silently takes part of the connections.
@@ -170,7 +180,7 @@ async def serve(
 
     InputError when the address cannot be listened on. `on_ready` is called once health says SERVING.
     """
-    server = make_server(config)
+    server = make_server(config, table)
     servicer = PolicyServicer(table)
     policy_pb2_grpc.add_PolicyServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
