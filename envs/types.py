@@ -94,6 +94,15 @@ class TimeStep:
         return self.terminated | self.truncated
 
 
+class Team(Protocol):
+    """All agents of B battles: called with what the environment just showed, it says what they do, [B, N].
+
+    The actions of battles that have ended do not matter.
+    """
+
+    def __call__(self, step: TimeStep) -> IntArray: ...
+
+
 class MultiAgentEnv(Protocol):
     """B battles side by side, every one a function of `(seed, episode number, actions)` alone.
 

@@ -15,8 +15,8 @@ from envs.types import EnvSpec, MultiAgentEnv
 
 if TYPE_CHECKING:
     from envs.battle.env import BattleEnv
-    from exporters.play import Policy, Team
-    from trainer.rollout import EpisodeStats
+    from envs.types import Team
+    from trainer.rollout import EpisodeStats, Policy
 
 N_BATTLES = 32
 """Battles side by side; the episodes played are the same whatever this is."""
@@ -110,8 +110,8 @@ def torch_contestant(path: Path) -> Contestant:
     """A checkpoint's advantage network, run by torch on one thread."""
     import torch
 
-    from exporters.torch_policy import TorchPolicy, load_advantage_net
-    from trainer.checkpoint import load_checkpoint
+    from trainer.checkpoint import load_advantage_net, load_checkpoint
+    from trainer.rollout import TorchPolicy
 
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(path)
@@ -130,9 +130,9 @@ def onnx_contestant(path: Path) -> Contestant:
 
 def followers(policy: Policy) -> Callable[[MultiAgentEnv, int], Callable[[], Team]]:
     """Greedy agents of a policy, with fresh memories for every team."""
-    from exporters.play import PolicyTeam
+    from trainer.rollout import PolicyTeam
 
-    return lambda env, seed: lambda: PolicyTeam(policy, env.n_battles, env.spec.n_agents)
+    return lambda env, seed: lambda: PolicyTeam(policy, env)
 
 
 def scripted_contestant(name: str, map_name: str | None) -> Contestant:
@@ -158,7 +158,7 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
     """Play the episodes 0 … n - 1 of the seed; InputError when the environment is not the contestant's."""
     from envs.make import resolve_backend
     from exporters.environment import environment_of
-    from exporters.play import play
+    from trainer.rollout import play
 
     backend = resolve_backend(config.env or contestant.backend, contestant.spec.name)
     if config.team is not None and backend != "sim":

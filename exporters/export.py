@@ -56,8 +56,7 @@ def run(config: ExportConfig) -> None:
     check_flags(config)
     import torch
 
-    from exporters.torch_policy import load_advantage_net
-    from trainer.checkpoint import load_checkpoint
+    from trainer.checkpoint import load_advantage_net, load_checkpoint
 
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(config.ckpt)
@@ -121,8 +120,8 @@ def check_parity(
     """
     from exporters.environment import environment_of
     from exporters.parity import compare
-    from exporters.torch_policy import TorchPolicy
     from runtime.model import load_model_bytes
+    from trainer.rollout import TorchPolicy
 
     candidate = load_model_bytes(model_bytes, str(config.out))
     env = environment_of(

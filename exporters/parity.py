@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.types import BoolArray, FloatArray, IntArray, MultiAgentEnv
-from exporters.play import Policy, PolicyTeam, play
+from trainer.rollout import Policy, PolicyTeam, play
 
 ADVANTAGE_TOLERANCE = 1e-5
 """Largest difference of an advantage; beyond 1, of its own size, since float32 near 80 has steps of 8e-6."""
@@ -35,7 +35,7 @@ class Comparison:
     """Two policies asked the same at every step, each with a memory of its own; the first one plays.
 
     The memory [R, 2H] holds both side by side, so that differences build up over a battle as they would
-    in play. Satisfies `exporters.play.Policy`.
+    in play. Satisfies `trainer.rollout.Policy`.
     """
 
     def __init__(self, reference: Policy, candidate: Policy) -> None:
@@ -81,10 +81,9 @@ def compare(
     """Play half of `n_battles` greedily and half with every fifth action random, comparing at every step."""
     comparison = Comparison(reference, candidate)
     rng = np.random.default_rng(seed)
-    B, N = env.n_battles, env.spec.n_agents
     n_greedy = (n_battles + 1) // 2
-    play(env, lambda: PolicyTeam(comparison, B, N), n_greedy)
-    play(env, lambda: PolicyTeam(comparison, B, N, epsilon=0.2, rng=rng), n_battles - n_greedy)
+    play(env, lambda: PolicyTeam(comparison, env), n_greedy)
+    play(env, lambda: PolicyTeam(comparison, env, epsilon=0.2, rng=rng), n_battles - n_greedy)
     return ParityReport(
         n_battles, comparison.agent_steps, comparison.max_difference, comparison.differing_actions
     )

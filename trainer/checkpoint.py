@@ -13,6 +13,7 @@ from torch import Tensor
 
 from envs.command import InputError
 from envs.types import CONTRACT_VERSION, EnvSpec
+from trainer.networks import AdvantageNet, advantage_net
 
 FORMAT = "lan-checkpoint"
 FILE_NAME = "run.pt"
@@ -90,3 +91,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
     return Checkpoint(**{f.name: data[f.name] for f in fields(Checkpoint)} | {"spec": spec})
+
+
+def load_advantage_net(checkpoint: Checkpoint) -> AdvantageNet:
+    """The advantage network of a checkpoint, and nothing else of it; InputError when it does not fit."""
+    net = advantage_net(checkpoint.spec)
+    try:
+        net.load_state_dict(checkpoint.advantage)
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"the checkpoint's advantage network does not fit its {checkpoint.spec.name}: {reason}"
+        ) from None
+    return net.eval()

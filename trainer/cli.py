@@ -44,7 +44,7 @@ def train(config: TrainConfig) -> int:
         )
     env_spec(config.map)
     config = config.resolved()
-    backend = resolve_backend(config.env)
+    backend = resolve_backend(config.env, config.map)
     run_dir = config.run_dir or Path("runs") / f"{config.map}-{config.algorithm}-seed{config.seed}"
     if config.resume is not None:
         check_resumed(load_config(config.resume).resolved(), config)

@@ -1,19 +1,23 @@
-"""Playing episodes with a network in process: for training with exploration, for evaluation greedily."""
+"""Playing episodes in process: for training with exploration, for evaluation greedily, with any team.
+
+Axes: R rows, one per agent of every battle that still goes on; N agents, A actions, O observation, H memory.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from envs.types import BoolArray, FloatArray, IntArray, MultiAgentEnv, TimeStep
-from trainer.networks import AdvantageNet, agent_ids
+from envs.types import BoolArray, FloatArray, IntArray, MultiAgentEnv, Team, TimeStep
+from trainer.networks import AdvantageNet
 from trainer.replay import Episode, pack_available
 
-Watcher = Callable[[TimeStep, FloatArray, IntArray], None]
-"""Called before every step with what is seen, the advantages [B, N, A] and the actions [B, N]."""
+Watcher = Callable[[TimeStep, IntArray], None]
+"""Called before every step with what the environment shows and the actions [B, N] about to be taken."""
 
 
 @dataclass(frozen=True)
@@ -25,132 +29,169 @@ class EpisodeStats:
     won: bool
 
 
+class Policy(Protocol):
+    """A recurrent policy of independent agents; the memory is the caller's."""
+
+    def initial_hidden(self, n_rows: int) -> FloatArray:
+        """The memory that an episode starts with, [n_rows, H]."""
+        ...
+
+    def step(
+        self,
+        obs: FloatArray,
+        last_action: IntArray,
+        agent_id: IntArray,
+        avail_actions: BoolArray,
+        hidden: FloatArray,
+    ) -> tuple[IntArray, FloatArray, FloatArray]:
+        """obs [R, O], last_action [R] (-1 = none yet), agent_id [R], avail_actions [R, A], hidden [R, H] ->
+        greedy action [R], advantages [R, A], next hidden [R, H]."""
+        ...
+
+
+class TorchPolicy:
+    """Greedy in the advantages of a torch network (Eq. 2); each row sees its own observation only."""
+
+    def __init__(self, net: AdvantageNet) -> None:
+        self.net = net
+        self.device = next(net.parameters()).device
+
+    def initial_hidden(self, n_rows: int) -> FloatArray:
+        """The memory that an episode starts with: zeros [n_rows, H]."""
+        return np.zeros((n_rows, self.net.hidden_dim), np.float32)
+
+    @torch.no_grad()
+    def step(
+        self,
+        obs: FloatArray,
+        last_action: IntArray,
+        agent_id: IntArray,
+        avail_actions: BoolArray,
+        hidden: FloatArray,
+    ) -> tuple[IntArray, FloatArray, FloatArray]:
+        """One step of R agents; shapes as in `Policy.step`."""
+        inputs = (torch.from_numpy(x).to(self.device) for x in (hidden, obs, last_action, agent_id))
+        next_hidden, advantages = (x.cpu().numpy() for x in self.net.step(*inputs))
+        return np.where(avail_actions, advantages, -np.inf).argmax(1), advantages, next_hidden
+
+
+class PolicyTeam:
+    """Agents that follow one policy, each with a memory of its own, through one episode per battle.
+
+    With probability `epsilon` an agent takes a uniformly random available action (one draw per agent and
+    step from `rng`, which must be given); otherwise, and by default always, the policy's own.
+    `advantages` [B, N, A] are those of the last step.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        env: MultiAgentEnv,
+        *,
+        epsilon: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        if epsilon > 0 and rng is None:
+            raise ValueError("exploration needs a random generator")
+        B, N, A = env.n_battles, env.spec.n_agents, env.spec.n_actions
+        self.policy, self.epsilon, self.rng = policy, epsilon, rng
+        self.last_action = np.full((B, N), -1, np.int64)
+        self.hidden = np.stack([policy.initial_hidden(N)] * B)  # [B, N, H]
+        self.advantages = np.zeros((B, N, A), np.float32)
+
+    def __call__(self, step: TimeStep) -> IntArray:
+        live = ~step.done
+        count, N = int(live.sum()), self.last_action.shape[1]
+        avail_actions = step.avail_actions[live].reshape(count * N, -1)
+        action, advantages, hidden = self.policy.step(
+            step.obs[live].reshape(count * N, -1),
+            self.last_action[live].reshape(-1),
+            np.tile(np.arange(N), count),
+            avail_actions,
+            self.hidden[live].reshape(count * N, -1),
+        )
+        if self.rng is not None and self.epsilon > 0:
+            explores = self.rng.random(len(action)) < self.epsilon
+            action = np.where(explores, random_actions(avail_actions, self.rng), action)
+        self.last_action[live] = action.reshape(count, N)
+        self.hidden[live] = hidden.reshape(count, N, -1)
+        self.advantages[live] = advantages.reshape(count, N, -1)
+        return self.last_action.copy()
+
+
 def random_actions(avail_actions: BoolArray, rng: np.random.Generator) -> IntArray:
-    """[B, N] actions, each uniform over the agent's available ones."""
+    """Actions [...], each uniform over the available ones, avail_actions [..., A]."""
     counts = avail_actions.sum(-1)
     nth = (rng.random(counts.shape) * counts).astype(np.int64)
     actions: IntArray = (avail_actions.cumsum(-1) > nth[..., None]).argmax(-1)
     return actions
 
 
-def greedy_actions(advantages: FloatArray, avail_actions: BoolArray) -> IntArray:
-    """[B, N] actions: argmax of the advantages [B, N, A] over the available ones (Eq. 2)."""
-    actions: IntArray = np.where(avail_actions, advantages, -np.inf).argmax(-1)
-    return actions
-
-
-class Actor:
-    """An advantage network acting for B battles of N agents; each row sees its own observation only."""
-
-    def __init__(self, net: AdvantageNet, n_battles: int) -> None:
-        self.net = net
-        self.n_battles = n_battles
-        device = next(net.parameters()).device
-        self._ids = agent_ids(n_battles, net.n_agents, device)
-        self._hidden = torch.zeros(n_battles * net.n_agents, net.hidden_dim, device=device)
-        self._last_action = torch.full((n_battles * net.n_agents,), -1, device=device)
-
-    @torch.no_grad()
-    def advantages(self, obs: FloatArray) -> FloatArray:
-        """Advance every agent's memory by its observation, obs [B, N, O], and return A [B, N, A]."""
-        rows = torch.from_numpy(obs).view(-1, obs.shape[-1]).to(self._ids.device)
-        self._hidden, advantages = self.net.step(self._hidden, rows, self._last_action, self._ids)
-        result: FloatArray = advantages.view(self.n_battles, self.net.n_agents, -1).cpu().numpy()
-        return result
-
-    def acted(self, actions: IntArray) -> None:
-        """Tell the agents what they did, [B, N]."""
-        self._last_action = torch.from_numpy(actions).view(-1).to(self._ids.device)
-
-
-class EpisodeRecorder:
-    """Collects what B battles show and cuts it into episodes of their true lengths."""
-
-    def __init__(self, n_battles: int) -> None:
-        self.steps: list[TimeStep] = []
-        self.actions: list[IntArray] = []
-        self.lengths = np.zeros(n_battles, np.int64)
-
-    def episodes(self, last: TimeStep) -> list[Episode]:
-        """One episode per battle; `last` is the time step after the last action."""
-        steps = [*self.steps, last]
-        obs = np.stack([step.obs for step in steps], axis=1)
-        state = np.stack([step.state for step in steps], axis=1)
-        avail = pack_available(np.stack([step.avail_actions for step in steps], axis=1))
-        reward = np.stack([step.reward for step in steps[1:]], axis=1)
-        action = np.stack(self.actions, axis=1).astype(np.uint8)
-        return [
-            Episode(
-                obs=obs[b, : n + 1].copy(),
-                state=state[b, : n + 1].copy(),
-                avail_bits=avail[b, : n + 1].copy(),
-                action=action[b, :n].copy(),
-                reward=reward[b, :n].copy(),
-                terminated=bool(last.terminated[b]),
-                truncated=bool(last.truncated[b]),
-                won=bool(last.won[b]),
-            )
-            for b, n in enumerate(self.lengths)
-        ]
+def play_round(
+    env: MultiAgentEnv, team: Team, slots: BoolArray, watch: Watcher | None = None
+) -> tuple[TimeStep, list[EpisodeStats]]:
+    """One episode in each of `slots` [B], to the longest's end; the last time step and the statistics."""
+    live = slots.copy()
+    returns, lengths = np.zeros(env.n_battles), np.zeros(env.n_battles, np.int64)
+    step = env.reset(live)
+    while live.any():
+        actions = team(step)
+        if watch is not None:
+            watch(step, actions)
+        step = env.step(actions)
+        returns += np.where(live, step.reward, 0)
+        lengths += live
+        live &= ~step.done
+    rows = zip(returns[slots].tolist(), lengths[slots].tolist(), step.won[slots].tolist(), strict=True)
+    return step, [EpisodeStats(*row) for row in rows]
 
 
 def play(
-    env: MultiAgentEnv,
-    net: AdvantageNet,
-    *,
-    epsilon: float = 0.0,
-    rng: np.random.Generator | None = None,
-    recorder: EpisodeRecorder | None = None,
-    watch: Watcher | None = None,
-) -> tuple[TimeStep, list[EpisodeStats]]:
-    """One episode in each of the B battles, to the end of the longest.
-
-    Every agent acts on its own: with probability `epsilon` uniformly over its available actions (one draw
-    per agent and step from `rng`), else greedily. Returns the last time step and the episodes' statistics.
-    """
-    if epsilon > 0 and rng is None:
-        raise ValueError("exploration needs a random generator")
-    actor = Actor(net, env.n_battles)
-    step = env.reset()
-    returns, lengths = np.zeros(env.n_battles), np.zeros(env.n_battles, np.int64)
-    while not step.done.all():
-        advantages = actor.advantages(step.obs)
-        actions = greedy_actions(advantages, step.avail_actions)
-        if rng is not None and epsilon > 0:
-            explores = rng.random(actions.shape) < epsilon
-            actions = np.where(explores, random_actions(step.avail_actions, rng), actions)
-        actor.acted(actions)
-        if watch is not None:
-            watch(step, advantages, actions)
-        if recorder is not None:
-            recorder.steps.append(step)
-            recorder.actions.append(actions)
-        lengths += ~step.done
-        step = env.step(actions)
-        returns += step.reward
-    if recorder is not None:
-        recorder.lengths = lengths
-    stats = [
-        EpisodeStats(*row) for row in zip(returns.tolist(), lengths.tolist(), step.won.tolist(), strict=True)
-    ]
-    return step, stats
+    env: MultiAgentEnv, make_team: Callable[[], Team], n_episodes: int, watch: Watcher | None = None
+) -> list[EpisodeStats]:
+    """Play the next `n_episodes` episodes to their ends, B at a time, each time with a new team."""
+    stats: list[EpisodeStats] = []
+    while len(stats) < n_episodes:
+        slots = np.arange(env.n_battles) < n_episodes - len(stats)
+        stats += play_round(env, make_team(), slots, watch)[1]
+    return stats
 
 
 def collect(
     env: MultiAgentEnv, net: AdvantageNet, epsilon: float, rng: np.random.Generator
 ) -> tuple[list[Episode], list[EpisodeStats]]:
     """B training episodes, whole, and their statistics."""
-    recorder = EpisodeRecorder(env.n_battles)
-    last, stats = play(env, net, epsilon=epsilon, rng=rng, recorder=recorder)
-    return recorder.episodes(last), stats
+    seen: list[tuple[TimeStep, IntArray]] = []
+    team = PolicyTeam(TorchPolicy(net), env, epsilon=epsilon, rng=rng)
+    everywhere = np.ones(env.n_battles, np.bool_)
+    last, stats = play_round(env, team, everywhere, lambda step, actions: seen.append((step, actions)))
+    return cut_episodes(seen, last, [stat.length_steps for stat in stats]), stats
 
 
-def evaluate(
-    env: MultiAgentEnv, net: AdvantageNet, n_episodes: int, watch: Watcher | None = None
-) -> list[EpisodeStats]:
-    """The first `n_episodes` greedy, decentralised episodes from `env.next_episode` on."""
-    first, stats = env.next_episode, list[EpisodeStats]()
-    while len(stats) < n_episodes:
-        stats += play(env, net, watch=watch)[1]
-    env.next_episode = first + n_episodes
-    return stats[:n_episodes]
+def cut_episodes(seen: list[tuple[TimeStep, IntArray]], last: TimeStep, lengths: list[int]) -> list[Episode]:
+    """What B battles showed, step by step, cut into episodes of their true lengths."""
+    steps = [*(step for step, _ in seen), last]
+    obs = np.stack([step.obs for step in steps], axis=1)
+    state = np.stack([step.state for step in steps], axis=1)
+    avail = pack_available(np.stack([step.avail_actions for step in steps], axis=1))
+    reward = np.stack([step.reward for step in steps[1:]], axis=1)
+    action = np.stack([actions for _, actions in seen], axis=1).astype(np.uint8)
+    return [
+        Episode(
+            obs=obs[b, : n + 1].copy(),
+            state=state[b, : n + 1].copy(),
+            avail_bits=avail[b, : n + 1].copy(),
+            action=action[b, :n].copy(),
+            reward=reward[b, :n].copy(),
+            terminated=bool(last.terminated[b]),
+            truncated=bool(last.truncated[b]),
+            won=bool(last.won[b]),
+        )
+        for b, n in enumerate(lengths)
+    ]
+
+
+def evaluate(env: MultiAgentEnv, net: AdvantageNet, n_episodes: int) -> list[EpisodeStats]:
+    """The next `n_episodes` greedy, decentralised episodes."""
+    policy = TorchPolicy(net)
+    return play(env, lambda: PolicyTeam(policy, env), n_episodes)

@@ -7,42 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from envs.checkers import DOWN, LEFT, SPEC, STAY, CheckersEnv
+from envs.checkers import SPEC, CheckersEnv
 from envs.spread import SpreadEnv, SpreadSettings
-from envs.types import BoolArray, FloatArray, IntArray
 from exporters.evaluate import main
 from exporters.export import main as export
-from exporters.play import PolicyTeam, play
 from trainer.networks import advantage_net
-from trainer.rollout import evaluate as trainer_evaluate
 
 Write = Callable[..., Path]
-
-
-class Scripted:
-    """Agents that follow a list of actions each, counting the steps in their memory."""
-
-    def __init__(self, actions: list[list[int]]) -> None:
-        self.actions = np.array(actions)  # [N, T]
-
-    def initial_hidden(self, n_rows: int) -> FloatArray:
-        return np.zeros((n_rows, 1), np.float32)
-
-    def step(
-        self,
-        obs: FloatArray,
-        last_action: IntArray,
-        agent_id: IntArray,
-        avail_actions: BoolArray,
-        hidden: FloatArray,
-    ) -> tuple[IntArray, FloatArray, FloatArray]:
-        t = hidden[:, 0].astype(int)
-        before = np.where(t > 0, self.actions[agent_id, t - 1], -1)
-        np.testing.assert_array_equal(last_action, before)
-        return self.actions[agent_id, t], np.zeros(avail_actions.shape, np.float32), hidden + 1
 
 
 def evaluate(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
@@ -72,60 +45,12 @@ def test_checkpoint_and_model_file_play_the_same_battles(
     assert other["return_mean"] != by_torch["return_mean"]
 
 
-def test_evaluation_plays_what_the_trainer_plays() -> None:
-    """Episode by episode, though slots are filled one by one here and all at once there."""
-    import torch
-
-    from exporters.torch_policy import TorchPolicy
-
-    settings = SpreadSettings(n_agents=2)
-    torch.manual_seed(1)
-    net = advantage_net(SpreadEnv(settings).spec)
-    ours = play(SpreadEnv(settings, n_battles=3, seed=9), lambda: PolicyTeam(TorchPolicy(net), 3, 2), 7)
-    theirs = trainer_evaluate(SpreadEnv(settings, n_battles=4, seed=9), net, 7)
-    assert [episode.length_steps for episode in ours] == [episode.length_steps for episode in theirs]
-    np.testing.assert_allclose(
-        [episode.episode_return for episode in ours],
-        [episode.episode_return for episode in theirs],
-        rtol=1e-5,
-    )
-
-
-def test_returns_lengths_and_memories_are_the_episodes_own() -> None:
-    """Seven episodes on three slots: every one starts with a fresh memory and no last action."""
-    actions = [[DOWN, LEFT] + [STAY] * 98, [STAY] * 50 + [LEFT] + [STAY] * 49]
-    stats = play(CheckersEnv(n_battles=3), lambda: PolicyTeam(Scripted(actions), 3, 2), 7)
-    assert [(episode.episode_return, episode.length_steps, episode.won) for episode in stats] == [
-        (10.0 - 1.0, 100, False)
-    ] * 7
-
-
-def test_exploration_takes_other_actions_at_its_rate() -> None:
-    """With the same seed the same ones; without a generator it is refused."""
-    actions = [[STAY] * 100, [STAY] * 100]
-
-    def moves(epsilon: float, seed: int) -> float:
-        team = PolicyTeam(Scripted(actions), 4, 2, epsilon=epsilon, rng=np.random.default_rng(seed))
-        team.policy.step = lambda *x: (np.zeros(len(x[0]), np.int64), None, x[-1])  # type: ignore[method-assign]
-        env = CheckersEnv(n_battles=4)
-        step, taken = env.reset(), []
-        while not step.done.all():
-            taken.append(team(step).copy())
-            step = env.step(taken[-1])
-        return float(np.mean(np.stack(taken) != STAY))
-
-    assert moves(0.5, seed=0) == moves(0.5, seed=0)
-    assert moves(0.5, seed=0) == pytest.approx(0.5 * 4 / 5, abs=0.05)
-    with pytest.raises(ValueError, match="random generator"):
-        PolicyTeam(Scripted(actions), 1, 2, epsilon=0.5)
-
-
 def test_scripted_teams_play_maps(capsys: pytest.CaptureFixture[str]) -> None:
     """Shooting what is near wins 3m sometimes, acting at random hardly ever; a seed repeats itself."""
-    flags = ["--map", "3m", "--episodes", "40", "--seed", "3"]
+    flags = ["--map", "3m", "--episodes", "128", "--seed", "3"]
     random, nearest = (evaluate(capsys, "--team", name, *flags) for name in ("random", "nearest"))
     assert (random["map"], random["player"], random["backend"]) == ("3m", "team random", "sim")
-    assert random["win_rate"] < 0.1 < nearest["win_rate"]
+    assert random["win_rate"] < 0.03 < nearest["win_rate"]
     assert evaluate(capsys, "--team", "random", *flags) == random
 
 

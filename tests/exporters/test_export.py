@@ -19,10 +19,10 @@ from envs.make import env_spec, make_env
 from envs.types import CONTRACT_VERSION, EnvSpec
 from exporters.export import main
 from exporters.parity import compare
-from exporters.torch_policy import TorchPolicy, load_advantage_net
 from runtime.model import load_model
-from trainer.checkpoint import Checkpoint, load_checkpoint
+from trainer.checkpoint import Checkpoint, load_advantage_net, load_checkpoint
 from trainer.networks import advantage_net, count_parameters, value_net
+from trainer.rollout import TorchPolicy
 
 Write = Callable[..., Path]
 

@@ -13,11 +13,10 @@ from envs.make import make_env
 from exporters.export import main as export
 from runtime.address import parse_addresses
 from runtime.host import EpisodeResult, GameHost, connect_team
-from trainer.checkpoint import load_checkpoint
+from trainer.checkpoint import load_advantage_net, load_checkpoint
 from trainer.cli import main as train
 from trainer.metrics import read_metrics
-from trainer.networks import advantage_net
-from trainer.rollout import play
+from trainer.rollout import PolicyTeam, TorchPolicy, play_round
 
 SEED = 77
 
@@ -51,13 +50,17 @@ async def play_apart(map_name: str, addresses: str, episodes: int) -> list[Episo
 def play_together(map_name: str, run_dir: Path, episodes: int) -> list[np.ndarray]:
     """The actions [T, N] of each battle, chosen by the trained torch network in this process."""
     checkpoint = load_checkpoint(run_dir)
-    net = advantage_net(checkpoint.spec)
-    net.load_state_dict(checkpoint.advantage)
+    policy = TorchPolicy(load_advantage_net(checkpoint))
     env = make_env(map_name, "sim", seed=SEED)
     battles = []
     for _ in range(episodes):
         actions: list[np.ndarray] = []
-        play(env, net, watch=lambda step, advantages, chosen, actions=actions: actions.append(chosen[0]))
+        play_round(
+            env,
+            PolicyTeam(policy, env),
+            np.ones(1, bool),
+            lambda step, chosen, actions=actions: actions.append(chosen[0]),
+        )
         battles.append(np.array(actions))
     return battles
 
