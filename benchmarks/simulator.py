@@ -100,7 +100,7 @@ class Player:
         return rounds * self.env.n_battles / (time.perf_counter() - start)
 
     def parts(self, seconds: float) -> dict[str, float]:
-        """Microseconds of one battle step on one thread, by part; rounds in which battles end are left out."""
+        """Microseconds of one battle step on one thread, by part, without rounds in which battles end."""
         env, clock = self.env, time.perf_counter
         battles, world, tables = env._battles, env._world, env._tables
         views = env._fresh_views()
