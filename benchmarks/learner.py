@@ -3,8 +3,8 @@
     python -m benchmarks.learner [--algorithms lan vdn] [--shapes corridor] [--threads 1] [--device cpu]
 
 Batches of 32 episodes of random numbers in a map's shapes, once with all episodes of equal length (no padding
-to gain) and once ragged, lengths uniform between a third of T and T. `peak` is what the same process reaches in
-one large sgemm; an update's GFLOP are counted, not estimated. `loop` is VDN written the usual way: padded
+to gain) and once ragged, lengths uniform between a third of T and T. `peak` is what the same process reaches
+in one large sgemm; an update's GFLOP are counted, not estimated. `loop` is VDN written the usual way: padded
 episodes, one-hot inputs, one network call per step; it is timed in the same run, in turn with the others.
 """
 
@@ -164,7 +164,7 @@ def count_gflop(update: Callable[[], object]) -> float:
     """GFLOP of the matrix products in one update, both ways."""
     with FlopCounterMode(display=False) as counter:
         update()
-    return counter.get_total_flops() / 1e9
+    return float(counter.get_total_flops()) / 1e9
 
 
 def measure_shape(
