@@ -18,8 +18,8 @@ import grpc
 from protos import policy_pb2, policy_pb2_grpc
 from runtime.address import Address
 from runtime.answers import (
-    BROKEN,
     NOT_THERE,
+    PASSING,
     AgentError,
     Identity,
     StreamEndedError,
@@ -155,49 +155,62 @@ class AgentLink:
 
     async def _answer_in_time(self, transcript: Transcript, deadline_s: float) -> int | None:
         """The last request's answer before the deadline; on None the agent counts as lost."""
-        backoff_s = FIRST_BACKOFF_S
-        attempt_s = FIRST_ATTEMPT_S
-        why = "it did not answer in time"
+        first_s = asyncio.get_running_loop().time() + FIRST_ATTEMPT_S
         try:
-            async with asyncio.timeout_at(deadline_s):
-                while True:
-                    try:
-                        return await self._catch_up(transcript, attempt_s)
-                    except TimeoutError:
-                        attempt_s *= 2
-                    except BROKEN as error:
-                        answered_steps = transcript.answered_steps
-                        if go_back(transcript, error):
-                            self._drop_stream()
-                            self.counts.replayed_steps += max(0, answered_steps - transcript.answered_steps)
-                            continue
-                        why = in_words(error)
-                    await asyncio.sleep(backoff_s)
-                    backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
-                    with contextlib.suppress(*NOT_THERE):
-                        await self.connect(PROBE_TIMEOUT_S)
-                        self.counts.reconnects += 1
-                        log.warning("agent %s at %s: %s; connected again", self._name(), self.address, why)
-        except TimeoutError:
-            self._lose(why)
+            try:
+                async with asyncio.timeout_at(min(first_s, deadline_s)):
+                    return await self._catch_up(transcript)
+            except PASSING as error:
+                return await self._try_again(transcript, error, deadline_s)
         except AgentError as error:
             self._lose(str(error))
         return None
 
-    async def _catch_up(self, transcript: Transcript, attempt_s: float) -> int:
-        """Send what the agent has not answered, one step after the other; the last one's action.
+    async def _try_again(self, transcript: Transcript, error: Exception, deadline_s: float) -> int | None:
+        """The last request's answer after a failure, over new connections, with growing pauses."""
+        attempt_s, backoff_s = 2 * FIRST_ATTEMPT_S, FIRST_BACKOFF_S
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                while True:
+                    self._drop_stream()
+                    try:
+                        if not self._go_back(transcript, error):
+                            await asyncio.sleep(backoff_s)
+                            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                            await self._connect_again(in_words(error))
+                        async with asyncio.timeout(attempt_s):
+                            return await self._catch_up(transcript)
+                    except PASSING as another_error:
+                        error = another_error
+                        attempt_s *= 2
+        except TimeoutError:
+            self._lose(in_words(error))
+        return None
 
-        TimeoutError when one of them is not answered in `attempt_s` seconds.
-        """
+    async def _connect_again(self, why: str) -> None:
+        await self.connect(PROBE_TIMEOUT_S)
+        self.counts.reconnects += 1
+        log.warning("agent %s at %s: %s; connected again", self._name(), self.address, why)
+
+    def _go_back(self, transcript: Transcript, error: Exception) -> bool:
+        """Whether the agent says which step it expects; if so, that is what it is sent next."""
+        expected = expected_step(error)
+        if expected is None or expected >= len(transcript.requests):
+            return False
+        self.counts.replayed_steps += max(0, transcript.answered_steps - expected)
+        transcript.answered_steps = expected
+        return True
+
+    async def _catch_up(self, transcript: Transcript) -> int:
+        """Send what the agent has not answered, one step after the other; the last one's action."""
         action = -1
         while transcript.answered_steps < len(transcript.requests):
-            async with asyncio.timeout(attempt_s):
-                action = await self._exchange(transcript.requests[transcript.answered_steps])
+            action = await self._exchange(transcript.requests[transcript.answered_steps])
             transcript.answered_steps += 1
         return action
 
     async def _exchange(self, request: Any) -> int:
-        """One step over the stream; one of BROKEN when it breaks."""
+        """One step over the stream; one of PASSING when it breaks."""
         if self._stream is None:
             self._stream = self.stub.ActStream()
         stream = self._stream
@@ -258,12 +271,3 @@ class AgentLink:
 
     def _name(self) -> str:
         return "?" if self.identity is None else str(self.identity.agent_id)
-
-
-def go_back(transcript: Transcript, error: Exception) -> bool:
-    """Whether the agent says which step it expects; if so, that is what it is sent next."""
-    expected = expected_step(error)
-    if expected is None or expected >= len(transcript.requests):
-        return False
-    transcript.answered_steps = expected
-    return True
