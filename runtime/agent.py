@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -22,6 +23,9 @@ from runtime.tls import tls_files
 if TYPE_CHECKING:
     from runtime.episodes import EpisodeTable
     from runtime.policy import AgentPolicy
+
+MAX_DATA_BYTES = 1 << 30
+"""Writable memory of an agent, its threads' stacks included; it uses less than a tenth."""
 
 log = logging.getLogger("lan.agent")
 
@@ -120,6 +124,7 @@ def run_agent(
     from runtime.tls import server_credentials
 
     configure_logs(config.log_json, agent_id)
+    limit_resources()
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca, agent_id)
 
     model = load_model_bytes(model_bytes, str(config.model), config.model_sha256)
@@ -142,6 +147,13 @@ def run_agent(
         await serve(table, address, limits, on_ready=lambda bound: on_ready(bound, model.digest), stop=stop)
 
     asyncio.run(run())
+
+
+def limit_resources() -> None:
+    """A second wall, should something get past the checks: bounded memory, and none of it in a dump."""
+    for kind, most in ((resource.RLIMIT_DATA, MAX_DATA_BYTES), (resource.RLIMIT_CORE, 0)):
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def change_model(table: EpisodeTable, config: LimitsConfig) -> None:
