@@ -235,6 +235,7 @@ def test_help_opens_and_keys_rest_while_it_is_open(shown: Any) -> None:
 @pytest.mark.parametrize("size", [LAPTOP, PHONE, (360, 700), (1920, 1080)])
 def test_nothing_is_cut_off_on_any_screen(shown: Any, size: tuple[int, int]) -> None:
     resize(shown, *size)
+    press(shown, Keys.END)  # where the clock is widest
     shown.find_element(By.CSS_SELECTOR, '#roster button[data-agent="0"]').click()
     wait_for(lambda: "Agent 0" in text(shown, "#agent"))
     width = shown.execute_script("return document.documentElement.scrollWidth")
