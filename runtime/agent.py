@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 import os
 import resource
@@ -67,6 +66,8 @@ class LimitsConfig:
     """With --state-dir: survive a loss of power too, at the price of a disk access per step."""
     metrics: str | None = None
     """HOST:PORT where Prometheus finds the metrics; with several agents, the first one's."""
+    health: str | None = None
+    """HOST:PORT that answers health checks and nothing else, without TLS; offset as --metrics is."""
     log_json: bool = False
     """Log one JSON object per line."""
     reflection: bool = False
@@ -98,8 +99,8 @@ def check_limits(config: LimitsConfig) -> Address:
             raise InputError(f"--{flag.replace('_', '-')} must be a number of seconds above 0")
     if config.metrics is not None:
         parse_address(config.metrics)
-        if importlib.util.find_spec("prometheus_client") is None:
-            raise InputError("--metrics needs a package: pip install prometheus-client")
+    if config.health is not None:
+        parse_address(config.health)
     if config.fsync and config.state_dir is None:
         raise InputError("--fsync says how to keep memories, but no --state-dir says where")
     return address
@@ -135,6 +136,7 @@ def run_agent(
         grace_s=config.grace_s,
         reflection=config.reflection,
         metrics=None if config.metrics is None else parse_address(config.metrics).offset(index),
+        health=None if config.health is None else parse_address(config.health).offset(index),
         credentials=None if files is None else server_credentials(files, agent_id),
     )
 
