@@ -22,6 +22,8 @@ from runtime.tls import HostTls
 STOP = 1
 """SMAC's action that keeps a living unit where it is; a fallen one has no-op, 0, alone."""
 
+REALTIME_STEP_S = 8 / 22.4
+"""What StarCraft II leaves for a step: SMAC acts every 8 game loops, of which 22.4 pass in a second."""
 MODEL_CHANGE_TIMEOUT_S = 3.0
 """How long the agents of a team may take to change their model together."""
 
@@ -108,12 +110,18 @@ def fallback_action(avail_actions: BoolArray) -> int:
 
 
 class GameHost:
-    """A game with B = 1 and the links to its agents, agent i at index i."""
+    """A game with B = 1 and the links to its agents, agent i at index i.
 
-    def __init__(self, env: MultiAgentEnv, links: Sequence[AgentLink], deadline_ms: float) -> None:
+    In `realtime` the game goes on every 357 ms: no joint step takes longer than that, and none less.
+    """
+
+    def __init__(
+        self, env: MultiAgentEnv, links: Sequence[AgentLink], deadline_ms: float, *, realtime: bool = False
+    ) -> None:
         self.env = env
         self.links = links
-        self.deadline_s = deadline_ms / 1000
+        self.realtime = realtime
+        self.deadline_s = min(deadline_ms / 1000, REALTIME_STEP_S) if realtime else deadline_ms / 1000
         self._run_id = secrets.token_hex(8)  # no other host's episodes have the same names
 
     async def play_episode(self) -> EpisodeResult:
@@ -130,6 +138,8 @@ class GameHost:
             start_s = time.perf_counter()
             actions.append(await self.joint_step(time_step))
             latency_ms.append(1000 * (time.perf_counter() - start_s))
+            if self.realtime:
+                await asyncio.sleep(start_s + REALTIME_STEP_S - time.perf_counter())
             time_step = self.env.step(actions[-1][None])
             episode_return += float(time_step.reward[0])
         await asyncio.gather(*(link.end(self.deadline_s) for link in self.links))
