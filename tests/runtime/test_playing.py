@@ -254,8 +254,10 @@ def test_a_model_is_changed_between_episodes_and_not_within_one(
 
 
 def test_a_team_of_two_models_plays_without_those_that_differ(
-    tmp_path: Path, model_file: Path, caplog: pytest.LogCaptureFixture
+    model_file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("runtime.host.MODEL_CHANGE_TIMEOUT_S", 0.3)
+
     async def play() -> EpisodeResult:
         async with hosted(TagEnv(seed=7), addresses) as host:
             model_file.write_bytes(model_bytes(seed=2))
@@ -310,7 +312,7 @@ def test_a_record_holds_the_actions_that_were_played(model_file: Path, tmp_path:
 
 def refusal(addresses: str, env: MultiAgentEnv) -> str:
     """What `play_env` refuses the agents with."""
-    config = PlayConfig(map="tag", agents=addresses, episodes=1, connect_timeout_s=2.0)
+    config = PlayConfig(map="tag", agents=addresses, episodes=1, connect_timeout_s=1.0)
     with pytest.raises(InputError) as caught:
         asyncio.run(play_env(env, config, lambda result: None))
     return str(caught.value)

@@ -87,5 +87,4 @@ def test_a_million_steps_leave_no_trace(tmp_path: Path) -> None:
     assert fallbacks == 0
     assert max(map(abs, grown_mb)) <= 2.0
     assert [after[1] for after in footprints[1]] == [before[1] for before in footprints[0]]
-    # on a machine that others use too, the tail is theirs: three times the median bounds it then
-    assert last <= max(1.3 * first, 3 * float(np.median(latency_ms)))
+    assert last <= 1.3 * first
