@@ -18,6 +18,7 @@ from runtime.tls import HostTls, tls_files
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from envs.battle.record import Recorder
     from envs.types import MultiAgentEnv
     from runtime.host import EpisodeResult
 
@@ -46,7 +47,7 @@ class PlayConfig:
     realtime: bool = False
     """Play at the game's own speed, a step every 357 ms, and never wait longer for an agent."""
     record: Path | None = None
-    """Write the actions of every battle to this file, one JSON object per line."""
+    """NAME.html: the first battles, to be watched; any other name: all actions, a JSON object per line."""
     connect_timeout_s: float = 10.0
     """How long an agent may take to answer at the start."""
     tls_cert: str | None = None
@@ -78,6 +79,15 @@ def check_config(config: PlayConfig) -> None:
                 f"{address} is another machine, and what it is sent could be read and changed on the way: "
                 "give --tls-cert, --tls-key and --tls-ca, or say --insecure if you mean it"
             )
+
+
+def make_recorder(config: PlayConfig) -> Recorder | None:
+    """What records battles as a page, when that is what is wanted."""
+    if config.record is None or config.record.suffix != ".html":
+        return None
+    from envs.battle.record import Recorder
+
+    return Recorder("agents over gRPC")
 
 
 def write_record(path: Path, results: Sequence[EpisodeResult]) -> None:
@@ -114,13 +124,14 @@ async def play_env(
 
     tls = host_tls(config)
     links = await connect_team(parse_addresses(config.agents), env.spec, config.connect_timeout_s, tls)
-    host = GameHost(env, links, config.deadline_ms, realtime=config.realtime)
+    recorder = make_recorder(config)
+    host = GameHost(env, links, config.deadline_ms, realtime=config.realtime, recorder=recorder)
     try:
         results = await host.play(config.episodes, on_episode)
     finally:
         await host.close()
     if config.record is not None:
-        write_record(config.record, results)
+        write_record(config.record, results) if recorder is None else recorder.write(config.record)
     assert links[0].identity is not None
     return {"model_sha256": links[0].identity.model_sha256, **make_report(results, links)}
 
@@ -134,7 +145,7 @@ def play(config: PlayConfig) -> int:
     from envs.make import make_env, resolve_backend
 
     check_config(config)
-    backend = resolve_backend(config.env)
+    backend = resolve_backend(config.env, config.map)
     screen = Console(stderr=True)
     handler = RichHandler(console=screen, show_path=False, show_level=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
