@@ -272,7 +272,8 @@ def measure_saving(spec: EnvSpec, model: Path, directory: Path) -> dict[str, flo
     times_us: dict[str, list[float]] = {name: [] for name in tables}
     obs, avail = row.obs[0, 0].tobytes(), row.avail_actions[0, 0].tobytes()
     for step in range(600):
-        for name, table in tables.items():
+        first = step % len(tables)  # whoever is first finds the caches cold
+        for name, table in [*tables.items(), *tables.items()][first : first + len(tables)]:
             request = StepRequest("bench", step, obs, avail)
             start_s = time.perf_counter()
             table.act(request, 0.0)
