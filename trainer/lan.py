@@ -7,7 +7,7 @@ from torch import Tensor
 
 from envs.types import EnvSpec
 from trainer.batch import EpisodeBatch
-from trainer.learner import Learner, LearnerSettings, chosen, greedy_next
+from trainer.learner import Learner, LearnerSettings, greedy_next, taken
 from trainer.networks import ValueNet, advantage_net, value_net
 
 
@@ -46,10 +46,9 @@ class LanLearner(Learner):
     def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
         """The loss of Eq. 3 over every agent and real step, dead agents included."""
         hidden, advantages = self._unroll(self.advantage, batch)  # [P, N, H], [P, N, A]
-        now = batch.now
-        hidden_now = hidden[now] if self.settings.value_gradient_to_gru else hidden.detach()[now]
-        value = self.value(hidden_now, batch.obs[now], batch.last_action[now], batch.state[now])  # [K]
-        q_proxy = value[:, None] + chosen(advantages[now], batch.action)  # [K, N], Eq. 1
+        seen = hidden if self.settings.value_gradient_to_gru else hidden.detach()
+        value = self.value(seen, batch.obs, batch.last_action, batch.state)[batch.now]  # [K]
+        q_proxy = value[:, None] + taken(advantages, batch)  # [K, N], Eq. 1
         with torch.no_grad():
             target_hidden, target_advantages = self._unroll(self.targets["advantage"], batch)
             target_value = self.targets["value"](

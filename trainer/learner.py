@@ -103,6 +103,8 @@ def greedy_next(advantages: Tensor, batch: EpisodeBatch) -> Tensor:
     return batch.next(masked).argmax(2, keepdim=True)
 
 
-def chosen(values: Tensor, actions: Tensor) -> Tensor:
-    """[K, N]: of values [K, N, A] those of the actions [K, N]."""
-    return values.gather(2, actions[:, :, None]).squeeze(2)
+def taken(values: Tensor, batch: EpisodeBatch) -> Tensor:
+    """[K, N]: of values [P, N, A] those of the actions that were taken."""
+    P, N, A = values.shape
+    rows = batch.now[:, None] * N + torch.arange(N, device=values.device)
+    return values.view(P * N * A)[rows * A + batch.action]

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from envs.types import EnvSpec
 from trainer.batch import EpisodeBatch
-from trainer.learner import UNAVAILABLE, Learner, LearnerSettings, chosen, greedy_next
+from trainer.learner import UNAVAILABLE, Learner, LearnerSettings, greedy_next, taken
 from trainer.mixers import Mixer, make_mixer
 from trainer.networks import advantage_net
 
@@ -26,7 +26,7 @@ class QLearner(Learner):
     def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
         """Mean over real steps of the squared TD error, of Q_tot or, without a mixer, of every agent's Q."""
         _, q = self.advantage.unroll(batch)  # [P, N, A]
-        q_now = chosen(q[batch.now], batch.action)  # [K, N]
+        q_now = taken(q, batch)  # [K, N]
         with torch.no_grad():
             _, target_q = self.targets["advantage"].unroll(batch)  # type: ignore[operator]
             best = greedy_next(q, batch)

@@ -26,6 +26,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _UNUSED_DAYS = 30
 
+_njit: Any = numba.njit
+_OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
+"""How kernels are compiled. `_nrt`: without numba's reference counts, which cost most of the time (atomic
+operations at every row of an array) and which nothing needs here: kernels allocate nothing."""
+
 
 @cache
 def sources_digest() -> str:
@@ -66,12 +71,12 @@ def _remove_unused(folder: Path) -> None:
 
 
 def helper(function: Function) -> Function:
-    """Compile `function` for calls from kernels only; its machine code becomes part of theirs."""
-    return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
+    """Compile `function`, which allocates nothing, for calls from kernels: it becomes part of them."""
+    return cast(Function, _njit(**_OPTIONS)(function))
 
 
 def kernel(function: Function) -> Function:
-    """Compile `function` for calls from Python, without the interpreter lock, cached on disk."""
+    """Compile `function`, which allocates nothing, for calls from Python, lock released, cached on disk."""
     folder = cache_folder()
     if folder is None:
         return helper(function)
@@ -79,7 +84,7 @@ def kernel(function: Function) -> Function:
     before = settings.CACHE_DIR
     settings.CACHE_DIR = str(folder)  # read while decorating; other libraries keep their own
     try:
-        return cast(Function, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
+        return cast(Function, _njit(cache=True, **_OPTIONS)(function))
     finally:
         settings.CACHE_DIR = before
 

@@ -19,7 +19,7 @@ from envs.smac.layout import layout_tables
 from envs.smac.maps import SmacMap
 from envs.types import BoolArray, EnvSpec, IntArray, TimeStep
 
-THREADED_UNITS = 512
+THREADED_UNITS = 256
 """Units in all battles together from which a second thread pays."""
 
 
@@ -55,7 +55,7 @@ class BattleEnv:
         self._orders = Orders(np.zeros((B, N), np.int64), np.zeros((B, N), np.int64), np.zeros((B, N, 2)))
         self._avail = np.zeros((B, N, self._spec.n_actions), np.bool_)  # as last shown
         self.units = Units(self._battles, self._world)
-        self._n_threads = min(threads or os.cpu_count() or 1, B) if B * U >= THREADED_UNITS else 1
+        self.n_threads = min(threads or os.cpu_count() or 1, B) if B * U >= THREADED_UNITS else 1
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = -1
         announce("the battle simulator", kernel.start_battles, kernel.play, kernel.show)
@@ -153,15 +153,16 @@ class BattleEnv:
         def play(first: int, last: int) -> None:
             kernel.play(first, last, self._battles, self._world, self._orders, self._tables, views)
 
-        B, n = self.n_battles, self._n_threads
+        B, n = self.n_battles, self.n_threads
         if n == 1:
             play(0, B)
             return self._time_step(views)
         if self._pool is None or self._pool_pid != os.getpid():  # threads do not survive a fork
-            self._pool = ThreadPoolExecutor(n, thread_name_prefix="battles")
+            self._pool = ThreadPoolExecutor(n - 1, thread_name_prefix="battles")
             self._pool_pid = os.getpid()
         cuts = [B * part // n for part in range(n + 1)]
-        parts = [self._pool.submit(play, first, last) for first, last in pairwise(cuts)]
+        parts = [self._pool.submit(play, first, last) for first, last in pairwise(cuts[:-1])]
+        play(cuts[-2], cuts[-1])
         for part in parts:
             part.result()
         return self._time_step(views)

@@ -16,6 +16,10 @@ import numpy.typing as npt
 from envs.battle.compiled import helper, kernel
 from envs.battle.fields import AIR, CLIFF_WALKER, GROUND
 
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+Reals = npt.NDArray[np.float64]
+
 SIZE = 32
 INSIDE = 0.01
 """How far inside a cell a point is kept that was moved into it, cells."""
@@ -29,12 +33,12 @@ class Terrain(NamedTuple):
     place in them; sees [2, n, n] u8; way [2, n, n] i64: code of the cell to walk to next.
     """
 
-    walkable: npt.NDArray[np.uint8]
-    nearest: npt.NDArray[np.int64]
-    convex: npt.NDArray[np.uint8]
-    number: npt.NDArray[np.int64]
-    sees: npt.NDArray[np.uint8]
-    way: npt.NDArray[np.int64]
+    walkable: Bytes
+    nearest: Ints
+    convex: Bytes
+    number: Ints
+    sees: Bytes
+    way: Ints
 
 
 @helper
@@ -76,7 +80,7 @@ def next_point(
 
 
 @helper
-def _sees(walkable: npt.NDArray[np.uint8], ax: int, ay: int, bx: int, by: int) -> bool:
+def _sees(walkable: Bytes, ax: int, ay: int, bx: int, by: int) -> bool:
     """Whether the hull of two cells holds no unwalkable cell.
 
     The hull is the square swept along the line of centres: it meets the inside of cell c when that line meets
@@ -100,47 +104,46 @@ def _sees(walkable: npt.NDArray[np.uint8], ax: int, ay: int, bx: int, by: int) -
 
 
 @kernel
-def _sight(walkable: npt.NDArray[np.uint8], cells: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def _find_sight(walkable: Bytes, cells: Ints, sees: Bytes) -> None:
+    """Fill sees [n, n] for the n walkable `cells`."""
     n = len(cells)
-    sees = np.zeros((n, n), np.uint8)
     for a in range(n):
         for b in range(a, n):
             if _sees(walkable, cells[a] // SIZE, cells[a] % SIZE, cells[b] // SIZE, cells[b] % SIZE):
                 sees[a, b] = sees[b, a] = 1
-    return sees
 
 
 @kernel
-def _ways(sees: npt.NDArray[np.uint8], cells: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """[n, n] code of the cell to walk to next: Dijkstra from every goal over cells that see each other."""
+def _find_ways(sees: Bytes, cells: Ints, length: Reals, way: Ints) -> None:
+    """Fill way [n, n] with the cell to walk to next: Dijkstra from every goal over cells that see each other.
+
+    length [2, n] is room to work in: the length of the way found so far, and of the final one (-1 not yet).
+    """
     n = len(cells)
-    way = np.empty((n, n), np.int64)
     for goal in range(n):
-        length = np.full(n, np.inf)
-        done = np.zeros(n, np.bool_)
-        length[goal] = 0.0
         for cell in range(n):
             way[cell, goal] = cells[cell]  # a cell that the goal cannot be reached from stays where it is
+            length[0, cell], length[1, cell] = np.inf, -1.0
+        length[0, goal] = 0.0
         for _ in range(n):
             at, best = -1, np.inf
             for cell in range(n):
-                if not done[cell] and length[cell] < best:
-                    at, best = cell, length[cell]
+                if length[1, cell] < 0.0 and length[0, cell] < best:
+                    at, best = cell, length[0, cell]
             if at < 0:
                 break
-            done[at] = True
+            length[1, at] = best
             for cell in range(n):
-                if sees[at, cell] != 0 and not done[cell]:
+                if sees[at, cell] != 0 and length[1, cell] < 0.0:
                     dx = cells[at] // SIZE - cells[cell] // SIZE
                     dy = cells[at] % SIZE - cells[cell] % SIZE
                     through = best + np.sqrt(float(dx * dx + dy * dy))
-                    if through < length[cell] - 1e-9:
-                        length[cell] = through
+                    if through < length[0, cell] - 1e-9:
+                        length[0, cell] = through
                         way[cell, goal] = cells[at]
-    return way
 
 
-def _nearest_cells(walkable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def _nearest_cells(walkable: npt.NDArray[np.bool_]) -> Ints:
     """[32, 32] code of the walkable cell nearest to every cell, ties by code."""
     xs, ys = np.nonzero(walkable)
     grid_x, grid_y = np.indices((SIZE, SIZE))
@@ -155,16 +158,19 @@ def make_terrain(ground: npt.NDArray[np.bool_], colossus: npt.NDArray[np.bool_] 
     nearest = np.stack([_nearest_cells(grid) for grid in walkable])
     convex = np.ones(2, np.uint8)
     number = np.zeros((2, SIZE, SIZE), np.int64)
-    tables: dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]] = {}
+    tables: dict[int, tuple[Bytes, Ints]] = {}
     for plane in (GROUND,) if colossus is None else (GROUND, CLIFF_WALKER):
         if _is_rectangle(walkable[plane]):
             continue
         cells = np.flatnonzero(walkable[plane]).astype(np.int64)
         number[plane].flat[cells] = np.arange(len(cells))
-        sees = _sight(walkable[plane].astype(np.uint8), cells)
+        n = len(cells)
+        sees, way = np.zeros((n, n), np.uint8), np.zeros((n, n), np.int64)
+        _find_sight(walkable[plane].astype(np.uint8), cells, sees)
         if not sees.all():
             convex[plane] = 0
-            tables[plane] = sees, _ways(sees, cells)
+            _find_ways(sees, cells, np.zeros((2, n)), way)
+            tables[plane] = sees, way
     size = max((len(sees) for sees, _ in tables.values()), default=1)
     all_sees = np.zeros((2, size, size), np.uint8)
     all_way = np.zeros((2, size, size), np.int64)

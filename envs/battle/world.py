@@ -20,8 +20,8 @@ class World(NamedTuple):
     """What never changes in the battles of one map: its units, by column (fields.py), and its ground.
 
     s [S_ROWS, U] and t [T_ROWS, U]: what a unit is; damage [U, U] of one hit of row on column before armor, 0
-    where it cannot attack it; sites [U, 4]: spawn point and offset from it; the enemies' one order and the ends of
-    the line on which its point lies, enemy_points [2, 2].
+    where it cannot attack it; sites [U, 4]: spawn point and offset from it; enemy_order: the one order that
+    the enemies get, enemy_points [2, 2]: the ends of the line on which its point lies.
     """
 
     n_agents: int

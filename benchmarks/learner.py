@@ -1,0 +1,241 @@
+"""How long one learner update takes, against the machine's own matrix product and a plain per-step loop.
+
+    python -m benchmarks.learner [--algorithms lan vdn] [--shapes corridor] [--threads 1] [--device cpu]
+
+Batches of 32 episodes of random numbers in a map's shapes, once with all episodes of equal length (no padding
+to gain) and once ragged, lengths uniform between a third of T and T. `peak` is what the same process reaches
+in one large sgemm; an update's GFLOP are counted, not estimated. `loop` is VDN written the usual way: padded
+episodes, one-hot inputs, one network call per step; it is timed in the same run, in turn with the others.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from envs.command import run_command
+from envs.types import EnvSpec
+from trainer.algorithms import ALGORITHMS, make_learner
+from trainer.batch import EpisodeBatch
+from trainer.learner import LearnerSettings
+from trainer.replay import Episode, pack_available, pack_episodes
+from trainer.session import keep_freed_memory, torch_device
+
+EPISODES = 32
+SHAPES = {
+    "3m": (EnvSpec("3m", 3, 9, 30, 21, 4, 60), 40),
+    "corridor": (EnvSpec("corridor", 6, 30, 156, 102, 5, 400), 100),
+    "MMM2": (EnvSpec("MMM2", 10, 18, 176, 142, 7, 180), 100),
+    "27m_vs_30m": (EnvSpec("27m_vs_30m", 27, 36, 285, 198, 4, 180), 80),
+}
+"""Specs of the maps, and the T of the yardsticks."""
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """What is timed."""
+
+    algorithms: tuple[str, ...] = ("lan", "iql", "vdn", "qmix", "qplex")
+    """Algorithms to time."""
+    shapes: tuple[str, ...] = tuple(SHAPES)
+    """Maps whose shapes are used."""
+    repeats: int = 9
+    """Timed updates of each kind; the median is shown."""
+    threads: int = 1
+    """Threads of the learner."""
+    device: str = "cpu"
+    """cpu or cuda."""
+    loop: bool = True
+    """Time the plain per-step loop beside the rest."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+
+def random_episodes(spec: EnvSpec, lengths: Sequence[int]) -> list[Episode]:
+    """Episodes of noise with a third of the actions unavailable."""
+    rng = np.random.default_rng(0)
+    episodes = []
+    for length in lengths:
+        avail = rng.random((length + 1, spec.n_agents, spec.n_actions)) < 0.7
+        avail[..., 1] = True
+        episodes.append(
+            Episode(
+                obs=rng.standard_normal((length + 1, spec.n_agents, spec.obs_dim), np.float32),
+                state=rng.standard_normal((length + 1, spec.state_dim), np.float32),
+                avail_bits=pack_available(avail),
+                action=avail[:-1].argmax(-1).astype(np.uint8),
+                reward=rng.standard_normal(length, np.float32),
+                terminated=True,
+                truncated=False,
+                won=False,
+            )
+        )
+    return episodes
+
+
+class LoopVdn:
+    """VDN as it is usually written: padded episodes, concatenated one-hots, one network call per step."""
+
+    def __init__(self, spec: EnvSpec, episodes: Sequence[Episode]) -> None:
+        self.spec = spec
+        inputs = spec.obs_dim + spec.n_actions + spec.n_agents
+        self.nets = [
+            nn.ModuleList([nn.Linear(inputs, 64), nn.GRUCell(64, 64), nn.Linear(64, spec.n_actions)])
+            for _ in range(2)
+        ]
+        self.optimizer = torch.optim.RMSprop(self.nets[0].parameters(), lr=5e-4, alpha=0.99, eps=1e-5)
+        B, T, N = len(episodes), max(episode.length for episode in episodes), spec.n_agents
+        self.obs = torch.zeros(B, T + 1, N, spec.obs_dim)
+        self.avail = torch.ones(B, T + 1, N, spec.n_actions, dtype=torch.bool)
+        self.action = torch.zeros(B, T, N, dtype=torch.long)
+        self.reward, self.mask, self.ends = (torch.zeros(B, T) for _ in range(3))
+        for b, episode in enumerate(episodes):
+            n = episode.length
+            bits = np.unpackbits(episode.avail_bits, axis=1, count=N * spec.n_actions)
+            self.obs[b, : n + 1] = torch.from_numpy(episode.obs)
+            self.avail[b, : n + 1] = torch.from_numpy(bits.reshape(n + 1, N, -1).astype(bool))
+            self.action[b, :n] = torch.from_numpy(episode.action.astype(np.int64))
+            self.reward[b, :n], self.mask[b, :n] = torch.from_numpy(episode.reward), 1
+            self.ends[b, n - 1] = 1
+
+    def unroll(self, net: nn.ModuleList) -> Tensor:
+        """Q [B, T + 1, N, A], one step after the other."""
+        B, steps, N, _ = self.obs.shape
+        A = self.spec.n_actions
+        ids = torch.eye(N).expand(B, N, N)
+        h, qs = torch.zeros(B * N, 64), []
+        for t in range(steps):
+            last = F.one_hot(self.action[:, t - 1], A).float() if t else torch.zeros(B, N, A)
+            x = torch.cat((self.obs[:, t], last, ids), dim=2).view(B * N, -1)
+            h = net[1](F.relu(net[0](x)), h)
+            qs.append(net[2](h).view(B, N, A))
+        return torch.stack(qs, dim=1)
+
+    def update(self) -> None:
+        """One gradient step."""
+        q = self.unroll(self.nets[0])
+        taken = q[:, :-1].gather(3, self.action[..., None]).squeeze(3)
+        with torch.no_grad():
+            target = self.unroll(self.nets[1])
+            best = q.detach().masked_fill(~self.avail, -1e9)[:, 1:].argmax(3, keepdim=True)
+            y = self.reward + 0.99 * (1 - self.ends) * target[:, 1:].gather(3, best).squeeze(3).sum(2)
+        loss = ((taken.sum(2) - y).square() * self.mask).sum() / self.mask.sum()
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.nets[0].parameters(), 10)
+        self.optimizer.step()
+
+
+def sgemm_gflops(device: torch.device) -> float:
+    """What one large float32 matrix product reaches here and now, GFLOP/s, the best of five."""
+    n = 2048 if device.type == "cpu" else 8192
+    a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
+    return 2e-9 * n**3 / min(timed([lambda: a @ b], 5, device)[0])
+
+
+def timed(calls: Sequence[Callable[[], object]], repeats: int, device: torch.device) -> list[list[float]]:
+    """Seconds of each call, `repeats` times, the calls in turn; two rounds before that do not count."""
+    seconds: list[list[float]] = [[] for _ in calls]
+    for round_ in range(repeats + 2):
+        for call, times in zip(calls, seconds, strict=True):
+            start = time.perf_counter()
+            call()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if round_ >= 2:
+                times.append(time.perf_counter() - start)
+    return seconds
+
+
+def count_gflop(update: Callable[[], object]) -> float:
+    """GFLOP of the matrix products in one update, both ways."""
+    with FlopCounterMode(display=False) as counter:
+        update()
+    return float(counter.get_total_flops()) / 1e9
+
+
+def measure_shape(
+    name: str, config: BenchmarkConfig, device: torch.device, peak: float
+) -> list[dict[str, object]]:
+    """A row for every algorithm on one map's shapes."""
+    spec, T = SHAPES[name]
+    ragged = np.random.default_rng(1).integers(T // 3, T + 1, EPISODES).tolist()
+    batches: dict[str, EpisodeBatch] = {}
+    loops: dict[str, LoopVdn] = {}
+    for kind, lengths in (("equal", [T] * EPISODES), ("ragged", ragged)):
+        episodes = random_episodes(spec, lengths)
+        batches[kind] = pack_episodes(episodes, spec.n_actions).to(device)
+        loops[kind] = LoopVdn(spec, episodes)
+    calls: dict[tuple[str, str], Callable[[], object]] = {}
+    for algorithm in config.algorithms:
+        torch.manual_seed(0)
+        settings = LearnerSettings(optimizer=ALGORITHMS[algorithm].optimizer)
+        learner = make_learner(algorithm, spec, settings, device)
+        for kind, batch in batches.items():
+            calls[algorithm, kind] = lambda learner=learner, batch=batch: learner.update(batch)  # type: ignore[misc]
+    if config.loop and device.type == "cpu":
+        calls |= {("loop", kind): loop.update for kind, loop in loops.items()}
+    seconds = timed(list(calls.values()), config.repeats, device)
+    rows = []
+    for (algorithm, kind), times in zip(calls, seconds, strict=True):
+        median_s, gflop = statistics.median(times), count_gflop(calls[algorithm, kind])
+        rows.append(
+            {
+                "shape": name, "algorithm": algorithm, "batch": kind, "ms": round(1e3 * median_s, 1),
+                "min_ms": round(1e3 * min(times), 1), "gflop": round(gflop, 2),
+                "gflops": round(gflop / median_s, 1),
+                "times_own_flops_at_peak": round(median_s * peak / gflop, 2),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def benchmark(config: BenchmarkConfig) -> None:
+    """Time everything and print it."""
+    device = torch_device(config.device)
+    torch.set_num_threads(config.threads)
+    keep_freed_memory()
+    peak = sgemm_gflops(device)
+    rows = [row for name in config.shapes for row in measure_shape(name, config, device, peak)]
+    about = {
+        "processor": platform.processor() or platform.machine(), "device": str(device),
+        "threads": config.threads, "torch": torch.__version__, "sgemm_gflops": round(peak, 1),
+    }  # fmt: skip
+    if config.json:
+        print(json.dumps({**about, "rows": rows}))
+        return
+    table = Table(
+        "shape", "algorithm", "batch", "ms", "best ms", "GFLOP", "GFLOP/s", "x FLOPs at peak", "x loop"
+    )
+    loops = {(row["shape"], row["batch"]): row["ms"] for row in rows if row["algorithm"] == "loop"}
+    for row in rows:
+        loop_ms = loops.get((row["shape"], row["batch"]))
+        faster = f"{float(str(loop_ms)) / float(str(row['ms'])):.1f}" if loop_ms else "-"
+        table.add_row(*(str(value) for value in row.values()), faster)
+    console = Console()
+    console.print("  ".join(f"{name}: {value}" for name, value in about.items()), highlight=False)
+    console.print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    return run_command(
+        BenchmarkConfig, benchmark, prog="learner", description=(__doc__ or "").split("\n")[0], argv=argv
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
