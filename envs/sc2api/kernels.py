@@ -1,4 +1,4 @@
-"""What the API needs of the simulator beyond environment steps: any loops, any orders, the length of a way."""
+"""What the API needs of the simulator beyond environment steps: any loops, any orders, lengths of ways."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def way_length(terrain: Terrain, plane: int, x: float, y: float, goal_x: float, 
         length += leg
         x, y = to_x, to_y
         if x == goal_x and y == goal_y:
-            return length
+            return float(length)
         if leg < 1e-9:
             return 0.0
     return 0.0

@@ -40,7 +40,9 @@ def test_pysc2_imports_and_keeps_the_fast_protobuf() -> None:
         "from google.protobuf.internal import api_implementation as a; print(a.Type())"
     )
     pytest.importorskip("pysc2.lib")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.stdout.strip() == "upb", done.stderr
 
 
