@@ -138,9 +138,30 @@ def run_agent(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, change_model, table, config)
         await serve(table, address, limits, on_ready=lambda bound: on_ready(bound, model.digest), stop=stop)
 
     asyncio.run(run())
+
+
+def change_model(table: EpisodeTable, config: LimitsConfig) -> None:
+    """Read the model file again: new episodes are played by what it holds, running ones by what they have.
+
+    A file that cannot be used, or is for another environment, is said in the log and changes nothing.
+    """
+    from runtime.model import ModelError, load_model
+    from runtime.policy import AgentPolicy
+
+    try:
+        model = load_model(config.model, config.model_sha256)
+    except ModelError as error:
+        log.error("the model stays as it is: %s", error)
+        return
+    if differences := model.spec.differences(table.policy.spec):
+        log.error("the model stays as it is: %s is for another environment: %s", config.model, differences)
+        return
+    table.policy = AgentPolicy(model, table.policy.agent_id)
+    log.warning("new episodes are played by %s (%s)", config.model, model.digest[:12])
 
 
 def make_table(config: LimitsConfig, policy: AgentPolicy) -> EpisodeTable:

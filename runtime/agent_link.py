@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -18,8 +18,8 @@ import grpc
 from protos import policy_pb2, policy_pb2_grpc
 from runtime.address import Address
 from runtime.answers import (
-    BROKEN,
     NOT_THERE,
+    PASSING,
     AgentError,
     Identity,
     StreamEndedError,
@@ -84,19 +84,46 @@ class AgentLink:
         self._reviver: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def connect(self, timeout_s: float) -> Identity:
-        """Connect and ask who is there; one of NOT_THERE when nobody answers, or not with a right to."""
+    @property
+    def model_sha256(self) -> str:
+        """Digest of the model that the agent said it has; empty before it was asked."""
+        return "" if self.identity is None else self.identity.model_sha256
+
+    async def connect(self, timeout_s: float, *, may_change_model: bool = False) -> Identity:
+        """Connect and ask who is there; one of NOT_THERE when nobody answers, or not with a right to.
+
+        AgentError when it is not who it was; between episodes, its model may be another one.
+        """
         self._drop_channel()
-        request = policy_pb2.DescribeRequest()
         async with asyncio.timeout(timeout_s):
             certified_id = await self._open_channel()
-            identity = read_identity(await self.stub.Describe(request, timeout=timeout_s))
+            identity = await self._describe(timeout_s)
         if certified_id is not None and certified_id != identity.agent_id:
             raise AgentError(f"its certificate is agent {certified_id}'s, yet it serves {identity.agent_id}")
-        if self.identity is not None and identity != self.identity:
-            raise AgentError("another agent or another model answers here now")
-        self.identity = identity
+        self._accept(identity, may_change_model)
         return identity
+
+    async def refresh(self) -> None:
+        """Between two episodes: ask again who is there; silence is left to the next step."""
+        if not self.is_lost:
+            with contextlib.suppress(AgentError, *NOT_THERE):
+                self._accept(await self._describe(PROBE_TIMEOUT_S), may_change_model=True)
+
+    async def _describe(self, timeout_s: float) -> Identity:
+        return read_identity(await self.stub.Describe(policy_pb2.DescribeRequest(), timeout=timeout_s))
+
+    def _accept(self, identity: Identity, may_change_model: bool) -> None:
+        """Take note of who answers; AgentError when that may not be."""
+        known = self.identity
+        if known is not None and (identity.agent_id, identity.spec) != (known.agent_id, known.spec):
+            raise AgentError("another agent, or one of another environment, answers here now")
+        if known is not None and identity.model_sha256 != known.model_sha256:
+            if not may_change_model:
+                raise AgentError("it has another model than the episode began with")
+            log.warning(
+                "agent %s at %s has model %s now", self._name(), self.address, identity.model_sha256[:12]
+            )
+        self.identity = identity
 
     async def _open_channel(self) -> int | None:
         """Make channel and stub; with TLS, the id that the agent's certificate is for."""
@@ -116,7 +143,7 @@ class AgentLink:
         if self.is_lost:
             await self._stop_reviver()
             with contextlib.suppress(AgentError, *NOT_THERE):
-                await self._revive()
+                await self._revive(may_change_model=True)
             if self.is_lost:
                 self._reviver = asyncio.create_task(self._keep_reviving())
 
@@ -133,7 +160,7 @@ class AgentLink:
         self.counts.steps += 1
         action = None if self.is_lost else await self._answer_in_time(transcript, deadline_s)
         if action is not None and (action >= len(avail_actions) or not avail_actions[action]):
-            self._lose(f"it chose action {action}, which is not available")
+            self.lose(f"it chose action {action}, which is not available")
             action = None
         self.counts.fallbacks += action is None
         return action
@@ -155,49 +182,60 @@ class AgentLink:
 
     async def _answer_in_time(self, transcript: Transcript, deadline_s: float) -> int | None:
         """The last request's answer before the deadline; on None the agent counts as lost."""
-        backoff_s = FIRST_BACKOFF_S
-        attempt_s = FIRST_ATTEMPT_S
-        why = "it did not answer in time"
+        first_s = asyncio.get_running_loop().time() + FIRST_ATTEMPT_S
+        try:
+            try:
+                async with asyncio.timeout_at(min(first_s, deadline_s)):
+                    return await self._catch_up(transcript)
+            except PASSING as error:
+                return await self._try_again(transcript, error, deadline_s)
+        except AgentError as error:
+            self.lose(str(error))
+        return None
+
+    async def _try_again(self, transcript: Transcript, error: Exception, deadline_s: float) -> int | None:
+        """The last request's answer after a failure, over new connections, with growing pauses."""
+        attempt_s, backoff_s = 2 * FIRST_ATTEMPT_S, FIRST_BACKOFF_S
         try:
             async with asyncio.timeout_at(deadline_s):
                 while True:
+                    self._drop_stream()
                     try:
-                        return await self._catch_up(transcript, attempt_s)
-                    except TimeoutError:
+                        if not self._go_back(transcript, error):
+                            await asyncio.sleep(backoff_s)
+                            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                            await self.connect(PROBE_TIMEOUT_S)
+                            self.counts.reconnects += 1
+                            what = f"agent {self._name()} at {self.address}: {in_words(error)}"
+                            log.warning("%s; connected again", what)
+                        async with asyncio.timeout(attempt_s):
+                            return await self._catch_up(transcript)
+                    except PASSING as another_error:
+                        error = another_error
                         attempt_s *= 2
-                    except BROKEN as error:
-                        answered_steps = transcript.answered_steps
-                        if go_back(transcript, error):
-                            self._drop_stream()
-                            self.counts.replayed_steps += max(0, answered_steps - transcript.answered_steps)
-                            continue
-                        why = in_words(error)
-                    await asyncio.sleep(backoff_s)
-                    backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
-                    with contextlib.suppress(*NOT_THERE):
-                        await self.connect(PROBE_TIMEOUT_S)
-                        self.counts.reconnects += 1
-                        log.warning("agent %s at %s: %s; connected again", self._name(), self.address, why)
         except TimeoutError:
-            self._lose(why)
-        except AgentError as error:
-            self._lose(str(error))
+            self.lose(in_words(error))
         return None
 
-    async def _catch_up(self, transcript: Transcript, attempt_s: float) -> int:
-        """Send what the agent has not answered, one step after the other; the last one's action.
+    def _go_back(self, transcript: Transcript, error: Exception) -> bool:
+        """Whether the agent says which step it expects; if so, that is what it is sent next."""
+        expected = expected_step(error)
+        if expected is None or expected >= len(transcript.requests):
+            return False
+        self.counts.replayed_steps += max(0, transcript.answered_steps - expected)
+        transcript.answered_steps = expected
+        return True
 
-        TimeoutError when one of them is not answered in `attempt_s` seconds.
-        """
+    async def _catch_up(self, transcript: Transcript) -> int:
+        """Send what the agent has not answered, one step after the other; the last one's action."""
         action = -1
         while transcript.answered_steps < len(transcript.requests):
-            async with asyncio.timeout(attempt_s):
-                action = await self._exchange(transcript.requests[transcript.answered_steps])
+            action = await self._exchange(transcript.requests[transcript.answered_steps])
             transcript.answered_steps += 1
         return action
 
     async def _exchange(self, request: Any) -> int:
-        """One step over the stream; one of BROKEN when it breaks."""
+        """One step over the stream; one of PASSING when it breaks."""
         if self._stream is None:
             self._stream = self.stub.ActStream()
         stream = self._stream
@@ -212,8 +250,10 @@ class AgentLink:
                 raise AgentError(f"it answered step {reply.step} when asked for {request.step}")
             # An earlier step's answer, delivered twice: it was taken already.
 
-    def _lose(self, why: str) -> None:
-        """Go on without the agent, and look for it in the background."""
+    def lose(self, why: str, wanted_model: str | None = None) -> None:
+        """Go on without the agent, and look in the background for it, or for one with `wanted_model`."""
+        if wanted_model is not None and self.identity is not None:
+            self.identity = replace(self.identity, model_sha256=wanted_model)
         self._drop_stream()
         self.is_lost = True
         self.why_lost = why
@@ -229,8 +269,8 @@ class AgentLink:
             with contextlib.suppress(AgentError, *NOT_THERE):
                 await self._revive()
 
-    async def _revive(self) -> None:
-        await self.connect(PROBE_TIMEOUT_S)
+    async def _revive(self, may_change_model: bool = False) -> None:
+        await self.connect(PROBE_TIMEOUT_S, may_change_model=may_change_model)
         self.is_lost = False
         self.counts.reconnects += 1
         log.warning("agent %s at %s is back", self._name(), self.address)
@@ -256,14 +296,5 @@ class AgentLink:
             closing.add_done_callback(self._closing.discard)
             self._channel = None
 
-    def _name(self) -> str:
-        return "?" if self.identity is None else str(self.identity.agent_id)
-
-
-def go_back(transcript: Transcript, error: Exception) -> bool:
-    """Whether the agent says which step it expects; if so, that is what it is sent next."""
-    expected = expected_step(error)
-    if expected is None or expected >= len(transcript.requests):
-        return False
-    transcript.answered_steps = expected
-    return True
+    def _name(self) -> object:
+        return "?" if self.identity is None else self.identity.agent_id

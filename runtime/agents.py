@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ DESCRIPTION = (
 )
 PROG = "lan-agents"
 READY_TIMEOUT_S = 30.0
+
+log = logging.getLogger("lan.agents")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,7 @@ def preload() -> None:
 def agents(config: AgentsConfig) -> int:
     """Start the agents, say which are up, and stay until a signal says stop."""
     prepare_process(config)
-    from runtime.model import load_model_bytes, read_model_file
+    from runtime.model import ModelError, load_model_bytes, read_model_file
 
     address = check_limits(config)
     agent_ids = parse_agent_ids(config.agents)
@@ -53,11 +56,22 @@ def agents(config: AgentsConfig) -> int:
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, the pages that are shared
 
+    def read_model_again() -> bool:
+        nonlocal model_bytes
+        try:
+            data = read_model_file(config.model)
+            load_model_bytes(data, str(config.model), config.model_sha256)
+        except ModelError as error:
+            log.error("the model stays as it is: %s", error)
+            return False
+        model_bytes = data
+        return True
+
     def run_child(agent_id: int, listen: Address, on_ready: Callable[[str], None]) -> None:
         index = agent_ids.index(agent_id)
         run_agent(config, agent_id, listen, model_bytes, lambda bound, digest: on_ready(str(bound)), index)
 
-    supervisor = Supervisor(children, run_child, config.grace_s)
+    supervisor = Supervisor(children, run_child, config.grace_s, read_model_again)
     supervisor.start(READY_TIMEOUT_S)
     for child in filter(lambda child: child.is_ready, children):
         print(f"agent {child.agent_id} {child.text} (process {child.pid})")

@@ -24,10 +24,10 @@ class StreamEndedError(Exception):
     """The agent, or something before it, closed the stream."""
 
 
-BROKEN = (grpc.aio.AioRpcError, asyncio.InvalidStateError, StreamEndedError, DecodeError)
-"""What an exchange fails with; the second is how a stream says that it broke before we wrote to it."""
 NOT_THERE = (grpc.aio.AioRpcError, OSError)
 """What connecting fails with; timeouts, refused connections and TLS errors are OSErrors."""
+PASSING = (*NOT_THERE, asyncio.InvalidStateError, StreamEndedError, DecodeError)
+"""What may be over when a step is sent again. InvalidStateError: the stream broke before we wrote to it."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def read_identity(reply: Any) -> Identity:
 
 def in_words(error: Exception) -> str:
     """What went wrong, for a person."""
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
     if not isinstance(error, grpc.aio.AioRpcError):
         return "its stream broke"
     if error.code() is grpc.StatusCode.UNAVAILABLE:

@@ -10,7 +10,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from runtime.policy import AgentPolicy, Memory
 
 MAX_EPISODE_ID_CHARS = 64
 DIGEST_BYTES = 16
+OBS_DTYPE = np.dtype("<f4")
 
 
 class RequestError(Exception):
@@ -41,8 +42,7 @@ def invalid(field: str, message: str) -> RequestError:
     return RequestError("INVALID_ARGUMENT", "INVALID_FIELD", f"{field}: {message}", field)
 
 
-@dataclass(frozen=True, slots=True)
-class StepRequest:
+class StepRequest(NamedTuple):
     """One step of one episode as it came in: observation [O] little-endian f32, available_actions [A] 0/1."""
 
     episode_id: str
@@ -58,8 +58,7 @@ class StepRequest:
         return hasher.digest()
 
 
-@dataclass(frozen=True, slots=True)
-class StepReply:
+class StepReply(NamedTuple):
     """The answer to one step: the action, and the advantages [A] f32 it was chosen by."""
 
     step: int
@@ -67,8 +66,7 @@ class StepReply:
     advantages: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class Episode:
+class Episode(NamedTuple):
     """An episode after its last step: all that is needed to repeat that step's reply and to take the next."""
 
     episode_id: str
@@ -206,10 +204,15 @@ def advance(policy: AgentPolicy, memory: Memory, request: StepRequest, digest: b
     obs = read_observation(request.observation, policy.spec.obs_dim)
     avail_actions = read_available_actions(request.available_actions, policy.spec.n_actions)
     memory, advantages = policy.step(memory, obs, avail_actions)
-    if not (np.isfinite(memory.hidden).all() and np.isfinite(advantages).all()):
+    if not (is_finite(memory.hidden) and is_finite(advantages)):
         raise invalid("observation", "values so large that the memory would not stay finite")
     reply = StepReply(request.step, memory.last_action, advantages)
     return Episode(request.episode_id, policy.digest, digest, memory, reply)
+
+
+def is_finite(values: FloatArray) -> bool:
+    """Whether an array holds neither infinities nor NaN."""
+    return bool(np.logical_and.reduce(np.isfinite(values), axis=None))
 
 
 def out_of_order(step: int, expected: int, same_step: bool) -> RequestError:
@@ -234,8 +237,8 @@ def read_observation(data: bytes, obs_dim: int) -> FloatArray:
     """obs [O] f32 from its bytes; RequestError unless all are there and finite."""
     if len(data) != 4 * obs_dim:
         raise invalid("observation", f"{len(data)} bytes; {obs_dim} float32 values are {4 * obs_dim}")
-    obs = np.frombuffer(data, "<f4")
-    if not np.isfinite(obs).all():
+    obs = np.frombuffer(data, OBS_DTYPE)
+    if not is_finite(obs):
         index = int(np.flatnonzero(~np.isfinite(obs))[0])
         raise invalid("observation", f"value {index} is not finite")
     return obs

@@ -22,6 +22,9 @@ from runtime.tls import HostTls
 STOP = 1
 """SMAC's action that keeps a living unit where it is; a fallen one has no-op, 0, alone."""
 
+MODEL_CHANGE_TIMEOUT_S = 3.0
+"""How long the agents of a team may take to change their model together."""
+
 log = logging.getLogger("lan.play")
 
 
@@ -118,6 +121,7 @@ class GameHost:
         episode = self.env.next_episode
         before = [link.counts.fallbacks for link in self.links]
         await asyncio.gather(*(link.begin(f"{self._run_id}-{episode}") for link in self.links))
+        await self._agree_on_a_model()
         time_step = self.env.reset()
         latency_ms: list[float] = []
         actions: list[IntArray] = []
@@ -138,6 +142,22 @@ class GameHost:
             latency_ms=latency_ms,
             actions=np.array(actions),
         )
+
+    async def _agree_on_a_model(self) -> None:
+        """Wait a little until all agents that are there have one model; play without those that differ."""
+        give_up_s = time.monotonic() + MODEL_CHANGE_TIMEOUT_S
+        while True:
+            await asyncio.gather(*(link.refresh() for link in self.links))
+            models = {link.model_sha256 for link in self.links if not link.is_lost}
+            if len(models) <= 1:
+                return
+            if time.monotonic() > give_up_s:
+                break
+            await asyncio.sleep(0.05)
+        there = [link for link in self.links if not link.is_lost]
+        for link in there:
+            if link.model_sha256 != there[0].model_sha256:
+                link.lose("it has another model than the rest of the team", there[0].model_sha256)
 
     async def joint_step(self, time_step: TimeStep) -> IntArray:
         """The team's actions [N]: agent i is sent row i and nothing else."""

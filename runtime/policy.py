@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,8 +10,7 @@ from envs.types import BoolArray, EnvSpec, FloatArray
 from runtime.model import NO_ACTION, Model
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """What an agent carries from step to step: hidden [1, H] f32 and its own last action (-1: none yet)."""
 
     hidden: FloatArray

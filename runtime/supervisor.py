@@ -61,8 +61,16 @@ class Child:
 class Supervisor:
     """Starts the children, starts them again, passes signals on, and stops them together."""
 
-    def __init__(self, children: Sequence[Child], run_agent: RunAgent, grace_s: float) -> None:
+    def __init__(
+        self,
+        children: Sequence[Child],
+        run_agent: RunAgent,
+        grace_s: float,
+        on_hangup: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`on_hangup` is called on SIGHUP and says whether the children are to be sent it too."""
         self.children = children
+        self._on_hangup = on_hangup
         self._run_agent = run_agent
         self._grace_s = grace_s
         self._selector = selectors.DefaultSelector()
@@ -77,7 +85,7 @@ class Supervisor:
             for child in self.children:
                 self._spawn(child)
             deadline_s = time.monotonic() + timeout_s
-            while not all(child.is_ready for child in self.children) and not self._signals:
+            while not all(child.is_ready for child in self.children) and not self._has_stop_signal():
                 if time.monotonic() > deadline_s:
                     raise InputError(f"the agents were not ready within {timeout_s:.0f} s")
                 self._turn(deadline_s)
@@ -134,7 +142,7 @@ class Supervisor:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
             if os.getppid() != parent:  # it died before we asked to follow it
@@ -177,7 +185,7 @@ class Supervisor:
         self._selector.unregister(child.pidfd)
         os.close(child.pidfd)
         pid, child.pid, child.pidfd = child.pid, 0, -1
-        if self._is_stopping or self._signals:
+        if self._is_stopping or self._has_stop_signal():
             return
         why = "" if child.is_ready else child.text
         if not self._was_ready:
@@ -210,17 +218,22 @@ class Supervisor:
         signal.set_wakeup_fd(write_end.fileno())
         self._ends = (read_end, write_end)
         self._selector.register(read_end, selectors.EVENT_READ, lambda: read_end.recv(4096))
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda received, frame: self._signals.append(received))
 
     def _handle_signals(self) -> None:
-        """Pass SIGTERM and SIGINT on, as SIGTERM; then nobody is started again."""
-        if self._signals:
-            self._signals.clear()
+        """Pass signals on: SIGTERM and SIGINT as SIGTERM, after which nobody is started again."""
+        received, self._signals = self._signals, []
+        if signal.SIGHUP in received and self._on_hangup():
+            self._send(signal.SIGHUP)
+        if any(number != signal.SIGHUP for number in received):
             self._is_stopping = True
             for child in self.children:
                 child.restart_at_s = None
             self._send(signal.SIGTERM)
+
+    def _has_stop_signal(self) -> bool:
+        return any(number != signal.SIGHUP for number in self._signals)
 
     def _send(self, number: int) -> None:
         for child in self.children:

@@ -17,6 +17,7 @@ from envs.battle.units import Units
 from envs.battle.world import Orders, Views, make_battles
 from envs.smac.layout import layout_tables
 from envs.smac.maps import SmacMap
+from envs.smac.units import LOOPS_PER_STEP
 from envs.types import BoolArray, EnvSpec, IntArray, TimeStep
 
 THREADED_UNITS = 256
@@ -76,7 +77,7 @@ class BattleEnv:
     @property
     def steps(self) -> IntArray:
         """[B] environment steps played in each slot's episode."""
-        return self._battles.steps.copy()
+        return self._battles.loops // LOOPS_PER_STEP
 
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """Start the next episodes in the slots of `mask` [B] (all when None); the others stay as they are."""
@@ -107,19 +108,21 @@ class BattleEnv:
         if bad >= 0:
             battle, agent = divmod(bad, self._spec.n_agents)
             action, able = actions[battle, agent], np.flatnonzero(self._avail[battle, agent]).tolist()
-            raise ValueError(f"battle {battle}, agent {agent}: action {action} is not available, only {able}")
-        return self._play()
+            raise ValueError(f"battle {battle}, agent {agent}: action {action} is not available; {able} are")
+        return self._play(LOOPS_PER_STEP)
 
     def step_orders(
         self,
         order: IntArray,
         target: IntArray | None = None,
         point: npt.NDArray[np.float64] | None = None,
+        *,
+        loops: int = LOOPS_PER_STEP,
     ) -> TimeStep:
-        """Play one step with orders of `fields.Order`, which reach beyond the action space.
+        """Play one step, or any number of game loops, with orders that reach beyond the action space.
 
-        order [B, N]; target [B, N]: unit index 0..U-1, agents first (ATTACK_UNIT, HEAL); point [B, N, 2] in
-        cells (MOVE, ATTACK_MOVE). An order that a unit cannot carry out changes nothing.
+        order [B, N] of `fields.Order`; target [B, N]: unit index 0..U-1, agents first (ATTACK_UNIT, HEAL); point
+        [B, N, 2] in cells (MOVE, ATTACK_MOVE). An order that a unit cannot carry out changes nothing.
         """
         shape = self.n_battles, self._spec.n_agents
         order = np.asarray(order)
@@ -135,10 +138,12 @@ class BattleEnv:
             )
         if (targets < -1).any() or (targets >= len(self._world.sites)).any():
             raise ValueError(f"a target is no unit index of -1..{len(self._world.sites) - 1}")
+        if loops < 1:
+            raise ValueError(f"loops is {loops}; at least one is played")
         if not np.isfinite(points).all():
             raise ValueError("a point is not finite")
         self._orders.order[:], self._orders.target[:], self._orders.point[:] = order, targets, points
-        return self._play()
+        return self._play(loops)
 
     def close(self) -> None:
         """Release the threads."""
@@ -146,12 +151,12 @@ class BattleEnv:
             self._pool.shutdown()
             self._pool = None
 
-    def _play(self) -> TimeStep:
-        """One step of every battle that has not ended, with the orders given, in as many threads as pay."""
+    def _play(self, loops: int) -> TimeStep:
+        """`loops` game loops of every battle that has not ended, with the orders given, in as many threads as pay."""
         views = self._fresh_views()
 
         def play(first: int, last: int) -> None:
-            kernel.play(first, last, self._battles, self._world, self._orders, self._tables, views)
+            kernel.play(first, last, self._battles, self._world, self._orders, loops, self._tables, views)
 
         B, n = self.n_battles, self.n_threads
         if n == 1:

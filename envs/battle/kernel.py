@@ -134,7 +134,7 @@ def start_battles(battles: Battles, w: World, mask: Bools, seed: np.uint64, turn
         y = w.enemy_points[0, 1] + share * (w.enemy_points[1, 1] - w.enemy_points[0, 1])
         for i in range(w.n_agents, f.shape[1]):
             give_order(f, k, w, i, w.enemy_order, -1, x, y)
-        battles.steps[b] = 0
+        battles.loops[b] = 0
         battles.terminated[b] = battles.truncated[b] = battles.won[b] = False
 
 
@@ -189,7 +189,7 @@ def _judge(b: int, battles: Battles, w: World, tables: LayoutTables, views: View
     f = battles.f[b]
     outcome = battle_outcome(tables, w.t[TYPE], f[HEALTH])
     battles.terminated[b] = outcome != RUNNING
-    battles.truncated[b] = outcome == RUNNING and battles.steps[b] >= w.episode_limit
+    battles.truncated[b] = outcome == RUNNING and battles.loops[b] >= w.episode_limit * LOOPS_PER_STEP
     battles.won[b] = outcome == WON
     views.reward[b] = step_reward(
         tables, f[HEALTH], f[SHIELD], f[HEALTH_BEFORE], f[SHIELD_BEFORE], outcome == WON
@@ -198,9 +198,16 @@ def _judge(b: int, battles: Battles, w: World, tables: LayoutTables, views: View
 
 @kernel
 def play(
-    first: int, last: int, battles: Battles, w: World, orders: Orders, tables: LayoutTables, views: Views
+    first: int,
+    last: int,
+    battles: Battles,
+    w: World,
+    orders: Orders,
+    loops: int,
+    tables: LayoutTables,
+    views: Views,
 ) -> None:
-    """Play one environment step of battles `first` to `last` and show them.
+    """Give the orders to battles `first` to `last`, play `loops` game loops, and show them.
 
     A battle that has ended stays as it is, with reward 0.
     """
@@ -215,8 +222,7 @@ def play(
                     give_order(f, k, w, i, order, orders.target[b, i], x, y)
             for i in range(f.shape[1]):
                 f[HEALTH_BEFORE, i], f[SHIELD_BEFORE, i] = f[HEALTH, i], f[SHIELD, i]
-            first_loop = battles.steps[b] * LOOPS_PER_STEP
-            simulate(f, k, w, battles.rng[b : b + 1], first_loop, LOOPS_PER_STEP)
-            battles.steps[b] += 1
+            simulate(f, k, w, battles.rng[b : b + 1], battles.loops[b], loops)
+            battles.loops[b] += loops
             _judge(b, battles, w, tables, views)
         _show(f, w, tables, views.obs[b], views.state[b], views.avail[b])

@@ -38,14 +38,14 @@ class World(NamedTuple):
 class Battles(NamedTuple):
     """B battles: units f [B, F_ROWS, U], k [B, K_ROWS, U] (fields.py), random streams, clocks, ends [B].
 
-    episode: number of the episode, -1 none yet; steps: environment steps played in it.
+    episode: number of the episode, -1 none yet; loops: game loops played in it.
     """
 
     f: Reals
     k: Ints
     rng: Seeds
     episode: Ints
-    steps: Ints
+    loops: Ints
     terminated: Bools
     truncated: Bools
     won: Bools
@@ -75,7 +75,7 @@ def make_battles(n_battles: int, f_rows: int, k_rows: int, n_units: int) -> Batt
         k=np.zeros((n_battles, k_rows, n_units), np.int64),
         rng=np.zeros(n_battles, np.uint64),
         episode=np.full(n_battles, -1, np.int64),
-        steps=np.zeros(n_battles, np.int64),
+        loops=np.zeros(n_battles, np.int64),
         terminated=np.ones(n_battles, np.bool_),
         truncated=np.zeros(n_battles, np.bool_),
         won=np.zeros(n_battles, np.bool_),

@@ -20,17 +20,17 @@ from envs.command import InputError
 from envs.types import MultiAgentEnv
 from runtime.address import parse_addresses
 from runtime.host import EpisodeResult, GameHost, connect_team, fallback_action
-from runtime.model import NO_ACTION, Model, load_model
+from runtime.model import NO_ACTION, Model, load_model, load_model_bytes
 from runtime.play import PlayConfig, play_env
 
 
 @contextlib.contextmanager
-def team(model_file: Path, agents: str = "0-2") -> Iterator[tuple[str, list[int]]]:
+def team(model_file: Path, agents: str = "0-2", log: Path | None = None) -> Iterator[tuple[str, list[int]]]:
     """A running team: its addresses as for --agents, and its process ids."""
     port = free_ports(3)
     with started(
         "agents", "--model", model_file, "--agents", agents, "--listen", f"127.0.0.1:{port}",
-        until="agents serve",
+        until="agents serve", log=log,
     ) as agents_started:  # fmt: skip
         pids = agents_started.pids()
         yield ",".join(f"127.0.0.1:{port + index}" for index in range(len(pids))), pids
@@ -214,6 +214,59 @@ def test_a_stopped_process_costs_its_unit_only_the_steps_it_missed(model_file: P
     missed = host.links[2].counts.fallbacks
     assert 4 <= missed < result.steps - 10
     assert host.links[0].counts.fallbacks == host.links[1].counts.fallbacks == 0
+
+
+def test_a_model_is_changed_between_episodes_and_not_within_one(
+    tmp_path: Path, model_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SIGHUP in the middle of the second of four battles; then a file that nobody may load."""
+
+    class ChangingEnv(TagEnv):
+        def step(self, actions: np.ndarray) -> Any:
+            if self.next_episode == 2 and self.steps == 3:
+                model_file.write_bytes(model_bytes(seed=2))
+                os.kill(parent, signal.SIGHUP)
+                time.sleep(0.3)
+            if self.next_episode == 3 and self.steps == 3:
+                model_file.write_bytes(b"no model")
+                os.kill(parent, signal.SIGHUP)
+                time.sleep(0.3)
+                os.kill(pids[0], signal.SIGHUP)
+            return super().step(actions)
+
+    async def play() -> list[EpisodeResult]:
+        async with hosted(ChangingEnv(seed=7), addresses) as host:
+            return await host.play(4, lambda result: None)
+
+    first, second = load_model(model_file), load_model_bytes(model_bytes(seed=2), "second")
+    log = tmp_path / "log"
+    with team(model_file, log=log) as (addresses, pids):
+        parent = int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1])
+        results = asyncio.run(play())
+    env = TagEnv(seed=7)
+    wanted = play_in_process(first, env, 2) + play_in_process(second, env, 2)
+    assert same_actions(results, wanted)
+    assert sum(result.fallbacks for result in results) == 0
+    assert f"has model {second.digest[:12]} now" in caplog.text
+    assert log.read_text().count("new episodes are played by") == 3
+    assert log.read_text().count("the model stays as it is") == 2
+
+
+def test_a_team_of_two_models_plays_without_those_that_differ(
+    tmp_path: Path, model_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play() -> EpisodeResult:
+        async with hosted(TagEnv(seed=7), addresses) as host:
+            model_file.write_bytes(model_bytes(seed=2))
+            os.kill(pids[2], signal.SIGHUP)
+            await asyncio.sleep(0.3)
+            return await host.play_episode()
+
+    with team(model_file) as (addresses, pids):
+        result = asyncio.run(play())
+    assert result.fallbacks == result.steps
+    assert "agent 2 at" in caplog.text
+    assert "another model than the rest of the team" in caplog.text
 
 
 def refusal(addresses: str, env: MultiAgentEnv) -> str:
