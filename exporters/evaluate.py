@@ -40,6 +40,8 @@ class EvaluateConfig:
     """With --team, the map; else the environment once more, where its name is code (pettingzoo:…)."""
     env: str | None = None
     """Backend that plays the battles: auto, sim, sc2, smac; the one it was trained on by default."""
+    record: Path | None = None
+    """Also write the first battles, to be watched, as one HTML page."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object instead of lines."""
 
@@ -158,6 +160,7 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
     """Play the episodes 0 … n - 1 of the seed; InputError when the environment is not the contestant's."""
     from envs.make import resolve_backend
     from exporters.environment import environment_of
+    from exporters.recording import recording
     from trainer.rollout import play
 
     backend = resolve_backend(config.env or contestant.backend, contestant.spec.name)
@@ -167,11 +170,16 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
         contestant.spec,
         backend,
         named=config.map,
-        n_battles=min(N_BATTLES, config.episodes),
+        n_battles=1 if config.record else min(N_BATTLES, config.episodes),
         seed=config.seed,
     )
+    make_team = contestant.make_team(env, config.seed)
     try:
-        stats = play(env, contestant.make_team(env, config.seed), config.episodes)
+        if config.record is None:
+            stats = play(env, make_team, config.episodes)
+        else:
+            with recording(env, make_team, contestant.name, config.record) as (make_watched, watcher):
+                stats = play(env, make_watched, config.episodes, watcher)
     finally:
         env.close()
     return summarize(stats, contestant, backend, config.seed)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -22,6 +22,9 @@ from runtime.tls import tls_files
 if TYPE_CHECKING:
     from runtime.episodes import EpisodeTable
     from runtime.policy import AgentPolicy
+
+MAX_DATA_BYTES = 1 << 30
+"""Writable memory of an agent, its threads' stacks included; it uses less than a tenth."""
 
 log = logging.getLogger("lan.agent")
 
@@ -63,6 +66,8 @@ class LimitsConfig:
     """With --state-dir: survive a loss of power too, at the price of a disk access per step."""
     metrics: str | None = None
     """HOST:PORT where Prometheus finds the metrics; with several agents, the first one's."""
+    health: str | None = None
+    """HOST:PORT that answers health checks and nothing else, without TLS; offset as --metrics is."""
     log_json: bool = False
     """Log one JSON object per line."""
     reflection: bool = False
@@ -94,8 +99,8 @@ def check_limits(config: LimitsConfig) -> Address:
             raise InputError(f"--{flag.replace('_', '-')} must be a number of seconds above 0")
     if config.metrics is not None:
         parse_address(config.metrics)
-        if importlib.util.find_spec("prometheus_client") is None:
-            raise InputError("--metrics needs a package: pip install prometheus-client")
+    if config.health is not None:
+        parse_address(config.health)
     if config.fsync and config.state_dir is None:
         raise InputError("--fsync says how to keep memories, but no --state-dir says where")
     return address
@@ -120,6 +125,7 @@ def run_agent(
     from runtime.tls import server_credentials
 
     configure_logs(config.log_json, agent_id)
+    limit_resources()
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca, agent_id)
 
     model = load_model_bytes(model_bytes, str(config.model), config.model_sha256)
@@ -130,6 +136,7 @@ def run_agent(
         grace_s=config.grace_s,
         reflection=config.reflection,
         metrics=None if config.metrics is None else parse_address(config.metrics).offset(index),
+        health=None if config.health is None else parse_address(config.health).offset(index),
         credentials=None if files is None else server_credentials(files, agent_id),
     )
 
@@ -142,6 +149,13 @@ def run_agent(
         await serve(table, address, limits, on_ready=lambda bound: on_ready(bound, model.digest), stop=stop)
 
     asyncio.run(run())
+
+
+def limit_resources() -> None:
+    """A second wall, should something get past the checks: bounded memory, and none of it in a dump."""
+    for kind, most in ((resource.RLIMIT_DATA, MAX_DATA_BYTES), (resource.RLIMIT_CORE, 0)):
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def change_model(table: EpisodeTable, config: LimitsConfig) -> None:

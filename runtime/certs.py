@@ -40,7 +40,7 @@ def certs(config: CertsConfig) -> int:
     try:
         import cryptography  # noqa: F401
     except ImportError:
-        raise InputError("lan-certs needs the package cryptography: pip install 'lan-smac[tls]'") from None
+        raise InputError("lan-certs needs the package cryptography: pip install 'lan-smac[certs]'") from None
     try:
         config.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -173,7 +173,7 @@ class EpisodeTable:
             raise RequestError(
                 "NOT_FOUND",
                 "UNKNOWN_EPISODE",
-                f"episode {request.episode_id!r} is not known here and step {request.step} cannot begin it",
+                f"the episode is not known here, and step {request.step} cannot begin it",
                 expected_step="0",
             )
         episode = advance(self.policy, self.policy.initial_memory(), request, digest)

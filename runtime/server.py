@@ -23,6 +23,7 @@ from runtime.version import server_version
 
 SERVICE_NAME = "lan.policy.v1.PolicyService"
 MAX_REQUEST_BYTES = 64 * 1024
+HEALTH_CONCURRENT_RPCS = 8
 SWEEP_INTERVAL_S = 10.0
 
 log = logging.getLogger("lan.agent")
@@ -37,6 +38,8 @@ class ServerConfig:
     reflection: bool = False
     metrics: Address | None = None
     """Where Prometheus may ask."""
+    health: Address | None = None
+    """Where whoever can reach it may ask for health, and for nothing else."""
     credentials: Any = None
     """With these, callers must show a certificate, and only the host is served."""
 
@@ -160,6 +163,18 @@ def bind(server: Any, address: Address, credentials: Any) -> Address:
     return Address(address.host, port)
 
 
+def make_health_server(health_servicer: Any, address: Address) -> Any:
+    """A second server, for health alone: what probes a container can show no certificate."""
+    server = grpc.aio.server(
+        interceptors=[Guard()],
+        maximum_concurrent_rpcs=HEALTH_CONCURRENT_RPCS,
+        options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 1024)),
+    )
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    bind(server, address, None)
+    return server
+
+
 def add_reflection(server: Any) -> None:
     """Let clients ask which services there are."""
     from grpc_reflection.v1alpha import reflection
@@ -188,7 +203,10 @@ async def serve(
     if config.reflection:
         add_reflection(server)
     bound = bind(server, address, config.credentials)
-    await server.start()
+    servers = [server]
+    if config.health is not None:
+        servers.append(make_health_server(health_servicer, config.health))
+    await asyncio.gather(*(each.start() for each in servers))
     for name in ("", SERVICE_NAME):
         await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     sweeper = asyncio.create_task(sweep(servicer))
@@ -196,7 +214,7 @@ async def serve(
     await stop.wait()
     await health_servicer.enter_graceful_shutdown()
     servicer.drain()
-    await server.stop(config.grace_s)
+    await asyncio.gather(*(each.stop(config.grace_s) for each in servers))
     sweeper.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await sweeper

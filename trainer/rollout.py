@@ -16,8 +16,17 @@ from envs.types import BoolArray, FloatArray, IntArray, MultiAgentEnv, Team, Tim
 from trainer.networks import AdvantageNet
 from trainer.replay import Episode, pack_available
 
-Watcher = Callable[[TimeStep, IntArray], None]
-"""Called before every step with what the environment shows and the actions [B, N] about to be taken."""
+
+class Watcher(Protocol):
+    """Somebody who looks on while a round of episodes is played."""
+
+    def begin(self, step: TimeStep) -> None:
+        """The battles have been reset and show `step`."""
+        ...
+
+    def step(self, step: TimeStep, actions: IntArray) -> None:
+        """The actions [B, N] led to `step`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -134,11 +143,13 @@ def play_round(
     live = slots.copy()
     returns, lengths = np.zeros(env.n_battles), np.zeros(env.n_battles, np.int64)
     step = env.reset(live)
+    if watch is not None:
+        watch.begin(step)
     while live.any():
         actions = team(step)
-        if watch is not None:
-            watch(step, actions)
         step = env.step(actions)
+        if watch is not None:
+            watch.step(step, actions)
         returns += np.where(live, step.reward, 0)
         lengths += live
         live &= ~step.done
@@ -161,34 +172,45 @@ def collect(
     env: MultiAgentEnv, net: AdvantageNet, epsilon: float, rng: np.random.Generator
 ) -> tuple[list[Episode], list[EpisodeStats]]:
     """B training episodes, whole, and their statistics."""
-    seen: list[tuple[TimeStep, IntArray]] = []
     team = PolicyTeam(TorchPolicy(net), env, epsilon=epsilon, rng=rng)
-    everywhere = np.ones(env.n_battles, np.bool_)
-    last, stats = play_round(env, team, everywhere, lambda step, actions: seen.append((step, actions)))
-    return cut_episodes(seen, last, [stat.length_steps for stat in stats]), stats
+    scribe = Scribe()
+    _, stats = play_round(env, team, np.ones(env.n_battles, np.bool_), scribe)
+    return scribe.episodes([stat.length_steps for stat in stats]), stats
 
 
-def cut_episodes(seen: list[tuple[TimeStep, IntArray]], last: TimeStep, lengths: list[int]) -> list[Episode]:
-    """What B battles showed, step by step, cut into episodes of their true lengths."""
-    steps = [*(step for step, _ in seen), last]
-    obs = np.stack([step.obs for step in steps], axis=1)
-    state = np.stack([step.state for step in steps], axis=1)
-    avail = pack_available(np.stack([step.avail_actions for step in steps], axis=1))
-    reward = np.stack([step.reward for step in steps[1:]], axis=1)
-    action = np.stack([actions for _, actions in seen], axis=1).astype(np.uint8)
-    return [
-        Episode(
-            obs=obs[b, : n + 1].copy(),
-            state=state[b, : n + 1].copy(),
-            avail_bits=avail[b, : n + 1].copy(),
-            action=action[b, :n].copy(),
-            reward=reward[b, :n].copy(),
-            terminated=bool(last.terminated[b]),
-            truncated=bool(last.truncated[b]),
-            won=bool(last.won[b]),
-        )
-        for b, n in enumerate(lengths)
-    ]
+class Scribe:
+    """A watcher that keeps everything and cuts it into episodes of their true lengths."""
+
+    def begin(self, step: TimeStep) -> None:
+        """Start over."""
+        self.steps, self.actions = [step], list[IntArray]()
+
+    def step(self, step: TimeStep, actions: IntArray) -> None:
+        """Keep a step."""
+        self.steps.append(step)
+        self.actions.append(actions)
+
+    def episodes(self, lengths: list[int]) -> list[Episode]:
+        """One episode for each of the B battles."""
+        last = self.steps[-1]
+        obs = np.stack([step.obs for step in self.steps], axis=1)
+        state = np.stack([step.state for step in self.steps], axis=1)
+        avail = pack_available(np.stack([step.avail_actions for step in self.steps], axis=1))
+        reward = np.stack([step.reward for step in self.steps[1:]], axis=1)
+        action = np.stack(self.actions, axis=1).astype(np.uint8)
+        return [
+            Episode(
+                obs=obs[b, : n + 1].copy(),
+                state=state[b, : n + 1].copy(),
+                avail_bits=avail[b, : n + 1].copy(),
+                action=action[b, :n].copy(),
+                reward=reward[b, :n].copy(),
+                terminated=bool(last.terminated[b]),
+                truncated=bool(last.truncated[b]),
+                won=bool(last.won[b]),
+            )
+            for b, n in enumerate(lengths)
+        ]
 
 
 def evaluate(env: MultiAgentEnv, net: AdvantageNet, n_episodes: int) -> list[EpisodeStats]:

@@ -10,14 +10,14 @@ Axes: B battles, N agents, E enemies, U = N + E units.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from envs.battle.env import BattleEnv
 from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
-from envs.types import BoolArray, IntArray, TimeStep
+from envs.types import BoolArray, IntArray, Team, TimeStep
 
 Reals = npt.NDArray[np.float64]
 
@@ -26,12 +26,6 @@ MOVES: Final = np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])
 """[4, 2]: directions of the actions 2 to 5: north, south, east, west."""
 
 STEP_S = LOOPS_PER_STEP / LOOPS_PER_SECOND
-
-
-class Team(Protocol):
-    """Chooses the actions [B, N] of all agents; those of battles that have ended do not matter."""
-
-    def __call__(self, step: TimeStep) -> IntArray: ...
 
 
 class RandomTeam:

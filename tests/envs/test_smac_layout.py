@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from envs.smac.layout import agent_order, layout_tables, write_views
+from envs.smac.layout import layout_tables, write_views
 from envs.smac.maps import MAP_NAMES, SmacMap, load_map
 from envs.smac.units import UNITS, UnitType
 
@@ -288,14 +288,6 @@ def test_on_a_cliff_moves_follow_the_ground_and_not_the_colossus() -> None:
     avail = views(smac_map, units).avail
     assert avail[0, 2:6].tolist() == [True, False, False, False]  # the plateau is north
     assert avail[1, 2:6].tolist() == [False, True, False, False]
-
-
-def test_agent_ids_go_by_type_then_x_then_y() -> None:
-    types = [MARINE, MEDIVAC, MARAUDER, MARINE, MARINE]
-    x, y = np.array([3.0, 0.0, 9.0, 1.0, 3.0]), np.array([5.0, 0.0, 9.0, 7.0, 4.0])
-    assert agent_order(types, x, y).tolist() == [2, 3, 4, 0, 1]
-    assert agent_order([ZERGLING, BANELING], x[:2], y[:2]).tolist() == [1, 0]
-    assert agent_order([ZEALOT, STALKER, COLOSSUS], x[:3], y[:3]).tolist() == [2, 1, 0]
 
 
 def test_cooldowns_that_have_run_out_are_zero() -> None:

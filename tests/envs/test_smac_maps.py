@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from envs.command import InputError
+from envs.smac.layout import agent_order
 from envs.smac.maps import MAP_NAMES, load_map, read_map
 from envs.smac.units import UNITS, UnitType
 
@@ -132,6 +133,19 @@ def test_agents_are_in_the_order_of_custom_types_and_enemies_in_creation_order()
     colossi = load_map("1c3s5z")
     kinds = (UnitType.COLOSSUS,) + (UnitType.STALKER,) * 3 + (UnitType.ZEALOT,) * 5
     assert colossi.ally_types == colossi.enemy_types == kinds
+
+
+def test_agent_ids_go_by_type_then_x_then_y() -> None:
+    marine = UnitType.MARINE
+    types = [marine, UnitType.MEDIVAC, UnitType.MARAUDER, marine, marine]
+    x, y = np.array([3.0, 0.0, 9.0, 1.0, 3.0]), np.array([5.0, 0.0, 9.0, 7.0, 4.0])
+    assert agent_order(types, x, y).tolist() == [2, 3, 4, 0, 1]
+    assert agent_order([UnitType.ZERGLING, UnitType.BANELING], x[:2], y[:2]).tolist() == [1, 0]
+    assert agent_order([UnitType.ZEALOT, UnitType.STALKER, UnitType.COLOSSUS], x[:3], y[:3]).tolist() == [
+        2,
+        1,
+        0,
+    ]
 
 
 def test_spawns_and_orders_are_those_of_the_map_scripts() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from envs.checkers import SPEC, CheckersEnv
+from envs.make import env_spec
 from envs.spread import SpreadEnv, SpreadSettings
 from exporters.evaluate import main
 from exporters.export import main as export
@@ -99,3 +100,26 @@ def test_bad_input_is_one_clear_line(
 
 def test_a_checkpoint_of_checkers_has_its_spec() -> None:
     assert CheckersEnv().spec == SPEC
+
+
+def test_battles_are_recorded_to_be_watched(
+    write_checkpoint: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A recording changes nothing of the battles, holds the advantages, and needs a folder to go to."""
+    spec = env_spec("3m")
+    ckpt = write_checkpoint(spec=spec, learner={"advantage": advantage_net(spec).state_dict()})
+    flags = ["--ckpt", str(ckpt), "--episodes", "3", "--seed", "2"]
+    page = tmp_path / "battle.html"
+    assert evaluate(capsys, *flags, "--record", str(page)) == evaluate(capsys, *flags)
+    assert "advantage_scale" in page.read_text()
+    assert main([*flags, "--record", str(tmp_path / "nowhere" / "battle.html")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_only_the_simulator_is_recorded(
+    write_checkpoint: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt = write_checkpoint(spec=SPEC, learner={"advantage": advantage_net(SPEC).state_dict()})
+    assert main(["--ckpt", str(ckpt), "--episodes", "1", "--record", str(tmp_path / "x.html")]) == 2
+    assert "only battles on the simulator" in capsys.readouterr().err
+    assert not (tmp_path / "x.html").exists()

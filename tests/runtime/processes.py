@@ -53,16 +53,21 @@ class Started:
 
 @contextlib.contextmanager
 def started(
-    module: str, *flags: object, until: str, python: str = sys.executable, log: Path | None = None
+    module: str,
+    *flags: object,
+    until: str,
+    python: str = sys.executable,
+    log: Path | None = None,
+    before: tuple[str, ...] = (),
 ) -> Iterator[Started]:
     """Run a command in the background once it has printed `until`; it is stopped at the end.
 
-    What it says on stderr goes to the file `log`.
+    What it says on stderr goes to the file `log`; `before` are words before the command line.
     """
     with contextlib.ExitStack() as stack:
         stderr = None if log is None else stack.enter_context(log.open("w"))
         process = subprocess.Popen(
-            command(module, *flags, python=python),
+            [*before, *command(module, *flags, python=python)],
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

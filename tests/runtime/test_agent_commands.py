@@ -170,3 +170,16 @@ def test_base_install_serves_a_team(model_file: Path) -> None:
             "assert report['episodes'] == 3 and report['fallbacks'] == 0, report\n"
         )
         subprocess.run([python, "-c", code], check=True, cwd=ROOT, env=environment(), timeout=60)
+
+
+def test_an_agents_memory_is_bounded() -> None:
+    code = (
+        "from runtime.agent import limit_resources\n"
+        "limit_resources()\n"
+        "kept = bytearray(200_000_000)\n"
+        "try:\n    bytearray(2_000_000_000)\nexcept MemoryError:\n    print('refused')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=30
+    )
+    assert done.stdout == "refused\n", done.stderr

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from processes import free_ports
 from tag_env import SPEC
 
 from envs.command import InputError
@@ -254,3 +255,19 @@ async def test_a_port_in_use_is_refused(small_model_bytes: bytes) -> None:
                 on_ready=lambda address: None,
                 stop=asyncio.Event(),
             )
+
+
+async def test_a_health_port_answers_for_health_and_nothing_else(small_model_bytes: bytes) -> None:
+    port = free_ports(1)
+    async with (
+        served(small_model_bytes, health=Address("127.0.0.1", port)) as test,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        reply = await health.Check(health_pb2.HealthCheckRequest())
+        assert reply.status == health_pb2.HealthCheckResponse.SERVING
+        policy: Any = policy_pb2_grpc.PolicyServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await policy.Act(act(0))
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert test.table.steps == 0

@@ -104,7 +104,7 @@ async def test_malformed_requests_are_refused_and_move_nothing(small_model_bytes
 @pytest.mark.slow
 def test_100_000_malformed_requests_leave_memory_bounded(small_model_bytes: bytes) -> None:
     async def run() -> tuple[int, float]:
-        async with served(small_model_bytes) as test:
+        async with served(small_model_bytes, idle_s=1e6) as test:
             await bombard(test, 4_000, seed=1)
             test.table.end("held")
             before = psutil.Process().memory_info().rss

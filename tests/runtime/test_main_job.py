@@ -16,7 +16,7 @@ from runtime.host import EpisodeResult, GameHost, connect_team
 from trainer.checkpoint import load_advantage_net, load_checkpoint
 from trainer.cli import main as train
 from trainer.metrics import read_metrics
-from trainer.rollout import PolicyTeam, TorchPolicy, play_round
+from trainer.rollout import PolicyTeam, Scribe, TorchPolicy, play_round
 
 SEED = 77
 
@@ -54,14 +54,9 @@ def play_together(map_name: str, run_dir: Path, episodes: int) -> list[np.ndarra
     env = make_env(map_name, "sim", seed=SEED)
     battles = []
     for _ in range(episodes):
-        actions: list[np.ndarray] = []
-        play_round(
-            env,
-            PolicyTeam(policy, env),
-            np.ones(1, bool),
-            lambda step, chosen, actions=actions: actions.append(chosen[0]),
-        )
-        battles.append(np.array(actions))
+        scribe = Scribe()
+        play_round(env, PolicyTeam(policy, env), np.ones(1, bool), scribe)
+        battles.append(np.concatenate(scribe.actions))
     return battles
 
 

@@ -1,0 +1,156 @@
+// What stands beside the field: the selected agent, its choices, and the team.
+const agentCard = document.getElementById("agent");
+const roster = document.getElementById("roster");
+
+function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "class") node.className = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+function meter(kind, share) {
+  const bar = element("i");
+  bar.style.width = `${100 * Math.min(1, Math.max(0, share))}%`;
+  if (kind === "health") bar.style.background = lifeColor(share);
+  return element("div", { class: `meter ${kind}` }, bar);
+}
+
+function chip(u) {
+  const size = 30, ratio = devicePixelRatio || 1;
+  const picture = element("canvas", { class: "chip", width: size * ratio, height: size * ratio, "aria-hidden": "true" });
+  const ctx = picture.getContext("2d");
+  ctx.scale(ratio, ratio);
+  ctx.translate(size / 2, size / 2);
+  drawShape(ctx, recording.units[u].type, sideOf(u), 11, 0);
+  if (u < N) {
+    ctx.font = "700 12px system-ui, sans-serif";
+    ctx.textAlign = "center";
+    ctx.textBaseline = "middle";
+    ctx.fillStyle = "#fff";
+    ctx.fillText(u, 0, 0.5);
+  }
+  return picture;
+}
+
+function buildRoster(onSelect) {
+  for (let i = 0; i < N; i++) {
+    const name = element("span", {}, unitName(i));
+    const life = meter("health", 1), parts = [name, life];
+    if (recording.units[i].shield_max) parts.push(meter("shield", 1));
+    const does = element("span", { class: "does" });
+    const button = element("button", { "data-agent": i, "aria-pressed": "false" }, chip(i), element("span", { class: "who" }, ...parts), does);
+    button.addEventListener("click", () => onSelect(i));
+    roster.append(button);
+  }
+}
+
+function updateRoster(battle, t, selected) {
+  const over = t >= battle.steps;
+  for (const button of roster.children) {
+    const i = Number(button.dataset.agent), unit = recording.units[i], lives = alive(battle, t, i);
+    const [life, shields] = button.querySelectorAll(".meter i");
+    life.style.width = `${(100 * (lives ? health(battle, t, i) : 0)) / unit.health_max}%`;
+    life.style.background = lifeColor(health(battle, t, i) / unit.health_max);
+    if (shields) shields.style.width = `${(100 * (lives ? shield(battle, t, i) : 0)) / unit.shield_max}%`;
+    button.querySelector(".does").textContent = !lives ? "fallen" : over ? "" : describeAction(i, action(battle, t, i));
+    button.classList.toggle("dead", !lives);
+    button.setAttribute("aria-pressed", String(i === selected));
+  }
+}
+
+function updateAgent(battle, t, selected, onClose) {
+  if (selected < 0) {
+    agentCard.replaceChildren(
+      element("h2", {}, "No agent selected"),
+      element("p", { class: "hint" }, "Select one on the field or in the list to see what it sees, what it chose, and how it rated its other actions."),
+    );
+    return;
+  }
+  const lives = alive(battle, t, selected), over = t >= battle.steps;
+  const close = element("button", { class: "close", "aria-label": "Select nobody" }, "✕");
+  close.addEventListener("click", onClose);
+  agentCard.replaceChildren(element("h2", {}, chip(selected), `Agent ${selected}: ${NAMES[recording.units[selected].type]}`, close));
+  if (!lives) {
+    agentCard.append(element("p", { class: "hint" }, "Fallen: it sees nothing and can only do nothing."));
+    return;
+  }
+  agentCard.append(meters(battle, t, selected));
+  if (over) agentCard.append(element("p", { class: "hint" }, "The battle is over."));
+  else agentCard.append(...choices(battle, t, selected));
+}
+
+function meters(battle, t, i) {
+  const unit = recording.units[i], list = element("dl", { class: "meters" });
+  const add = (name, kind, value, most, text) =>
+    list.append(element("dt", {}, name), meter(kind, value / most), element("dd", {}, text));
+  add("Health", "health", health(battle, t, i), unit.health_max, `${Math.ceil(health(battle, t, i))} / ${unit.health_max}`);
+  if (unit.shield_max) add("Shields", "shield", shield(battle, t, i), unit.shield_max, `${Math.round(shield(battle, t, i))} / ${unit.shield_max}`);
+  const left = charge(battle, t, i);
+  if (isMedivac(i)) add("Energy", "charge", left, 200, `${Math.floor(left)} / 200`);
+  else add("Weapon", "charge", 30 - left, 30, left > 0.05 ? `in ${(left / recording.loops_per_second).toFixed(1)} s` : "ready");
+  return list;
+}
+
+function choices(battle, t, i) {
+  const taken = action(battle, t, i), rated = battle.advantages !== null;
+  const able = [...Array(A).keys()].filter((a) => available(battle, t, i, a));
+  const values = able.map((a) => (rated ? advantage(battle, t, i, a) : 0));
+  const low = Math.min(0, ...values), high = Math.max(0, ...values), span = high - low || 1;
+  const items = able.map((a, k) => {
+    const item = element("li", { class: `${a === taken ? "taken" : ""} ${rated ? "" : "plain"}`, "data-action": a }, describeAction(i, a));
+    if (rated) item.append(bar(values[k], low, span), element("span", { class: "value" }, values[k].toFixed(3)));
+    const target = targetOf(i, a);
+    item.addEventListener("pointerenter", () => (highlight.unit = target));
+    item.addEventListener("pointerleave", () => (highlight.unit = -1));
+    return item;
+  });
+  const closed = A - able.length;
+  const note = rated
+    ? `Advantages of the ${able.length} available actions; ${closed} are not available.`
+    : `Its ${able.length} available actions; ${closed} are not available. No advantages were recorded.`;
+  return [
+    element("p", { class: "chosen" }, element("span", {}, "Chose "), describeAction(i, taken)),
+    element("ul", { class: "actions" }, ...items),
+    element("p", { class: "note" }, note),
+  ];
+}
+
+function bar(value, low, span) {
+  const fill = element("i", { class: value > 0 ? "plus" : "" });
+  const zero = (100 * -low) / span, width = (100 * Math.abs(value)) / span;
+  fill.style.left = `${value > 0 ? zero : zero - width}%`;
+  fill.style.width = `${Math.max(width, 1)}%`;
+  return element("span", { class: "bar" }, fill);
+}
+
+function buildSigns() {
+  const signs = document.getElementById("signs"), seen = new Set();
+  for (let u = 0; u < U; u++) {
+    const key = `${u < N} ${recording.units[u].type}`;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    signs.append(element("dt", {}, chip(u)), element("dd", {}, `${NAMES[recording.units[u].type]}, ${u < N ? "an agent (its number is its id)" : "an enemy"}`));
+  }
+  signs.append(element("dt", {}, "◯"), element("dd", {}, "inner ring: health; outer, violet: shields"));
+}
+
+// Both sides' life over the battle, with a tick for every death.
+function drawCurves(battle) {
+  const curves = document.getElementById("curves"), T = Math.max(1, battle.steps), H = 100;
+  curves.setAttribute("viewBox", `0 0 ${T} ${H}`);
+  const area = (first, last, color) => {
+    const full = recording.units.slice(first, last).reduce((sum, unit) => sum + unit.health_max + unit.shield_max, 0);
+    let path = `M0 ${H}`;
+    for (let t = 0; t <= battle.steps; t++) path += `L${t} ${(H - (H - 8) * (teamLife(battle, t, first, last) / full)).toFixed(1)}`;
+    return `<path d="${path}L${T} ${H}Z" fill="${color}" fill-opacity=".13" stroke="${color}" stroke-width="1.6" vector-effect="non-scaling-stroke"/>`;
+  };
+  const ticks = battle.deaths.map(({ u, t }) => {
+    const top = u < N ? 88 : 0;
+    return `<path d="M${t + HIT} ${top}V${top + 12}" stroke="${u < N ? "#5bb8ff" : "#ff8a5c"}" stroke-width="2" vector-effect="non-scaling-stroke"/>`;
+  });
+  curves.innerHTML = area(N, U, "#ff8a5c") + area(0, N, "#5bb8ff") + ticks.join("");
+}

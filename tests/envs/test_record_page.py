@@ -1,0 +1,250 @@
+"""The recorded page in a real browser: it loads, plays, steps, shows what an agent sees, never complains."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.battle.env import BattleEnv
+from envs.battle.record import Recorder
+from envs.battle.teams import TEAMS
+from envs.smac.maps import load_map
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+LAPTOP, PHONE = (1366, 768), (390, 844)
+DEADLINE_S = 10.0
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None, reason="Chromium or its driver is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two battles of corridor, with made-up advantages in which the chosen action is the highest."""
+    env = BattleEnv(load_map("corridor"), n_battles=1, seed=4)
+    team = TEAMS["nearest"](env, 0)
+    recorder = Recorder("team nearest, seed 4")
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        step = env.reset()
+        recorder.begin(env, step)
+        while not step.done.all():
+            actions = team(step)
+            advantages = rng.uniform(-1, -0.5, step.avail_actions.shape)
+            np.put_along_axis(advantages, actions[..., None], 0.25, axis=2)
+            step = env.step(actions)
+            recorder.step(env, step, actions, advantages)
+    env.close()
+    path = tmp_path_factory.mktemp("record") / "battle.html"
+    recorder.write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_page_load_timeout(30)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def shown(browser: Any, page: Path) -> Iterator[Any]:
+    """The page, freshly loaded on a laptop; afterwards the console must be empty."""
+    resize(browser, *LAPTOP)
+    browser.get(page.as_uri())
+    wait_for(lambda: browser.execute_script("return window.battlePage !== undefined"))
+    yield browser
+    assert browser.get_log("browser") == []
+
+
+def resize(browser: Any, width: int, height: int) -> None:
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline_s, "the page did not get there in time"
+        time.sleep(0.02)
+
+
+def press(browser: Any, *keys: str) -> None:
+    ActionChains(browser).send_keys(*keys).perform()
+
+
+def text(browser: Any, selector: str) -> str:
+    """What the page says there now, read at once: parts of it are replaced from step to step."""
+    return str(browser.execute_script("return document.querySelector(arguments[0]).innerText", selector))
+
+
+def step_shown(browser: Any) -> int:
+    return int(text(browser, "#clock b"))
+
+
+def picture(browser: Any) -> str:
+    """What is on the field, as the text of a PNG file."""
+    return str(browser.execute_script("return document.getElementById('field').toDataURL()"))
+
+
+def state(browser: Any, name: str) -> Any:
+    return browser.execute_script("return window.battlePage.state[arguments[0]]", name)
+
+
+def test_it_says_who_fights_whom_and_how_it_ended(shown: Any) -> None:
+    assert text(shown, "h1") == "corridor"
+    assert text(shown, "#subtitle") == "6 zealots against 24 zerglings · team nearest, seed 4"
+    assert text(shown, "#hud-sides") == "6 agents · 24 enemies"
+    steps = len(state(shown, "battle")["rewards"])
+    assert f"{steps} steps" in text(shown, "#outcome")
+    assert len(shown.find_elements(By.CSS_SELECTOR, "#roster button")) == 6
+    assert "zergling" in text(shown, "#roster").lower() or "north" in text(shown, "#roster")
+
+
+def test_play_moves_the_battle_to_its_end_and_pause_holds_it(shown: Any) -> None:
+    before = picture(shown)
+    shown.find_element(By.ID, "big-play").click()
+    wait_for(lambda: step_shown(shown) >= 2)
+    assert not shown.find_element(By.ID, "big-play").is_displayed()
+    assert picture(shown) != before
+    press(shown, Keys.SPACE)
+    held = float(state(shown, "time"))
+    assert held % 1 != 0 or held > 0
+    time.sleep(0.2)
+    assert float(state(shown, "time")) == held
+    press(shown, Keys.END)
+    wait_for(lambda: step_shown(shown) == len(state(shown, "battle")["rewards"]))
+    press(shown, Keys.SPACE)  # from the end, playing starts over
+    wait_for(lambda: 0 < float(state(shown, "time")) < 5)
+    press(shown, Keys.SPACE)
+
+
+def test_keys_and_buttons_step_through_time(shown: Any) -> None:
+    press(shown, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    wait_for(lambda: step_shown(shown) == 3)
+    shown.find_element(By.ID, "back").click()
+    wait_for(lambda: step_shown(shown) == 2)
+    shown.find_element(By.ID, "forward").click()
+    wait_for(lambda: step_shown(shown) == 3)
+    press(shown, Keys.HOME)
+    wait_for(lambda: step_shown(shown) == 0)
+    press(shown, Keys.ARROW_LEFT)
+    wait_for(lambda: step_shown(shown) == 0)
+
+
+def test_the_time_bar_goes_anywhere(shown: Any) -> None:
+    bar = shown.find_element(By.ID, "time")
+    ActionChains(shown).move_to_element(bar).click().perform()  # its middle
+    steps = len(state(shown, "battle")["rewards"])
+    wait_for(lambda: abs(float(state(shown, "time")) - steps / 2) < 1)
+    assert bar.get_attribute("aria-valuetext") == f"step {step_shown(shown)} of {steps}"
+
+
+def test_selecting_an_agent_shows_its_choice_and_dims_what_it_does_not_see(shown: Any) -> None:
+    press(shown, Keys.ARROW_RIGHT, "z")
+    time.sleep(0.6)  # the camera comes to rest
+    bright = picture(shown)
+    shown.find_element(By.CSS_SELECTOR, '#roster button[data-agent="2"]').click()
+    wait_for(lambda: "Agent 2: Zealot" in text(shown, "#agent"))
+    time.sleep(0.1)
+    assert picture(shown) != bright
+    assert "Health" in text(shown, "#agent")
+    taken = shown.find_elements(By.CSS_SELECTOR, ".actions li.taken")
+    assert len(taken) == 1
+    assert "0.250" in taken[0].text
+    action = int(taken[0].get_attribute("data-action"))
+    raw = shown.execute_script("const s = window.battlePage.state; return s.battle.actions[1 * 6 + 2]")
+    assert action == raw
+    assert taken[0].text.splitlines()[0] in text(shown, ".chosen")
+    press(shown, Keys.ESCAPE)
+    wait_for(lambda: "No agent selected" in text(shown, "#agent"))
+
+
+def test_an_agent_is_selected_on_the_field_and_by_arrow_keys(shown: Any) -> None:
+    time.sleep(0.2)
+    x, y = shown.execute_script("return window.battlePage.place(4)")
+    ActionChains(shown).move_by_offset(0, 0).perform()
+    shown.execute_cdp_cmd(
+        "Input.dispatchMouseEvent",
+        {"type": "mousePressed", "x": x, "y": y, "button": "left", "clickCount": 1},
+    )
+    shown.execute_cdp_cmd(
+        "Input.dispatchMouseEvent",
+        {"type": "mouseReleased", "x": x, "y": y, "button": "left", "clickCount": 1},
+    )
+    wait_for(lambda: "Agent 4" in text(shown, "#agent"))
+    press(shown, Keys.ARROW_DOWN)
+    wait_for(lambda: "Agent 5" in text(shown, "#agent"))
+    press(shown, Keys.ARROW_DOWN)
+    wait_for(lambda: "Agent 0" in text(shown, "#agent"))
+
+
+def test_a_fallen_agent_sees_nothing(shown: Any) -> None:
+    press(shown, Keys.END)
+    alive = """
+        const {battle} = window.battlePage.state, last = battle.steps * 30;
+        return [0, 1, 2, 3, 4, 5].filter((i) => battle.health[last + i] === 0);
+    """
+    fallen = shown.execute_script(alive)
+    assert fallen, "the recording should hold a fallen agent"
+    shown.find_element(By.CSS_SELECTOR, f'#roster button[data-agent="{fallen[0]}"]').click()
+    wait_for(lambda: "Fallen" in text(shown, "#agent"))
+
+
+def test_another_battle_can_be_chosen(shown: Any) -> None:
+    press(shown, Keys.END)
+    chooser = shown.find_element(By.ID, "battle")
+    options = chooser.find_elements(By.TAG_NAME, "option")
+    assert len(options) == 2
+    options[1].click()
+    wait_for(lambda: step_shown(shown) == 0)
+    assert state(shown, "battle")["episode"] == 1
+
+
+def test_help_opens_and_keys_rest_while_it_is_open(shown: Any) -> None:
+    press(shown, "?")
+    wait_for(lambda: shown.find_element(By.ID, "help").is_displayed())
+    press(shown, Keys.ARROW_RIGHT)
+    press(shown, Keys.ESCAPE)
+    wait_for(lambda: not shown.find_element(By.ID, "help").is_displayed())
+    assert step_shown(shown) == 0
+
+
+@pytest.mark.parametrize("size", [LAPTOP, PHONE, (360, 700), (1920, 1080)])
+def test_nothing_is_cut_off_on_any_screen(shown: Any, size: tuple[int, int]) -> None:
+    resize(shown, *size)
+    press(shown, Keys.END)  # where the clock is widest
+    shown.find_element(By.CSS_SELECTOR, '#roster button[data-agent="0"]').click()
+    wait_for(lambda: "Agent 0" in text(shown, "#agent"))
+    width = shown.execute_script("return document.documentElement.scrollWidth")
+    assert width <= size[0]
+    for button in shown.find_elements(By.CSS_SELECTOR, ".buttons button"):
+        box = button.rect
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= size[0]
+        assert box["height"] >= 38
+    field = shown.find_element(By.ID, "field").rect
+    assert field["width"] >= min(size[0], 600)
+    assert field["height"] >= 300
