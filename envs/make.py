@@ -89,6 +89,11 @@ def env_spec(map_name: str) -> EnvSpec:
     return load_map(map_name).spec
 
 
+def battles_at_once(backend: str, wanted: int) -> int:
+    """How many of `wanted` battles to play side by side: one, where each is a live game of gigabytes."""
+    return wanted if backend == "sim" else 1
+
+
 def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: int = 0) -> MultiAgentEnv:
     """B = `n_battles` battles of one map; InputError when map or backend cannot be had."""
     backend = resolve_backend(backend, map_name)

@@ -90,7 +90,7 @@ def _add_type(data: Any, unit: UnitType, number: int, name: str) -> None:
 
 def answer_query(battle: Battle, request: Any) -> Any:
     """The ResponseQuery to pathing, availability and placement queries."""
-    response = sc2_protocol().ResponseQuery()
+    response = protocol_module("query").ResponseQuery()
     for pathing in request.pathing:
         response.pathing.add(distance=_pathing(battle, pathing))
     for asked in request.abilities:
