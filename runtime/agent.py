@@ -35,7 +35,7 @@ DESCRIPTION = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class LimitsConfig:
+class ServingConfig:
     """Flags that lan-agent and lan-agents share."""
 
     model: Path
@@ -75,14 +75,14 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgentConfig(LimitsConfig):
+class AgentConfig(ServingConfig):
     """The flags of lan-agent."""
 
     agent_id: int
     """Which agent this is, 0 to n-1."""
 
 
-def check_limits(config: LimitsConfig) -> Address:
+def check_config(config: ServingConfig) -> Address:
     """The address to listen on; InputError when a flag cannot be used."""
     address = parse_address(config.listen)
     has_tls = tls_files(config.tls_cert, config.tls_key, config.tls_ca) is not None
@@ -107,7 +107,7 @@ def check_limits(config: LimitsConfig) -> Address:
 
 
 def run_agent(
-    config: LimitsConfig,
+    config: ServingConfig,
     agent_id: int,
     address: Address,
     model_bytes: bytes,
@@ -158,7 +158,7 @@ def limit_resources() -> None:
         resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
-def change_model(table: EpisodeTable, config: LimitsConfig) -> None:
+def change_model(table: EpisodeTable, config: ServingConfig) -> None:
     """Read the model file again: new episodes are played by what it holds, running ones by what they have.
 
     A file that cannot be used, or is for another environment, is said in the log and changes nothing.
@@ -178,7 +178,7 @@ def change_model(table: EpisodeTable, config: LimitsConfig) -> None:
     log.warning("new episodes are played by %s (%s)", config.model, model.digest[:12])
 
 
-def make_table(config: LimitsConfig, policy: AgentPolicy) -> EpisodeTable:
+def make_table(config: ServingConfig, policy: AgentPolicy) -> EpisodeTable:
     """The agent's episodes, those that an earlier process left in the state directory among them."""
     from runtime.episodes import EpisodeTable
 
@@ -208,7 +208,7 @@ def check_agent_id(agent_id: int, n_agents: int) -> None:
         raise InputError(f"agent id {agent_id}: the model's team has the ids 0 to {n_agents - 1}")
 
 
-def prepare_process(config: LimitsConfig) -> None:
+def prepare_process(config: ServingConfig) -> None:
     """Settings that numpy and gRPC read when they are loaded; to be called before that."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would do nothing, and forbid forking
     # With TLS, gRPC's own log says whose handshake failed and why; without, what fails is raised.
@@ -221,7 +221,7 @@ def agent(config: AgentConfig) -> int:
     prepare_process(config)
     from runtime.model import read_model_file
 
-    address = check_limits(config)
+    address = check_config(config)
 
     def on_ready(bound: Address, digest: str) -> None:
         print(f"agent {config.agent_id} serves {config.model} ({digest[:12]}) on {bound}", flush=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -28,6 +28,7 @@ from runtime.answers import (
     read_identity,
 )
 from runtime.tls import HostTls
+from runtime.transcript import LinkCounts, Transcript
 
 FIRST_BACKOFF_S = 0.005
 MAX_BACKOFF_S = 0.5
@@ -44,34 +45,14 @@ CHANNEL_OPTIONS = (
 log = logging.getLogger("lan.play")
 
 
-@dataclass
-class LinkCounts:
-    """What happened on a link so far.
+class AgentLink:
+    """One agent. `act` never fails and never outlasts its deadline; None is for want of an answer.
 
-    Steps asked for, steps not answered in time, connections made again, and steps that had been answered and
-    were taken once more because the agent had lost its memory of them.
+    With `asks_advantages`, `advantages` holds the last answer's, f32 [A] as bytes.
     """
 
-    steps: int = 0
-    fallbacks: int = 0
-    reconnects: int = 0
-    replayed_steps: int = 0
-
-
-@dataclass
-class Transcript:
-    """The running episode: its requests so far, and how many of them the agent has answered."""
-
-    episode_id: str = ""
-    requests: list[Any] = field(default_factory=list)
-    answered_steps: int = 0
-
-
-class AgentLink:
-    """One agent. `act` never fails and never outlasts its deadline; None is for want of an answer."""
-
     def __init__(self, address: Address, tls: HostTls | None = None) -> None:
-        self.address = address
+        self.address, self.asks_advantages, self.advantages = address, False, b""
         self._tls = tls
         self.identity: Identity | None = None
         self.counts = LinkCounts()
@@ -155,6 +136,7 @@ class AgentLink:
             step=len(transcript.requests),
             observation=obs,
             available_actions=avail_actions,
+            include_advantages=self.asks_advantages,
         )
         transcript.requests.append(request)
         self.counts.steps += 1
@@ -245,6 +227,7 @@ class AgentLink:
             if reply is grpc.aio.EOF:  # type: ignore[attr-defined]
                 raise StreamEndedError
             if reply.step == request.step:
+                self.advantages = reply.advantages
                 return int(reply.action)
             if reply.step > request.step:
                 raise AgentError(f"it answered step {reply.step} when asked for {request.step}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from envs.command import run_command
 from runtime.address import Address, parse_agent_ids
-from runtime.agent import LimitsConfig, check_agent_id, check_limits, prepare_process, run_agent
+from runtime.agent import ServingConfig, check_agent_id, check_config, prepare_process, run_agent
 from runtime.status import StatusConfig, show_status
 from runtime.supervisor import Child, Supervisor
 
@@ -26,7 +26,7 @@ log = logging.getLogger("lan.agents")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgentsConfig(LimitsConfig):
+class AgentsConfig(ServingConfig):
     """The flags of lan-agents."""
 
     agents: str
@@ -45,7 +45,7 @@ def agents(config: AgentsConfig) -> int:
     prepare_process(config)
     from runtime.model import ModelError, load_model_bytes, read_model_file
 
-    address = check_limits(config)
+    address = check_config(config)
     agent_ids = parse_agent_ids(config.agents)
     model_bytes = read_model_file(config.model)
     model = load_model_bytes(model_bytes, str(config.model), config.model_sha256)

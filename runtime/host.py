@@ -8,20 +8,35 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import grpc
 import numpy as np
 
 from envs.command import InputError
-from envs.types import BoolArray, EnvSpec, EpisodeLostError, IntArray, MultiAgentEnv, TimeStep
+from envs.types import (
+    BoolArray,
+    EnvSpec,
+    EpisodeLostError,
+    FloatArray,
+    IntArray,
+    MultiAgentEnv,
+    TimeStep,
+)
 from runtime.address import Address
 from runtime.agent_link import AgentLink
 from runtime.answers import AgentError, Identity
 from runtime.tls import HostTls
 
+if TYPE_CHECKING:
+    from envs.battle.env import BattleEnv
+    from envs.battle.record import Recorder
+
 STOP = 1
 """SMAC's action that keeps a living unit where it is; a fallen one has no-op, 0, alone."""
 
+REALTIME_STEP_S = 8 / 22.4
+"""What StarCraft II leaves for a step: SMAC acts every 8 game loops, of which 22.4 pass in a second."""
 MODEL_CHANGE_TIMEOUT_S = 3.0
 """How long the agents of a team may take to change their model together."""
 
@@ -108,12 +123,28 @@ def fallback_action(avail_actions: BoolArray) -> int:
 
 
 class GameHost:
-    """A game with B = 1 and the links to its agents, agent i at index i."""
+    """A game with B = 1 and the links to its agents, agent i at index i.
 
-    def __init__(self, env: MultiAgentEnv, links: Sequence[AgentLink], deadline_ms: float) -> None:
+    In `realtime` the game goes on every 357 ms: no joint step takes longer than that, and none less. With a
+    `recorder`, which needs the simulator, the agents are asked for their advantages too.
+    """
+
+    def __init__(
+        self,
+        env: MultiAgentEnv,
+        links: Sequence[AgentLink],
+        deadline_ms: float,
+        *,
+        realtime: bool = False,
+        recorder: Recorder | None = None,
+    ) -> None:
         self.env = env
         self.links = links
-        self.deadline_s = deadline_ms / 1000
+        self.recorder = recorder
+        for link in links:
+            link.asks_advantages = recorder is not None
+        self.realtime = realtime
+        self.deadline_s = min(deadline_ms / 1000, REALTIME_STEP_S) if realtime else deadline_ms / 1000
         self._run_id = secrets.token_hex(8)  # no other host's episodes have the same names
 
     async def play_episode(self) -> EpisodeResult:
@@ -123,6 +154,8 @@ class GameHost:
         await asyncio.gather(*(link.begin(f"{self._run_id}-{episode}") for link in self.links))
         await self._agree_on_a_model()
         time_step = self.env.reset()
+        if self.recorder is not None:
+            self.recorder.begin(cast("BattleEnv", self.env), time_step)
         latency_ms: list[float] = []
         actions: list[IntArray] = []
         episode_return = 0.0
@@ -130,7 +163,12 @@ class GameHost:
             start_s = time.perf_counter()
             actions.append(await self.joint_step(time_step))
             latency_ms.append(1000 * (time.perf_counter() - start_s))
+            if self.realtime:
+                await asyncio.sleep(start_s + REALTIME_STEP_S - time.perf_counter())
             time_step = self.env.step(actions[-1][None])
+            if self.recorder is not None:
+                env = cast("BattleEnv", self.env)
+                self.recorder.step(env, time_step, actions[-1][None], self.last_advantages()[None])
             episode_return += float(time_step.reward[0])
         await asyncio.gather(*(link.end(self.deadline_s) for link in self.links))
         return EpisodeResult(
@@ -176,6 +214,14 @@ class GameHost:
             ],
             np.int64,
         )
+
+    def last_advantages(self) -> FloatArray:
+        """[N, A]: what the agents answered in the last joint step; NaN for those that did not."""
+        advantages = np.full((len(self.links), self.env.spec.n_actions), np.nan, np.float32)
+        for row, link in zip(advantages, self.links, strict=True):
+            if len(link.advantages) == row.nbytes and not link.is_lost:
+                row[:] = np.frombuffer(link.advantages, "<f4")
+        return advantages
 
     async def play(self, episodes: int, on_episode: Callable[[EpisodeResult], None]) -> list[EpisodeResult]:
         """So many battles, one after the other; `on_episode` hears of each.

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envs.command import InputError, run_command
@@ -17,6 +18,7 @@ from runtime.tls import HostTls, tls_files
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from envs.battle.record import Recorder
     from envs.types import MultiAgentEnv
     from runtime.host import EpisodeResult
 
@@ -42,6 +44,10 @@ class PlayConfig:
     """Seed of the battles."""
     deadline_ms: float = 1000.0
     """How long a joint step may take; an agent without an answer by then is played without."""
+    realtime: bool = False
+    """Play at the game's own speed, a step every 357 ms, and never wait longer for an agent."""
+    record: Path | None = None
+    """NAME.html: the first battles, to be watched; any other name: all actions, a JSON object per line."""
     connect_timeout_s: float = 10.0
     """How long an agent may take to answer at the start."""
     tls_cert: str | None = None
@@ -64,6 +70,8 @@ def check_config(config: PlayConfig) -> None:
         raise InputError(f"--seed {config.seed}: a seed is 0 or more")
     if not 0 < config.deadline_ms <= 3_600_000 or not 0 < config.connect_timeout_s <= 3_600:
         raise InputError("--deadline-ms and --connect-timeout-s must be above 0 and at most an hour")
+    if config.record is not None and not config.record.absolute().parent.is_dir():
+        raise InputError(f"--record {config.record}: there is no directory {config.record.parent}")
     has_tls = host_tls(config) is not None
     for address in parse_addresses(config.agents):
         if not address.is_loopback and not has_tls and not config.insecure:
@@ -71,6 +79,34 @@ def check_config(config: PlayConfig) -> None:
                 f"{address} is another machine, and what it is sent could be read and changed on the way: "
                 "give --tls-cert, --tls-key and --tls-ca, or say --insecure if you mean it"
             )
+
+
+def make_recorder(config: PlayConfig) -> Recorder | None:
+    """What records battles as a page, when that is what is wanted."""
+    if config.record is None or config.record.suffix != ".html":
+        return None
+    from envs.battle.record import Recorder
+
+    return Recorder("agents over gRPC")
+
+
+def write_record(path: Path, results: Sequence[EpisodeResult]) -> None:
+    """One line per battle: its number, outcome, and actions [T][N]; the file appears when it is complete."""
+    lines = [
+        json.dumps(
+            {
+                "episode": result.episode,
+                "won": result.won,
+                "return": result.episode_return,
+                "fallbacks": result.fallbacks,
+                "actions": result.actions.tolist(),
+            }
+        )
+        for result in results
+    ]
+    unfinished = path.with_name(f"{path.name}.tmp")
+    unfinished.write_text("\n".join(lines) + "\n")
+    unfinished.replace(path)
 
 
 def host_tls(config: PlayConfig) -> HostTls | None:
@@ -88,11 +124,14 @@ async def play_env(
 
     tls = host_tls(config)
     links = await connect_team(parse_addresses(config.agents), env.spec, config.connect_timeout_s, tls)
-    host = GameHost(env, links, config.deadline_ms)
+    recorder = make_recorder(config)
+    host = GameHost(env, links, config.deadline_ms, realtime=config.realtime, recorder=recorder)
     try:
         results = await host.play(config.episodes, on_episode)
     finally:
         await host.close()
+    if config.record is not None:
+        write_record(config.record, results) if recorder is None else recorder.write(config.record)
     assert links[0].identity is not None
     return {"model_sha256": links[0].identity.model_sha256, **make_report(results, links)}
 
@@ -106,7 +145,7 @@ def play(config: PlayConfig) -> int:
     from envs.make import make_env, resolve_backend
 
     check_config(config)
-    backend = resolve_backend(config.env)
+    backend = resolve_backend(config.env, config.map)
     screen = Console(stderr=True)
     handler = RichHandler(console=screen, show_path=False, show_level=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])

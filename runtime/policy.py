@@ -18,13 +18,14 @@ class Memory(NamedTuple):
 
 
 class AgentPolicy:
-    """Agent `agent_id` of the team that `model` was trained for; it keeps nothing between steps."""
+    """Agent `agent_id` of the team that `model` was trained for; no step depends on the one before."""
 
     def __init__(self, model: Model, agent_id: int) -> None:
         if not 0 <= agent_id < model.spec.n_agents:
             raise ValueError(f"agent id {agent_id} is not one of 0 to {model.spec.n_agents - 1}")
         self.model = model
         self.agent_id = agent_id
+        self._one_row = model.one_row()
         self._agent_id = np.array([agent_id], np.int64)
 
     @property
@@ -46,8 +47,11 @@ class AgentPolicy:
 
         The greedy available action is the new memory's `last_action`. Contents are not checked here.
         """
-        last_action = np.array([memory.last_action], np.int64)
-        action, advantages, hidden = self.model.step(
-            obs[None], last_action, self._agent_id, avail_actions[None], memory.hidden
+        action, advantages, hidden = self._one_row.step(
+            obs=obs[None],
+            last_action=np.array([memory.last_action], np.int64),
+            agent_id=self._agent_id,
+            avail_actions=avail_actions[None],
+            hidden=memory.hidden,
         )
         return Memory(hidden, int(action[0])), advantages[0]

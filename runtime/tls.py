@@ -63,9 +63,9 @@ class TlsFiles:
                 raise InputError(f"{path} cannot be read: {error.strerror}") from None
         return contents[0], contents[1], contents[2]
 
-    def context(self, purpose: ssl.Purpose) -> ssl.SSLContext:
-        """A context that shows the certificate and wants one of the same authority from the other side."""
-        context = ssl.create_default_context(purpose)
+    def context(self, protocol: ssl._SSLMethod) -> ssl.SSLContext:
+        """A context that shows the certificate and wants one of this authority, and no other, in return."""
+        context = ssl.SSLContext(protocol)
         context.check_hostname = False  # names are URIs, which are compared by us
         context.verify_mode = ssl.CERT_REQUIRED
         context.set_alpn_protocols(["h2"])
@@ -92,8 +92,8 @@ class TlsFiles:
     def _shake_hands_with_itself(self) -> Any:
         """A TLS handshake in memory: the certificate as the other side would decode it."""
         to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = self.context(ssl.Purpose.SERVER_AUTH).wrap_bio(to_client, to_server)
-        server = self.context(ssl.Purpose.CLIENT_AUTH).wrap_bio(to_server, to_client, server_side=True)
+        client = self.context(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(to_client, to_server)
+        server = self.context(ssl.PROTOCOL_TLS_SERVER).wrap_bio(to_server, to_client, server_side=True)
         for _ in range(HANDSHAKE_TURNS):
             for side in (client, server):
                 try:
@@ -122,7 +122,7 @@ class HostTls:
 
     def __init__(self, files: TlsFiles) -> None:
         files.check_own_name(HOST_URI)
-        self._context = files.context(ssl.Purpose.SERVER_AUTH)
+        self._context = files.context(ssl.PROTOCOL_TLS_CLIENT)
         self._cert, self._key, self._ca = files.read()
 
     async def identify(self, address: Address) -> int:

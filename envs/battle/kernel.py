@@ -153,6 +153,7 @@ def read_actions(actions: Ints, avail: Bools, battles: Battles, w: World, orders
             if action < 0 or action >= n_actions or not avail[b, i, action]:
                 return int(b * n_agents + i)
             orders.target[b, i] = -1
+            orders.point[b, i, 0] = orders.point[b, i, 1] = 0.0
             if action <= 1:
                 orders.order[b, i] = STOP
             elif action < 6:

@@ -224,6 +224,12 @@ def test_a_team_plays_over_mutual_tls_as_without(pki: Path, model_file: Path) ->
     assert sum(result.fallbacks for result in results) == 0
 
 
+def test_only_the_given_authority_is_trusted(pki: Path) -> None:
+    for protocol in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER):
+        (trusted,) = files(pki, "host").context(protocol).get_ca_certs()
+        assert ("commonName", "LAN development authority") in [pair for (pair,) in trusted["subject"]]
+
+
 def test_files_that_do_not_belong_together_are_refused(pki: Path, model_file: Path) -> None:
     good = files(pki, "agent-1")
     good.check_own_name(agent_uri(1))

@@ -13,6 +13,7 @@ from envs.make import make_env
 from exporters.export import main as export
 from runtime.address import parse_addresses
 from runtime.host import EpisodeResult, GameHost, connect_team
+from runtime.play import main as play
 from trainer.checkpoint import load_advantage_net, load_checkpoint
 from trainer.cli import main as train
 from trainer.metrics import read_metrics
@@ -111,3 +112,20 @@ def test_a_run_on_the_simulator_is_resumed_where_it_ended(
     assert json.loads((tmp_path / "config.json").read_text())["backend"] == "sim"
     steps = [record["env_steps"] for record in read_metrics(tmp_path)]
     assert steps == sorted(steps)
+
+
+def test_a_battle_through_agents_is_recorded_with_their_advantages(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    train_briefly("3m", tmp_path / "run", "--steps", "300", "--seed", "5")
+    assert export(["--ckpt", str(tmp_path / "run"), "--out", str(tmp_path / "agent.onnx")]) == 0
+    port = free_ports(3)
+    flags = ("--model", tmp_path / "agent.onnx", "--agents", "0-2", "--listen", f"127.0.0.1:{port}")
+    page = tmp_path / "battle.html"
+    with started("agents", *flags, until="agents serve"):
+        addresses = ",".join(f"127.0.0.1:{port + agent}" for agent in range(3))
+        words = ["--map", "3m", "--agents", addresses, "--episodes", "2", "--deadline-ms", "20000"]
+        assert play([*words, "--record", str(page)]) == 0
+    text = page.read_text()
+    assert "agents over gRPC" in text
+    assert text.count('"advantage_scale":') == 2  # one for each battle: every step had every agent's answer
+    assert "NaN" not in text

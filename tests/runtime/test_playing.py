@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -253,8 +254,10 @@ def test_a_model_is_changed_between_episodes_and_not_within_one(
 
 
 def test_a_team_of_two_models_plays_without_those_that_differ(
-    tmp_path: Path, model_file: Path, caplog: pytest.LogCaptureFixture
+    model_file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("runtime.host.MODEL_CHANGE_TIMEOUT_S", 0.3)
+
     async def play() -> EpisodeResult:
         async with hosted(TagEnv(seed=7), addresses) as host:
             model_file.write_bytes(model_bytes(seed=2))
@@ -269,9 +272,47 @@ def test_a_team_of_two_models_plays_without_those_that_differ(
     assert "another model than the rest of the team" in caplog.text
 
 
+def test_in_real_time_a_step_takes_as_long_as_the_game_gives_it(model_file: Path) -> None:
+    class ShortEnv(TagEnv):
+        def show(self, reward: float, won: bool) -> Any:
+            return super().show(reward, won or self.steps == 4)
+
+    async def play() -> EpisodeResult:
+        links = await connect_team(parse_addresses(addresses), SPEC, 10.0)
+        host = GameHost(ShortEnv(), links, 10_000.0, realtime=True)
+        try:
+            os.kill(pids[1], signal.SIGSTOP)
+            return await host.play_episode()
+        finally:
+            os.kill(pids[1], signal.SIGCONT)
+            await host.close()
+
+    with team(model_file) as (addresses, pids):
+        start_s = time.monotonic()
+        result = asyncio.run(play())
+        took_s = time.monotonic() - start_s
+    assert took_s >= result.steps * 8 / 22.4
+    assert result.fallbacks == result.steps  # the silent agent; its deadline is the game's
+    assert max(result.latency_ms) < 600
+
+
+def test_a_record_holds_the_actions_that_were_played(model_file: Path, tmp_path: Path) -> None:
+    results: list[EpisodeResult] = []
+    record = tmp_path / "record.jsonl"
+    with team(model_file) as (addresses, _):
+        config = PlayConfig(map="tag", agents=addresses, episodes=3, record=record)
+        asyncio.run(play_env(TagEnv(seed=4), config, results.append))
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [line["episode"] for line in lines] == [0, 1, 2]
+    assert all(
+        np.array_equal(line["actions"], result.actions) for line, result in zip(lines, results, strict=True)
+    )
+    assert [line["won"] for line in lines] == [result.won for result in results]
+
+
 def refusal(addresses: str, env: MultiAgentEnv) -> str:
     """What `play_env` refuses the agents with."""
-    config = PlayConfig(map="tag", agents=addresses, episodes=1, connect_timeout_s=2.0)
+    config = PlayConfig(map="tag", agents=addresses, episodes=1, connect_timeout_s=1.0)
     with pytest.raises(InputError) as caught:
         asyncio.run(play_env(env, config, lambda result: None))
     return str(caught.value)

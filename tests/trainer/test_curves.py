@@ -1,0 +1,109 @@
+"""lan-plot draws what the runs' evaluations say, and does not mix in silence what differs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.command import InputError
+from trainer.config import TrainConfig
+from trainer.curves import (
+    average_over_maps,
+    count_first,
+    find_differences,
+    load_run,
+    make_curves,
+    markdown_table,
+)
+from trainer.plot import main
+
+
+def write_run(folder: Path, values: list[float], *, backend: str = "sim", **settings: Any) -> Path:
+    """A run directory whose evaluations came a few steps after each multiple of 10 000."""
+    config = TrainConfig(**{"map": "3m", **settings}).resolved()
+    path = folder / f"{config.map}-{config.algorithm}-{config.seed}-{backend}-{config.gamma}"
+    path.mkdir()
+    spec = {"contract_version": 1}
+    data = {"config": config.to_dict(), "backend": backend, "spec": spec}
+    (path / "config.json").write_text(json.dumps(data))
+    lines = [{"kind": "train", "env_steps": 5, "loss": 1.0}]
+    for index, value in enumerate(values):
+        steps = index * 10_000 + 37 * (index > 0)
+        lines.append({"kind": "evaluation", "env_steps": steps, "win_rate": value, "return_mean": 20 * value})
+    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_curves_are_medians_and_quartiles_as_far_as_every_seed_goes(tmp_path: Path) -> None:
+    values = [[0.0, 0.2, 0.4, 0.9], [0.1, 0.4, 0.5], [0.0, 0.6, 1.0, 1.0], [0.1, 0.8, 0.7]]
+    runs = [load_run(write_run(tmp_path, v, seed=seed), "win_rate") for seed, v in enumerate(values)]
+    assert find_differences(runs) == []
+    (curve,) = make_curves(runs)
+    assert curve.steps.tolist() == [0, 10_000, 20_000]
+    np.testing.assert_allclose(curve.median, [0.05, 0.5, 0.6])
+    np.testing.assert_allclose(curve.lower, [0.0, 0.35, 0.475])
+    np.testing.assert_allclose(curve.upper, [0.1, 0.65, 0.775])
+    assert "0.60 [0.47, 0.77] at 20k steps, 4 seeds" in markdown_table([curve])
+
+
+def test_averages_and_firsts_over_maps(tmp_path: Path) -> None:
+    finals = {("3m", "lan"): 0.9, ("3m", "vdn"): 0.5, ("8m", "lan"): 0.70, ("8m", "vdn"): 0.71}
+    paths = [write_run(tmp_path, [0, final], map=m, algorithm=a) for (m, a), final in finals.items()]
+    runs = [load_run(path, "win_rate") for path in paths]
+    curves = make_curves(runs)
+    averages = average_over_maps(curves)
+    assert averages["lan"][1][-1] == pytest.approx(0.8)
+    assert averages["vdn"][1][-1] == pytest.approx(0.605)
+    assert count_first(curves) == {"lan": 1, "vdn": 0}  # 0.01 is less than 1/32
+    assert main([*(str(run.path) for run in runs), "--out", str(tmp_path / "all.svg")]) == 0
+    text = (tmp_path / "all.svg").read_text()
+    assert text.count("<svg") == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"seed": 1, "backend": "sc2"}, "backend: sc2, sim"),
+        ({"seed": 1, "gamma": 0.9}, "gamma: 0.9, 0.99"),
+        ({"seed": 0, "threads": 2}, "seed 0 of lan on 3m twice"),
+    ],
+)
+def test_runs_that_differ_are_named_and_not_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: dict[str, Any], named: str
+) -> None:
+    (tmp_path / "other").mkdir()
+    one, two = write_run(tmp_path, [0, 1], seed=0), write_run(tmp_path / "other", [0, 1], **other)
+    out = tmp_path / "figure.png"
+    assert main([str(one), str(two), "--out", str(out)]) == 2
+    assert named in capsys.readouterr().err
+    assert not out.exists()
+    assert main([str(one), str(two), "--out", str(out), "--force"]) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_algorithms_may_differ_in_the_settings_that_come_with_them(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path, [0, 1], algorithm=name) for name in ("lan", "iql", "qplex")]
+    runs = [load_run(path, "win_rate") for path in paths]
+    assert find_differences(runs) == []
+
+
+def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = write_run(tmp_path, [])
+    out = tmp_path / "a.html"
+    for words, named in [
+        ((), "name the run directories"),
+        ((str(empty),), "no evaluation yet"),
+        ((str(tmp_path / "none"),), "no run directory"),
+        ((str(empty), "--out", "a.gif"), ".png"),
+    ]:
+        assert main([*words, *(() if "--out" in words else ("--out", str(out)))]) == 2
+        assert named in capsys.readouterr().err
+    run = write_run(tmp_path, [0.0, 0.5], seed=3)
+    with pytest.raises(InputError, match="win_rate"):
+        load_run(run, "elo")
+    assert main([str(run), "--out", str(out), "--metric", "return_mean"]) == 0
+    assert "10.00 [10.00, 10.00]" in out.read_text()
+    assert main([str(run), "--out", str(out)]) == 2
+    assert "exists" in capsys.readouterr().err

@@ -1,0 +1,178 @@
+"""Learning curves of finished or running runs: read, checked for comparability, summarised over seeds."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.command import InputError
+from trainer.algorithms import ALGORITHMS
+from trainer.config import FILE_NAME
+from trainer.metrics import read_metrics
+
+Reals = npt.NDArray[np.float64]
+
+FREE_SETTINGS = frozenset({"seed", "run_dir", "threads", "device", "until_win_rate", "map", "algorithm"})
+"""Settings in which runs may differ and still be drawn together."""
+ALGORITHM_SETTINGS = frozenset({"updates_per_episode", "optimizer", "first_update_episodes"})
+"""Settings that come with an algorithm; they may differ between algorithms, not within one."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's evaluations: `steps` [E] environment steps, `values` [E] of the metric."""
+
+    path: Path
+    map: str
+    algorithm: str
+    seed: int
+    backend: str
+    contract_version: int
+    settings: dict[str, Any]
+    steps: Reals
+    values: Reals
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Seeds of one algorithm on one map: median and quartiles [G] on the grid `steps` [G]."""
+
+    map: str
+    algorithm: str
+    n_seeds: int
+    steps: Reals
+    median: Reals
+    lower: Reals
+    upper: Reals
+
+
+def load_run(path: Path, metric: str) -> Run:
+    """The evaluations of a run directory; InputError when it holds none."""
+    try:
+        config = json.loads((path / FILE_NAME).read_text())
+        records = read_metrics(path)
+    except FileNotFoundError as error:
+        lacking = Path(error.filename).name
+        raise InputError(f"{path} is no run directory of lan-train: it lacks {lacking}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    evaluations = [record for record in records if record["kind"] == "evaluation"]
+    if not evaluations:
+        raise InputError(f"{path} is empty: it has no evaluation yet")
+    if metric not in evaluations[0]:
+        known = sorted(name for name in evaluations[0] if name not in ("kind", "env_steps", "wall_s"))
+        raise InputError(f"evaluations have no {metric!r}; they have {', '.join(known)}")
+    settings = config["config"]
+    return Run(
+        path=path,
+        map=settings["map"],
+        algorithm=settings["algorithm"],
+        seed=settings["seed"],
+        backend=config["backend"],
+        contract_version=config["spec"]["contract_version"],
+        settings=settings,
+        steps=np.array([record["env_steps"] for record in evaluations], float),
+        values=np.array([record[metric] for record in evaluations], float),
+    )
+
+
+def find_differences(runs: Sequence[Run]) -> list[str]:
+    """Why these runs should not be drawn together, one text each; none when they may."""
+    found = []
+    for name in ("backend", "contract_version"):
+        values = {getattr(run, name) for run in runs}
+        if len(values) > 1:
+            found.append(f"{name}: {', '.join(map(str, sorted(values)))}")
+    names = {name for run in runs for name in run.settings} - FREE_SETTINGS
+    for name in sorted(names - {"env"}):
+        by_group = defaultdict(set)
+        for run in runs:
+            group = run.algorithm if name in ALGORITHM_SETTINGS else "all"
+            by_group[group].add(json.dumps(setting(run, name)))
+        for group, values in by_group.items():
+            if len(values) > 1:
+                where = "" if group == "all" else f" of {group}"
+                found.append(f"{name}{where}: {', '.join(sorted(values))}")
+    taken: dict[tuple[str, str, int], Path] = {}
+    for run in runs:
+        key = (run.map, run.algorithm, run.seed)
+        if key in taken:
+            found.append(f"seed {run.seed} of {run.algorithm} on {run.map} twice: {taken[key]}, {run.path}")
+        taken[key] = run.path
+    return found
+
+
+def setting(run: Run, name: str) -> Any:
+    """A setting of a run, the algorithm's own where it was left to it."""
+    value = run.settings.get(name)
+    defaults = ALGORITHMS.get(run.algorithm)
+    return getattr(defaults, name) if value is None and defaults and name in ALGORITHM_SETTINGS else value
+
+
+def make_curves(runs: Sequence[Run]) -> list[Curve]:
+    """One curve per map and algorithm, on a grid of the evaluation interval, as far as every seed goes.
+
+    Evaluations come a few steps after each multiple of the interval; each is drawn at its multiple.
+    """
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.map, run.algorithm].append(run)
+    return [make_curve(map_name, algorithm, group) for (map_name, algorithm), group in sorted(groups.items())]
+
+
+def make_curve(map_name: str, algorithm: str, runs: Sequence[Run]) -> Curve:
+    """Median and quartiles over the seeds of one algorithm on one map."""
+    interval = min(int(run.settings["eval_interval_steps"]) for run in runs)
+    by_point = [dict(zip((run.steps // interval).tolist(), run.values.tolist(), strict=True)) for run in runs]
+    points = sorted(set.intersection(*(set(points) for points in by_point)))
+    values = np.array([[seed[point] for point in points] for seed in by_point])  # [seeds, G]
+    lower, median, upper = np.percentile(values, (25, 50, 75), axis=0)
+    return Curve(map_name, algorithm, len(runs), np.array(points, float) * interval, median, lower, upper)
+
+
+def average_over_maps(curves: Sequence[Curve]) -> dict[str, tuple[Reals, Reals]]:
+    """Per algorithm that was run on every map: grid and mean over maps of the medians (paper, Figure 4)."""
+    maps = {curve.map for curve in curves}
+    averages = {}
+    for algorithm in sorted({curve.algorithm for curve in curves}):
+        own = [curve for curve in curves if curve.algorithm == algorithm]
+        if {curve.map for curve in own} == maps:
+            grid = sorted(set.intersection(*(set(curve.steps.tolist()) for curve in own)))
+            rows = [[dict(zip(c.steps, c.median, strict=True))[step] for step in grid] for c in own]
+            averages[algorithm] = (np.array(grid), np.mean(rows, axis=0))
+    return averages
+
+
+def count_first(curves: Sequence[Curve], margin: float = 1 / 32) -> dict[str, int]:
+    """On how many maps an algorithm's final median leads all others' by `margin` (paper, Figure 4)."""
+    counts = dict.fromkeys(sorted({curve.algorithm for curve in curves}), 0)
+    for map_name in {curve.map for curve in curves}:
+        final = {curve.algorithm: float(curve.median[-1]) for curve in curves if curve.map == map_name}
+        for algorithm, value in final.items():
+            others = [other for name, other in final.items() if name != algorithm]
+            counts[algorithm] += bool(others) and all(value >= other + margin for other in others)
+    return counts
+
+
+def markdown_table(curves: Sequence[Curve]) -> str:
+    """Final medians with interquartile ranges and the number of seeds, a row per map."""
+    algorithms = sorted({curve.algorithm for curve in curves})
+    lines = [f"| map | {' | '.join(algorithms)} |", "|---" * (len(algorithms) + 1) + "|"]
+    for map_name in sorted({curve.map for curve in curves}):
+        cells = {curve.algorithm: final_text(curve) for curve in curves if curve.map == map_name}
+        lines.append(f"| {map_name} | {' | '.join(cells.get(name, '-') for name in algorithms)} |")
+    return "\n".join(lines)
+
+
+def final_text(curve: Curve) -> str:
+    """`0.94 [0.88, 0.97] at 100k steps, 5 seeds`."""
+    steps = f"{curve.steps[-1] / 1000:g}k"
+    seeds = f"{curve.n_seeds} seed{'s' * (curve.n_seeds > 1)}"
+    return f"{curve.median[-1]:.2f} [{curve.lower[-1]:.2f}, {curve.upper[-1]:.2f}] at {steps} steps, {seeds}"

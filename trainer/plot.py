@@ -1,0 +1,155 @@
+"""`lan-plot`: learning curves of runs as a figure, and their final values as a table."""
+
+from __future__ import annotations
+
+import html
+import io
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from envs.command import InputError, run_command
+from trainer.algorithms import ALGORITHMS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from trainer.curves import Curve
+
+DESCRIPTION = (
+    "Draw the evaluations of runs: median and quartiles over seeds, a panel per map, the average over maps "
+    "where there are several. Prints a table of the final values. Refuses runs that are not comparable."
+)
+SUFFIXES = (".png", ".svg", ".html")
+PANEL_INCHES = (4.2, 3.0)
+
+
+@dataclass(frozen=True)
+class PlotConfig:
+    """Flags of `lan-plot`."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = field(default=())
+    """Run directories of lan-train."""
+    out: Path = Path("curves.png")
+    """The figure: .png, .svg, or .html (figure and table in one page)."""
+    metric: str = "win_rate"
+    """What is drawn: win_rate, return_mean or episode_length_steps."""
+    force: bool = False
+    """Draw runs together even though they differ, and replace an existing figure."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    return run_command(PlotConfig, plot, prog="lan-plot", description=DESCRIPTION, argv=argv)
+
+
+def plot(config: PlotConfig) -> None:
+    """Check, draw, and print the table."""
+    from trainer.curves import find_differences, load_run, make_curves, markdown_table
+
+    if not config.runs:
+        raise InputError("name the run directories to draw, e.g. lan-plot runs/3m-lan-seed* --out 3m.png")
+    if config.out.suffix not in SUFFIXES:
+        raise InputError(f"--out {config.out}: the name must end in {', '.join(SUFFIXES)}")
+    if not config.out.parent.is_dir():
+        raise InputError(f"--out {config.out}: there is no folder {config.out.parent}")
+    if config.out.exists() and not config.force:
+        raise InputError(f"{config.out} exists: choose another --out, or --force to replace it")
+    runs = [load_run(path, config.metric) for path in config.runs]
+    differences = find_differences(runs)
+    if differences and not config.force:
+        listed = "; ".join(differences)
+        raise InputError(f"these runs are not comparable ({listed}); --force draws them all the same")
+    curves = make_curves(runs)
+    figure = draw(curves, config.metric, sorted({run.backend for run in runs}))
+    table = markdown_table(curves)
+    write_figure(config.out, figure, table)
+    for difference in differences:
+        print(f"lan-plot: drawn in spite of {difference}", file=sys.stderr)
+    print(table)
+
+
+def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figure:
+    """A panel per map and, with several maps, one of the average and one of the counts of firsts."""
+    from matplotlib.figure import Figure
+
+    from trainer.curves import average_over_maps, count_first
+
+    maps = sorted({curve.map for curve in curves})
+    n_panels = len(maps) + (2 if len(maps) > 1 else 0)
+    columns = min(4, n_panels)
+    rows = -(-n_panels // columns)
+    figure = Figure((PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for panel, map_name in zip(axes, maps, strict=False):
+        for curve in (curve for curve in curves if curve.map == map_name):
+            draw_curve(panel, curve)
+        dress(panel, f"{map_name} ({', '.join(backends)})", metric)
+    if len(maps) > 1:
+        for algorithm, (steps, mean) in average_over_maps(curves).items():
+            axes[len(maps)].plot(steps / 1000, mean, color=color_of(algorithm), label=algorithm)
+        dress(axes[len(maps)], f"mean of the medians over {len(maps)} maps", metric)
+        counts, panel = count_first(curves), axes[len(maps) + 1]
+        panel.barh(list(counts), list(counts.values()), color=[color_of(name) for name in counts])
+        panel.set_title("maps led by 1/32 at the end", fontsize=10)
+        panel.xaxis.get_major_locator().set_params(integer=True)
+    for panel in axes[n_panels:]:
+        panel.set_visible(False)
+    return figure
+
+
+def draw_curve(panel: Axes, curve: Curve) -> None:
+    """Median as a line, the quartiles as a band."""
+    color = color_of(curve.algorithm)
+    seeds = f"{curve.n_seeds} seed{'s' * (curve.n_seeds > 1)}"
+    panel.plot(curve.steps / 1000, curve.median, color=color, label=f"{curve.algorithm} ({seeds})")
+    panel.fill_between(curve.steps / 1000, curve.lower, curve.upper, color=color, alpha=0.2, linewidth=0)
+
+
+def dress(panel: Axes, title: str, metric: str) -> None:
+    """Title, labels, legend."""
+    panel.set_title(title, fontsize=10)
+    panel.set_xlabel("environment steps (thousands)")
+    panel.set_ylabel(metric.replace("_", " "))
+    if metric == "win_rate":
+        panel.set_ylim(-0.03, 1.03)
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=8)
+
+
+def color_of(algorithm: str) -> str:
+    """The same color for an algorithm in every figure."""
+    names = list(ALGORITHMS)
+    return f"C{names.index(algorithm)}" if algorithm in names else "black"
+
+
+def write_figure(path: Path, figure: Figure, table: str) -> None:
+    """Write the figure, or the page with figure and table, whole or not at all."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg" if path.suffix == ".html" else path.suffix[1:], dpi=150)
+    content = buffer.getvalue()
+    if path.suffix == ".html":
+        svg = content[content.index(b"<svg") :].decode()
+        content = (
+            "<!doctype html><meta charset=utf-8><title>Learning curves</title>"
+            "<meta name=viewport content='width=device-width'>"
+            "<style>body{font-family:sans-serif;margin:2em}svg{max-width:100%;height:auto}</style>"
+            f"{svg}<pre>{html.escape(table)}</pre>\n"
+        ).encode()
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
