@@ -224,9 +224,14 @@ class Game:
 
     def kill(self) -> None:
         """End the game at once: it is lost, and asking would be waiting."""
-        if self._process is not None and self._process._proc is not None:
-            self._process._proc.kill()
-            self._process._proc.wait(10)
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(Exception):  # what is already gone
+                process._proc.kill()
+                process._proc.wait(10)
+            with contextlib.suppress(Exception):
+                process.controller.close()
+            process._controller = None
         self.close()
 
     @contextlib.contextmanager

@@ -57,7 +57,7 @@ def _script() -> str:
     assert spec.origin is not None
     sources = shlex.quote(str(Path(spec.origin).parent.parent))
     return (
-        f"#!/bin/sh\n{MARK}\nunset PYTHONHOME PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION LD_LIBRARY_PATH\n"
+        f"#!/bin/sh\n{MARK}\nunset PYTHONHOME PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION\n"
         f'PYTHONPATH={sources} exec {shlex.quote(sys.executable)} -P -m envs.sc2api.game "$@"\n'
     )
 
