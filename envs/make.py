@@ -41,19 +41,14 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
     if backend == "sim":
         return "sim"
     if backend == "auto":
-        if os.environ.get("SC2PATH") and has_sc2_game(sc2_root()):
-            raise InputError(
-                f"a StarCraft II game stands at {sc2_root()}, but this version cannot drive it yet; "
-                "say --env sim to use the embedded simulator"
-            )
-        return "sim"
+        return "sc2" if os.environ.get("SC2PATH") and has_sc2_game(sc2_root()) else "sim"
     if not has_sc2_game(sc2_root()):
         raise InputError(
             f"--env {backend} needs StarCraft II, and {sc2_root()} holds no Versions/Base*/SC2_x64. "
             "Install Blizzard's Linux package there or set SC2PATH to where it is; "
             "--env sim plays on the embedded simulator and needs no game"
         )
-    raise InputError(f"--env {backend}: this version cannot drive the live game yet; say --env sim")
+    return backend
 
 
 def is_other(name: str) -> bool:
@@ -94,6 +89,11 @@ def env_spec(map_name: str) -> EnvSpec:
     return load_map(map_name).spec
 
 
+def battles_at_once(backend: str, wanted: int) -> int:
+    """How many of `wanted` battles to play side by side: one, where each is a live game of gigabytes."""
+    return wanted if backend == "sim" else 1
+
+
 def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: int = 0) -> MultiAgentEnv:
     """B = `n_battles` battles of one map; InputError when map or backend cannot be had."""
     backend = resolve_backend(backend, map_name)
@@ -102,6 +102,14 @@ def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: 
     from envs.smac.maps import load_map
 
     smac_map = load_map(map_name)
+    if backend == "sc2":
+        from envs.sc2.env import Sc2Env
+
+        return Sc2Env(smac_map, n_battles=n_battles, seed=seed)
+    if backend == "smac":
+        from envs.sc2.official import OfficialEnv
+
+        return OfficialEnv(smac_map, n_battles=n_battles, seed=seed)
     from envs.battle.env import BattleEnv
 
     return BattleEnv(smac_map, n_battles=n_battles, seed=seed)

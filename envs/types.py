@@ -103,6 +103,17 @@ class Team(Protocol):
     def __call__(self, step: TimeStep) -> IntArray: ...
 
 
+class EpisodeLostError(Exception):
+    """The live game of `slots` [B] crashed, hung or lost its connection: no battle of this round counts.
+
+    What has been seen of the battles that were running is thrown away; reset them all, and play on.
+    """
+
+    def __init__(self, slots: BoolArray, reason: str) -> None:
+        super().__init__(reason)
+        self.slots = slots
+
+
 class MultiAgentEnv(Protocol):
     """B battles side by side, every one a function of `(seed, episode number, actions)` alone.
 
@@ -126,7 +137,7 @@ class MultiAgentEnv(Protocol):
         """Play one step in every battle that has not ended; actions [B, N].
 
         ValueError naming battle, agent and action when one is not available; then no battle is advanced.
-        The actions of a battle that has ended are not looked at.
+        The actions of a battle that has ended are not looked at. A live game may raise EpisodeLostError.
         """
         ...
 

@@ -9,12 +9,12 @@ from envs.types import EnvSpec, MultiAgentEnv
 def environment_of(
     spec: EnvSpec, backend: str, *, named: str | None, n_battles: int, seed: int
 ) -> MultiAgentEnv:
-    """B = `n_battles` battles of the environment of `spec`; InputError when it cannot be had or has changed.
+    """The environment of `spec`, B = `n_battles` (1 if live); InputError when it cannot be had or changed.
 
     `named`: the environment's name as the user gave it, if at all. A name that is code to import is never
     taken from a file alone.
     """
-    from envs.make import make_env
+    from envs.make import battles_at_once, make_env, resolve_backend
 
     if named is not None and named != spec.name:
         raise InputError(f"--map {named}: the file was made for {spec.name}")
@@ -23,7 +23,8 @@ def environment_of(
             f"the file asks to import code, as the environment {spec.name!r}; "
             f"say --map '{spec.name}' if that is what you want"
         )
-    env = make_env(spec.name, backend, n_battles=n_battles, seed=seed)
+    backend = resolve_backend(backend, spec.name)
+    env = make_env(spec.name, backend, n_battles=battles_at_once(backend, n_battles), seed=seed)
     if different := env.spec.differences(spec):
         env.close()
         raise InputError(f"the file was made for another {spec.name}: {'; '.join(different)}")

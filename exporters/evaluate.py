@@ -166,6 +166,8 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
     backend = resolve_backend(config.env or contestant.backend, contestant.spec.name)
     if config.team is not None and backend != "sim":
         raise InputError(f"--team {config.team} knows the simulator's units only: say --env sim")
+    if config.record is not None and backend != "sim":
+        raise InputError(f"--record {config.record}: only the simulator can be recorded, --env sim")
     env = environment_of(
         contestant.spec,
         backend,

@@ -14,7 +14,15 @@ import grpc
 import numpy as np
 
 from envs.command import InputError
-from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
+from envs.types import (
+    BoolArray,
+    EnvSpec,
+    EpisodeLostError,
+    FloatArray,
+    IntArray,
+    MultiAgentEnv,
+    TimeStep,
+)
 from runtime.address import Address
 from runtime.agent_link import AgentLink
 from runtime.answers import AgentError, Identity
@@ -216,10 +224,18 @@ class GameHost:
         return advantages
 
     async def play(self, episodes: int, on_episode: Callable[[EpisodeResult], None]) -> list[EpisodeResult]:
-        """So many battles, one after the other; `on_episode` hears of each."""
+        """So many battles, one after the other; `on_episode` hears of each.
+
+        A battle whose live game was lost does not count; the environment limits how often that may happen.
+        """
         results: list[EpisodeResult] = []
-        for _ in range(episodes):
-            results.append(await self.play_episode())
+        while len(results) < episodes:
+            try:
+                results.append(await self.play_episode())
+            except EpisodeLostError as error:
+                log.warning("a battle does not count, its game was lost: %s", error)
+                await asyncio.gather(*(link.end(self.deadline_s) for link in self.links))
+                continue
             on_episode(results[-1])
         return results
 

@@ -146,6 +146,8 @@ def play(config: PlayConfig) -> int:
 
     check_config(config)
     backend = resolve_backend(config.env, config.map)
+    if backend != "sim" and config.record is not None and config.record.suffix == ".html":
+        raise InputError(f"--record {config.record}: only the simulator can be recorded as a page, --env sim")
     screen = Console(stderr=True)
     handler = RichHandler(console=screen, show_path=False, show_level=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])

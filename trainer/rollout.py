@@ -5,6 +5,7 @@ Axes: R rows, one per agent of every battle that still goes on; N agents, A acti
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from envs.types import BoolArray, FloatArray, IntArray, MultiAgentEnv, Team, TimeStep
+from envs.types import BoolArray, EpisodeLostError, FloatArray, IntArray, MultiAgentEnv, Team, TimeStep
 from trainer.networks import AdvantageNet
 from trainer.replay import Episode, pack_available
 
@@ -160,22 +161,33 @@ def play_round(
 def play(
     env: MultiAgentEnv, make_team: Callable[[], Team], n_episodes: int, watch: Watcher | None = None
 ) -> list[EpisodeStats]:
-    """Play the next `n_episodes` episodes to their ends, B at a time, each time with a new team."""
+    """Play the next `n_episodes` episodes to their ends, B at a time, each time with a new team.
+
+    A round in which a live game was lost does not count and is played again.
+    """
     stats: list[EpisodeStats] = []
     while len(stats) < n_episodes:
         slots = np.arange(env.n_battles) < n_episodes - len(stats)
-        stats += play_round(env, make_team(), slots, watch)[1]
+        with contextlib.suppress(EpisodeLostError):  # the environment limits how often that may happen
+            stats += play_round(env, make_team(), slots, watch)[1]
     return stats
 
 
 def collect(
     env: MultiAgentEnv, net: AdvantageNet, epsilon: float, rng: np.random.Generator
 ) -> tuple[list[Episode], list[EpisodeStats]]:
-    """B training episodes, whole, and their statistics."""
-    team = PolicyTeam(TorchPolicy(net), env, epsilon=epsilon, rng=rng)
-    scribe = Scribe()
-    _, stats = play_round(env, team, np.ones(env.n_battles, np.bool_), scribe)
-    return scribe.episodes([stat.length_steps for stat in stats]), stats
+    """B training episodes, whole, and their statistics.
+
+    A round in which a live game was lost leaves nothing behind and is played again.
+    """
+    while True:
+        team = PolicyTeam(TorchPolicy(net), env, epsilon=epsilon, rng=rng)
+        scribe = Scribe()
+        try:
+            _, stats = play_round(env, team, np.ones(env.n_battles, np.bool_), scribe)
+        except EpisodeLostError:  # the environment limits how often that may happen
+            continue
+        return scribe.episodes([stat.length_steps for stat in stats]), stats
 
 
 class Scribe:

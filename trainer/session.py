@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 
 from envs.command import InputError
-from envs.make import BACKEND_NAMES, make_env
+from envs.make import BACKEND_NAMES, battles_at_once, make_env
 from trainer.algorithms import make_learner
 from trainer.checkpoint import Checkpoint, load_checkpoint
 from trainer.config import FILE_NAME, TrainConfig
@@ -46,7 +46,10 @@ def train_in(run_dir: Path, config: TrainConfig, backend: str) -> int:
     )
     env = make_env(config.map, backend, n_battles=config.envs, seed=config.seed)
     eval_env = make_env(
-        config.map, backend, n_battles=config.eval_episodes, seed=config.seed + EVALUATION_SEED_OFFSET
+        config.map,
+        backend,
+        n_battles=battles_at_once(backend, config.eval_episodes),
+        seed=config.seed + EVALUATION_SEED_OFFSET,
     )
     learner = make_learner(config.algorithm, env.spec, learner_settings(config), device)
     if checkpoint is None:

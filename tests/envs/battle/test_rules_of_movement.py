@@ -21,7 +21,7 @@ MARINE, MARAUDER, MEDIVAC, STALKER, ZEALOT, COLOSSUS, HYDRALISK, ZERGLING, BANEL
 def test_free_movement_per_step_is_half_a_normal_second_of_speed(unit: UnitType, cells: float) -> None:
     battle = Battle([(unit, 10, 16)], [(MARINE, 30, 30)])
     battle.loops(8, Order.MOVE, point=(20, 16))
-    assert battle.position(0) == pytest.approx((10 + cells, 16))
+    assert battle.position(0) == pytest.approx((10 + cells, 16), abs=1 / 4096)  # the grid of positions
 
 
 def test_a_move_of_two_cells_is_not_completed_in_one_step_and_is_in_two() -> None:

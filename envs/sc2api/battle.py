@@ -1,0 +1,275 @@
+"""One battle of one map as a game has it: loops, tags, orders, units that come and go, battles that follow.
+
+Columns are the simulator's (agents first). The map's trigger: a step that begins on an empty field ends with
+the next battle; it is battle `episode` of `seed`, as `BattleEnv` plays it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from envs.battle import fields
+from envs.battle.compiled import announce
+from envs.battle.formation import Placed
+from envs.battle.kernel import start_battles
+from envs.battle.roster import make_world, make_world_of
+from envs.battle.world import Battles, World, make_battles
+from envs.sc2api.ids import COMPUTER, PLAYER, custom_ids
+from envs.sc2api.kernels import advance, give_orders, way_length
+from envs.smac.maps import SmacMap
+from envs.smac.units import SC2_UNIT_IDS, UNITS, UnitType
+
+MAX_TEAM_UNITS: Final = 64
+"""Columns of one team; a sweep of a colossus marks those it hit in 64 bits."""
+
+MAX_QUEUE: Final = 32
+
+_FIRST_TAG: Final = 1 << 32
+_TAG_STEP: Final = 1 << 18
+_UNIT_REFERENCES: Final = (
+    fields.ORDER_TARGET,
+    fields.TARGET,
+    fields.SHOT_TARGET,
+    fields.LAST_ATTACKER,
+    fields.SHOT_AT,
+)
+
+
+@dataclass(frozen=True)
+class Command:
+    """An order to the unit in column `unit`; target -1 and point (0, 0) where the order has none."""
+
+    unit: int
+    order: int
+    target: int = -1
+    x: float = 0.0
+    y: float = 0.0
+
+
+class Battle:
+    """The units of one game. `tags`, `owners` and `type_ids` are by column; `alive` says who is there."""
+
+    def __init__(self, smac_map: SmacMap, seed: int) -> None:
+        announce("the battle simulator's API", start_battles, advance, give_orders)
+        self.smac_map = smac_map
+        self.seed = seed
+        self.custom_ids = custom_ids(smac_map.ally_types)
+        self.game_loop = 0
+        self.dead_tags: list[int] = []  # since they were last taken
+        self.episode = -1
+        self._map_world = make_world(smac_map)
+        self._next_tag = _FIRST_TAG
+        self._start()
+
+    def _start(self) -> None:
+        """Begin the next battle."""
+        self.episode += 1
+        self.world: World = self._map_world
+        self.arrays: Battles = make_battles(1, fields.F_ROWS, fields.K_ROWS, len(self.world.sites))
+        self.arrays.episode[0] = self.episode
+        start_battles(self.arrays, self.world, np.ones(1, np.bool_), np.uint64(self.seed), False)
+        self._battle_loop = 0
+        self._queues: dict[int, deque[Command]] = {}
+        self._doomed: set[int] = set()
+        types = [UnitType(kind) for kind in self.world.t[fields.TYPE]]
+        n = self.world.n_agents
+        self.type_ids = [
+            self.custom_ids[unit] if u < n else SC2_UNIT_IDS[unit] for u, unit in enumerate(types)
+        ]
+        self.tags = [self._new_tag() for _ in types]
+        self._index()
+
+    def _index(self) -> None:
+        self.column = {tag: u for u, tag in enumerate(self.tags)}
+        n = self.world.n_agents
+        self.owners = [PLAYER if u < n else COMPUTER for u in range(len(self.tags))]
+
+    def _new_tag(self) -> int:
+        tag = self._next_tag
+        self._next_tag += _TAG_STEP
+        return tag
+
+    @property
+    def alive(self) -> list[bool]:
+        """[U]"""
+        return [value != 0 for value in self.arrays.k[0, fields.ALIVE].tolist()]
+
+    def type_of(self, column: int) -> UnitType:
+        """What the unit in a column is."""
+        return UnitType(self.world.t[fields.TYPE, column])
+
+    def give(self, commands: list[Command]) -> None:
+        """Replace orders at once; what was queued for the units is forgotten."""
+        for command in commands:
+            self._queues.pop(command.unit, None)
+        self._give(commands)
+
+    def _give(self, commands: list[Command]) -> None:
+        if not commands:
+            return
+        give_orders(
+            self.arrays,
+            self.world,
+            np.array([command.unit for command in commands], np.int64),
+            np.array([int(command.order) for command in commands], np.int64),
+            np.array([command.target for command in commands], np.int64),
+            np.array([(command.x, command.y) for command in commands], np.float64),
+        )
+
+    def queue(self, command: Command) -> bool:
+        """Have a unit carry out a command after those it has; False when it has too many."""
+        waiting = self._queues.setdefault(command.unit, deque())
+        if len(waiting) >= MAX_QUEUE:
+            return False
+        waiting.append(command)
+        self._take_from_queues()
+        return True
+
+    def _take_from_queues(self) -> None:
+        """Units that have nothing left to do take their next command."""
+        alive, order = self.arrays.k[0, fields.ALIVE], self.arrays.k[0, fields.ORDER]
+        for unit in list(self._queues):
+            while self._queues[unit] and alive[unit] and order[unit] == fields.STOP:
+                self._give([self._queues[unit].popleft()])
+            if not self._queues[unit] or not alive[unit]:
+                del self._queues[unit]
+
+    def kill(self, tags: list[int]) -> None:
+        """Take units off the field with the next step; unknown tags are nobody's. Banelings do not burst."""
+        self._doomed.update(tag for tag in tags if tag in self.column)
+
+    def step(self, loops: int) -> None:
+        """Play `loops` game loops; on an empty field they are the wait for the next battle."""
+        before = self.alive
+        self._remove_doomed()
+        if not any(self.alive):
+            self._note_deaths(before)
+            self.game_loop += loops
+            self._start()
+            return
+        left = loops
+        while left > 0:  # loop by loop while orders are queued
+            count = 1 if self._queues else left
+            advance(self.arrays, self.world, self._battle_loop, count)
+            self._battle_loop += count
+            left -= count
+            if self._queues:
+                self._take_from_queues()
+        self.game_loop += loops
+        self._note_deaths(before)
+
+    def _remove_doomed(self) -> None:
+        f, k = self.arrays.f[0], self.arrays.k[0]
+        gone = [self.column[tag] for tag in self._doomed if tag in self.column]
+        self._doomed.clear()
+        for row in (fields.ALIVE, fields.FIXED, fields.PHASE):
+            k[row, gone] = 0
+        k[fields.TARGET, gone] = -1
+        for row in (fields.HEALTH, fields.SHIELD, fields.ENERGY, fields.COOLDOWN, fields.VX, fields.VY):
+            f[row, gone] = 0.0
+
+    def _note_deaths(self, before: list[bool]) -> None:
+        lives = zip(self.tags, before, self.alive, strict=True)
+        self.dead_tags += [tag for tag, was, now in lives if was and not now]
+
+    def take_dead_tags(self) -> list[int]:
+        """Tags of the units that died since this was last asked."""
+        dead, self.dead_tags = self.dead_tags, []
+        return dead
+
+    def create(self, unit: UnitType, unit_id: int, owner: int, x: float, y: float) -> bool:
+        """Put a unit near (x, y), in cells; False when there is no room for it.
+
+        The columns of the dead are given up, but for those whose projectile still flies.
+        """
+        keep = [
+            u for u, lives in enumerate(self.alive) if lives or self.arrays.k[0, fields.SHOT_TARGET, u] >= 0
+        ]
+        mine = [u for u in keep if self.owners[u] == PLAYER]
+        if sum(self.owners[u] == owner for u in keep) >= MAX_TEAM_UNITS:
+            return False
+        at = len(mine) if owner == PLAYER else len(keep)
+        sources = [*keep[:at], -1, *keep[at:]]
+        self._rearrange(sources, unit, owner)
+        self.tags = [self.tags[u] if u >= 0 else self._new_tag() for u in sources]
+        self.type_ids = [self.type_ids[u] if u >= 0 else unit_id for u in sources]
+        self._index()
+        customs = set(self.custom_ids.values())
+        self.world.t[fields.ACQUIRES] = [number not in customs for number in self.type_ids]
+        self._enter(at, unit, x, y)
+        return True
+
+    def _rearrange(self, sources: list[int], unit: UnitType, owner: int) -> None:
+        """New arrays whose columns are the old ones `sources`, -1 for the new `unit`."""
+        old, old_types = self.arrays, [self.type_of(u) for u in range(len(self.tags))]
+        placed = [Placed(old_types[u] if u >= 0 else unit, 0.0, 0.0, 0.0, 0.0) for u in sources]
+        owners = [self.owners[u] if u >= 0 else owner for u in sources]
+        n = owners.count(PLAYER)
+        world = make_world_of(self.smac_map, placed[:n], placed[n:])
+        sites = np.array([self.world.sites[u] if u >= 0 else np.zeros(4) for u in sources])
+        self.world = world._replace(sites=sites)
+        place = {u: new for new, u in enumerate(sources) if u >= 0}
+        f, k = (
+            np.zeros((1, fields.F_ROWS, len(sources))),
+            np.zeros((1, fields.K_ROWS, len(sources)), np.int64),
+        )
+        for new, u in enumerate(sources):
+            if u < 0:
+                continue
+            f[0, :, new], k[0, :, new] = old.f[0, :, u], old.k[0, :, u]
+            for row in _UNIT_REFERENCES:
+                k[0, row, new] = place.get(int(old.k[0, row, u]), -1)
+            k[0, fields.SWEPT_A, new] = k[0, fields.SWEPT_B, new] = 0
+        self.arrays = old._replace(f=f, k=k)
+        self._queues = {
+            place[unit]: deque(
+                Command(place[unit], c.order, place.get(c.target, -1), c.x, c.y) for c in commands
+            )
+            for unit, commands in self._queues.items()
+            if unit in place
+        }
+
+    def _enter(self, column: int, unit: UnitType, x: float, y: float) -> None:
+        """Fill the column of a unit that has just come."""
+        f, k, stats = self.arrays.f[0], self.arrays.k[0], UNITS[unit]
+        for row in _UNIT_REFERENCES:
+            k[row, column] = -1
+        k[fields.ALIVE, column] = 1
+        f[fields.HEALTH, column], f[fields.SHIELD, column] = stats.health_max, stats.shield_max
+        f[fields.ENERGY, column] = stats.energy_start
+        f[fields.X, column], f[fields.Y, column] = self._standing_point(unit, x, y)
+
+    def _standing_point(self, unit: UnitType, x: float, y: float) -> tuple[float, float]:
+        """(x, y), or the middle of the nearest cell that a unit can stand on; on the grid of 1/4096 cell."""
+        x, y = (min(max(value, 0.0), 31.99) for value in (x, y))
+        if not UNITS[unit].is_air:
+            grid = self.smac_map.colossus_walkable if UNITS[unit].crosses_cliffs else self.smac_map.walkable
+            if not grid[int(x), int(y)]:
+                xs, ys = np.nonzero(grid)
+                nearest = int(((xs + 0.5 - x) ** 2 + (ys + 0.5 - y) ** 2).argmin())
+                x, y = float(xs[nearest]) + 0.5, float(ys[nearest]) + 0.5
+        return int(x * 4096) / 4096, int(y * 4096) / 4096
+
+    def way_cells(self, plane: int, start: tuple[float, float], goal: tuple[float, float]) -> float:
+        """Length of the way between two points; 0 when there is none."""
+        return float(way_length(self.world.terrain, plane, *start, *goal))
+
+    def set_value(self, tag: int, value_name: str, value: float) -> None:
+        """Set `Energy`, `Life` or `Shields` of a unit within what it can have; life 0 kills it."""
+        column = self.column.get(tag)
+        if column is None or not self.alive[column]:
+            return
+        stats = UNITS[self.type_of(column)]
+        row, most = {
+            "Energy": (fields.ENERGY, stats.energy_max),
+            "Life": (fields.HEALTH, stats.health_max),
+            "Shields": (fields.SHIELD, stats.shield_max),
+        }[value_name]
+        if value_name == "Life" and value <= 0:
+            self.kill([tag])
+        else:
+            self.arrays.f[0, row, column] = min(max(value, 0.0), most)

@@ -1,0 +1,52 @@
+"""Debug commands: units that come and go, and their values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from envs.sc2.descriptors import protocol_module
+from envs.sc2api.battle import Battle
+from envs.sc2api.ids import COMPUTER, PLAYER, type_of_id
+from envs.sc2api.setup import RequestError
+
+MAX_CREATED_UNITS: Final = 64
+"""In one command."""
+
+
+def check_debug(battle: Battle, command: Any) -> None:
+    """RequestError when a command is not one that can be carried out here."""
+    kind = command.WhichOneof("command")
+    if kind not in ("create_unit", "kill_unit", "unit_value", "draw"):
+        raise RequestError(f"debug: {kind} is not supported.")
+    if kind == "unit_value":
+        if not math.isfinite(command.unit_value.value):
+            raise RequestError("debug: the value is not finite.")
+    elif kind == "create_unit":
+        unit = command.create_unit
+        if type_of_id(unit.unit_type, battle.custom_ids) is None:
+            raise RequestError(f"debug: there is no unit type {unit.unit_type} here.")
+        if unit.owner not in (PLAYER, COMPUTER):
+            raise RequestError(f"debug: there is no player {unit.owner}.")
+        if not (math.isfinite(unit.pos.x) and math.isfinite(unit.pos.y)):
+            raise RequestError("debug: the position is not finite.")
+        if unit.quantity > MAX_CREATED_UNITS:
+            raise RequestError(f"debug: {unit.quantity} units at once are too many.")
+
+
+def carry_out_debug(battle: Battle, command: Any) -> None:
+    """Carry out a command that `check_debug` found good."""
+    kind = command.WhichOneof("command")
+    if kind == "kill_unit":
+        battle.kill(list(command.kill_unit.tag))
+    elif kind == "unit_value":
+        names = protocol_module("debug").DebugSetUnitValue.UnitValue
+        value = command.unit_value
+        battle.set_value(value.unit_tag, names.Name(value.unit_value), value.value)
+    elif kind == "create_unit":
+        new = command.create_unit
+        unit = type_of_id(new.unit_type, battle.custom_ids)
+        assert unit is not None
+        for _ in range(new.quantity if new.HasField("quantity") else 1):
+            if not battle.create(unit, new.unit_type, new.owner, new.pos.x, new.pos.y):
+                break

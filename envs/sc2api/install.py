@@ -1,0 +1,70 @@
+"""A `$SC2PATH` tree in which pysc2 finds this server where it expects the game."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from envs.command import InputError
+from envs.smac.maps import MAP_NAMES
+
+MARK: Final = "# lan-sc2: the simulator behind Blizzard's SC2 API"
+
+
+def install(root: Path, base_build: int) -> None:
+    """Make the tree under `root`; InputError when a real game, or something else, stands there."""
+    binary = root / "Versions" / f"Base{base_build}" / "SC2_x64"
+    check_free(root)
+    try:
+        binary.parent.mkdir(parents=True, exist_ok=True)
+        _write(binary, _script().encode(), executable=True)
+        maps = root / "Maps" / "SMAC_Maps"
+        maps.mkdir(parents=True, exist_ok=True)
+        data = resources.files("envs.smac") / "data"
+        for name in MAP_NAMES:
+            _write(maps / f"{name}.SC2Map", (data / f"{name}.json").read_bytes())
+        (root / "Replays").mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot install under {root}: {error}") from None
+
+
+def check_free(root: Path) -> None:
+    """InputError when `root` holds a game that is not ours."""
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root} is no folder; choose another with --root")
+    for binary in root.glob("Versions/Base*/SC2_x64"):
+        if not is_ours(binary):
+            raise InputError(f"{binary} is a game that lan-sc2 did not install; choose another --root")
+
+
+def is_ours(binary: Path) -> bool:
+    """Whether a `SC2_x64` is the script that `install` writes."""
+    try:
+        with binary.open("rb") as file:
+            return MARK.encode() in file.read(256)
+    except OSError:
+        return False
+
+
+def _script() -> str:
+    """Runs this server with this interpreter and this copy of the project in any client's environment."""
+    spec = importlib.util.find_spec("envs")
+    assert spec is not None
+    assert spec.origin is not None
+    sources = shlex.quote(str(Path(spec.origin).parent.parent))
+    return (
+        f"#!/bin/sh\n{MARK}\nunset PYTHONHOME PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION\n"
+        f'PYTHONPATH={sources} exec {shlex.quote(sys.executable)} -P -m envs.sc2api.game "$@"\n'
+    )
+
+
+def _write(path: Path, content: bytes, *, executable: bool = False) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    if executable:
+        partial.chmod(0o755)
+    partial.replace(path)

@@ -1,0 +1,63 @@
+"""The server's own recording, in place of a replay: what was asked of a game, on which all of it depends.
+
+Format: the line `LANREC1`, then gzip of serialized Requests, each after its length (u32, little-endian): the
+first creates the game, the others joined, ordered, stepped and used debug commands.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from typing import Any, Final
+
+from envs.command import InputError
+from envs.sc2.descriptors import sc2_protocol
+
+MAGIC: Final = b"LANREC1\n"
+
+CHANGES: Final = frozenset({"join_game", "action", "step", "debug"})
+"""The requests on which a game depends after it was created."""
+
+MAX_RECORDED_BYTES: Final = 64 << 20
+"""After that a game is no longer recorded, and its recording says so by being empty."""
+
+
+class Recording:
+    """What was asked of one game."""
+
+    def __init__(self, create: Any) -> None:
+        sc_pb = sc2_protocol()
+        self._parts = [sc_pb.Request(create_game=create).SerializeToString()]
+        self._size = len(self._parts[0])
+
+    def add(self, kind: str, request: Any) -> None:
+        """Note a request that has been answered without an error."""
+        if kind in CHANGES and self._parts:
+            part = request.SerializeToString()
+            self._parts.append(part)
+            self._size += len(part) + 4
+            if self._size > MAX_RECORDED_BYTES:
+                self._parts = []
+
+    def to_bytes(self) -> bytes:
+        """The recording so far."""
+        body = b"".join(struct.pack("<I", len(part)) + part for part in self._parts)
+        return MAGIC + gzip.compress(body, compresslevel=6, mtime=0)
+
+
+def read_recording(data: bytes) -> list[Any]:
+    """The Requests of a recording; InputError when it is none."""
+    sc_pb = sc2_protocol()
+    if not data.startswith(MAGIC):
+        raise InputError("this is no recording of lan-sc2: it does not begin with LANREC1")
+    requests = []
+    try:
+        body = gzip.decompress(data[len(MAGIC) :])
+        at = 0
+        while at < len(body):
+            (length,) = struct.unpack_from("<I", body, at)
+            requests.append(sc_pb.Request.FromString(body[at + 4 : at + 4 + length]))
+            at += 4 + length
+    except Exception as error:
+        raise InputError(f"the recording is damaged: {error}") from None
+    return requests

@@ -1,0 +1,237 @@
+"""Blizzard's SC2 API without I/O: one client's game as a state machine, a Response for every Request.
+
+A session owns its game: nothing of it is shared with other sessions. Errors are answered as the API does: a
+request that is not understood or not valid in this state by `error` of the Response, a refusal to create or
+join by the error of that response.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from envs.command import InputError
+from envs.sc2.descriptors import sc2_protocol
+from envs.sc2api.battle import Battle
+from envs.sc2api.debug import carry_out_debug, check_debug
+from envs.sc2api.ids import COMPUTER, PLAYER
+from envs.sc2api.observation import UnitWriter, write_game_info
+from envs.sc2api.orders import carry_out
+from envs.sc2api.recording import Recording
+from envs.sc2api.setup import RefusedError, RequestError, check_join, find_map
+from envs.sc2api.static import answer_query, write_data
+from envs.smac.maps import MAP_NAMES
+
+log = logging.getLogger(__name__)
+
+BASE_BUILD: Final = 75689
+GAME_VERSION: Final = "4.10.0.75689"
+MAX_STEP_LOOPS: Final = 1 << 14
+_IN_GAME: Final = frozenset({"in_game"})
+VALID_STATES: Final[dict[str, frozenset[str]]] = {
+    "create_game": frozenset({"launched", "init_game", "in_game", "ended"}),
+    "join_game": frozenset({"init_game"}),
+    "restart_game": _IN_GAME,
+    "leave_game": _IN_GAME,
+    "game_info": _IN_GAME,
+    "observation": _IN_GAME,
+    "action": _IN_GAME,
+    "step": _IN_GAME,
+    "data": _IN_GAME,
+    "query": _IN_GAME,
+    "debug": _IN_GAME,
+    "save_replay": _IN_GAME,
+    "available_maps": frozenset({"launched", "init_game", "in_game"}),
+    "ping": frozenset({"launched", "init_game", "in_game"}),
+    "quit": frozenset({"launched", "init_game", "in_game"}),
+}
+"""The requests that are understood, and when."""
+
+
+class Session:
+    """One client. `answer` is all that a transport needs; `is_over` after the client has quit."""
+
+    def __init__(self) -> None:
+        self._sc_pb: Any = sc2_protocol()
+        self._status = dict(self._sc_pb.Status.items())
+        self._units = UnitWriter()
+        self.state = "launched"
+        self.battle: Battle | None = None
+        self._create: Any = None
+        self._join: Any = None
+        self._echo: list[Any] = []
+        self._action_errors: list[Any] = []
+        self._recording: Recording | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.state == "quit"
+
+    def answer(self, frame: bytes) -> bytes:
+        """The serialized Response to a serialized Request, whatever the bytes are."""
+        from google.protobuf.message import DecodeError
+
+        try:
+            request = self._sc_pb.Request.FromString(frame)
+        except DecodeError:
+            response = self._sc_pb.Response(error=["The message is no Request that can be read."])
+        else:
+            response = self.respond(request)
+        response.status = self._status[self.state]
+        serialized: bytes = response.SerializeToString()
+        return serialized
+
+    def respond(self, request: Any) -> Any:
+        """The Response to a Request, without its status; it never raises."""
+        kind = request.WhichOneof("request")
+        response = self._sc_pb.Response()
+        if request.HasField("id"):
+            response.id = request.id
+        try:
+            if kind is None:
+                raise RequestError("Request missing command.")
+            if kind not in VALID_STATES:
+                raise RequestError(f"{kind} is not supported.")
+            if self.state not in VALID_STATES[kind]:
+                raise RequestError(f"{kind} is not valid while the game is {self.state}.")
+            handler: Callable[[Any], Any] = getattr(self, f"_{kind}")
+            answer = handler(getattr(request, kind))
+            getattr(response, kind).CopyFrom(answer)
+        except RequestError as error:
+            response.error.append(str(error))
+        except Exception:
+            log.exception("a %s request failed", kind)
+            response.error.append(f"{kind} failed inside the server.")
+        else:
+            if self._recording is not None:
+                self._recording.add(kind, request)
+        return response
+
+    @property
+    def _game(self) -> Battle:
+        assert self.battle is not None
+        return self.battle
+
+    def _ping(self, request: Any) -> Any:
+        return self._sc_pb.ResponsePing(
+            game_version=GAME_VERSION, data_version="", data_build=BASE_BUILD, base_build=BASE_BUILD
+        )
+
+    def _quit(self, request: Any) -> Any:
+        self.state, self.battle = "quit", None
+        return self._sc_pb.ResponseQuit()
+
+    def _available_maps(self, request: Any) -> Any:
+        paths = [f"SMAC_Maps/{name}.SC2Map" for name in MAP_NAMES]
+        return self._sc_pb.ResponseAvailableMaps(local_map_paths=paths)
+
+    def _create_game(self, request: Any) -> Any:
+        response = self._sc_pb.ResponseCreateGame
+        if request.realtime:
+            raise RequestError("create_game: realtime is not supported.")
+        try:
+            smac_map = find_map(request)
+        except RefusedError as refusal:
+            return response(error=response.Error.Value(refusal.name), error_details=refusal.details)
+        try:
+            self.battle = Battle(smac_map, request.random_seed)
+        except (InputError, ValueError) as error:
+            return response(error=response.Error.Value("InvalidMapData"), error_details=str(error))
+        self._create = self._sc_pb.RequestCreateGame.FromString(request.SerializeToString())
+        self.state = "init_game"
+        self._begin()
+        return response()
+
+    def _begin(self) -> None:
+        self._echo.clear()
+        self._action_errors.clear()
+        self._recording = Recording(self._create)
+
+    def _join_game(self, request: Any) -> Any:
+        response = self._sc_pb.ResponseJoinGame
+        try:
+            check_join(request)
+        except RefusedError as refusal:
+            return response(error=response.Error.Value(refusal.name), error_details=refusal.details)
+        self._join = self._sc_pb.RequestJoinGame.FromString(request.SerializeToString())
+        self.state = "in_game"
+        return response(player_id=PLAYER)
+
+    def _restart_game(self, request: Any) -> Any:
+        self.battle = Battle(self._game.smac_map, self._game.seed)
+        self._begin()
+        assert self._recording is not None
+        self._recording.add("join_game", self._sc_pb.Request(join_game=self._join))
+        return self._sc_pb.ResponseRestartGame()
+
+    def _leave_game(self, request: Any) -> Any:
+        self.state, self.battle, self._recording = "launched", None, None
+        return self._sc_pb.ResponseLeaveGame()
+
+    def _game_info(self, request: Any) -> Any:
+        computer = next(setup for setup in self._create.player_setup if setup.type == COMPUTER)
+        races = (self._join.race, computer.race)
+        return write_game_info(self._game, self._join.options, computer.difficulty, races)
+
+    def _observation(self, request: Any) -> Any:
+        battle = self._game
+        response = self._sc_pb.ResponseObservation()
+        response.actions.extend(self._echo)
+        response.action_errors.extend(self._action_errors)
+        self._echo.clear()
+        self._action_errors.clear()
+        observation = response.observation
+        observation.game_loop = battle.game_loop
+        observation.player_common.player_id = PLAYER
+        raw = observation.raw_data
+        raw.player.SetInParent()
+        self._units.write(battle, raw.units)
+        observation.player_common.army_count = sum(unit.owner == PLAYER for unit in raw.units)
+        if dead := battle.take_dead_tags():
+            raw.event.dead_units.extend(dead)
+        if self._join.options.score:
+            observation.score.SetInParent()
+        return response
+
+    def _action(self, request: Any) -> Any:
+        results, refusals = carry_out(self._game, list(request.actions))
+        for action in request.actions:
+            echo = self._sc_pb.Action()
+            echo.CopyFrom(action)
+            echo.game_loop = self._game.game_loop
+            self._echo.append(echo)
+        self._action_errors += [
+            self._sc_pb.ActionError(unit_tag=r.tag, ability_id=r.ability_id, result=r.result)
+            for r in refusals
+        ]
+        return self._sc_pb.ResponseAction(result=results)
+
+    def _step(self, request: Any) -> Any:
+        count = request.count if request.HasField("count") else 1
+        if count > MAX_STEP_LOOPS:
+            raise RequestError(f"step: {count} loops at once are too many; at most {MAX_STEP_LOOPS}.")
+        if count:
+            self._game.step(count)
+        return self._sc_pb.ResponseStep(simulation_loop=self._game.game_loop)
+
+    def _data(self, request: Any) -> Any:
+        return write_data(self._game, request)
+
+    def _query(self, request: Any) -> Any:
+        return answer_query(self._game, request)
+
+    def _save_replay(self, request: Any) -> Any:
+        assert self._recording is not None
+        return self._sc_pb.ResponseSaveReplay(data=self._recording.to_bytes())
+
+    def _debug(self, request: Any) -> Any:
+        """Create and kill units, set their values: all commands, or none when one cannot be understood.
+
+        Units beyond what fits are not created. Drawings are accepted, for nobody sees them.
+        """
+        for command in request.debug:
+            check_debug(self._game, command)
+        for command in request.debug:
+            carry_out_debug(self._game, command)
+        return self._sc_pb.ResponseDebug()

@@ -1,0 +1,82 @@
+"""What a client asks for when it creates and joins a game, and why it may be refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from envs.command import InputError
+from envs.sc2.descriptors import sc2_protocol
+from envs.smac.maps import MAP_NAMES, SmacMap, load_map, read_map
+
+MAX_MAP_BYTES: Final = 1 << 20
+
+
+class RequestError(Exception):
+    """A request that can only be answered by `error` of the Response; the text is what the client is told."""
+
+
+class RefusedError(Exception):
+    """Creating or joining is refused: `name` of the response's Error, and details in a sentence."""
+
+    def __init__(self, name: str, details: str) -> None:
+        super().__init__(details)
+        self.name, self.details = name, details
+
+
+def find_map(request: Any) -> SmacMap:
+    """The map of a RequestCreateGame, whose players must be one participant and one computer.
+
+    Data in our own map format is that map; any other data stands for the SMAC map that the path names.
+    """
+    _check_players(request)
+    kind = request.WhichOneof("Map")
+    if kind == "battlenet_map_name":
+        raise RefusedError("InvalidMapName", "only local maps can be played")
+    if kind is None or not (request.local_map.map_path or request.local_map.map_data):
+        raise RefusedError("MissingMap", "the request names no map")
+    data: bytes = request.local_map.map_data
+    if data.lstrip()[:1] == b"{":
+        return _own_map(data, request.local_map.map_path or "the map data")
+    name = re.split(r"[/\\]", request.local_map.map_path)[-1]
+    stem = PurePosixPath(name).stem
+    if stem not in MAP_NAMES:
+        raise RefusedError("InvalidMapPath", f"{stem!r} is no SMAC map; known are {', '.join(MAP_NAMES)}")
+    return load_map(stem)
+
+
+def _own_map(data: bytes, where: str) -> SmacMap:
+    if len(data) > MAX_MAP_BYTES:
+        raise RefusedError("InvalidMapData", f"{where}: more than {MAX_MAP_BYTES} bytes")
+    try:
+        return read_map(data.decode("utf-8"), where)
+    except (InputError, UnicodeDecodeError) as error:
+        raise RefusedError("InvalidMapData", str(error)) from None
+
+
+def _check_players(request: Any) -> None:
+    kinds = sc2_protocol().PlayerType
+    types = [setup.type for setup in request.player_setup]
+    if not types:
+        raise RefusedError("MissingPlayerSetup", "the request sets up no players")
+    if types.count(kinds.Value("Participant")) > 1:
+        raise RefusedError("MultiplayerUnsupported", "one participant plays against the computer")
+    if sorted(types) != [kinds.Value("Participant"), kinds.Value("Computer")]:
+        raise RefusedError("InvalidPlayerSetup", "one participant and one computer are needed")
+
+
+def check_join(request: Any) -> None:
+    """RefusedError when a RequestJoinGame is not one participant's who wants the raw interface."""
+    kind = request.WhichOneof("participation")
+    if kind == "observed_player_id":
+        raise RefusedError("InvalidObservedPlayerId", "observers cannot join")
+    if kind is None:
+        raise RefusedError("MissingParticipation", "the request names no race")
+    if not request.HasField("options"):
+        raise RefusedError("MissingOptions", "the request has no interface options")
+    options = request.options
+    if options.HasField("feature_layer") or options.HasField("render"):
+        raise RefusedError("FeatureUnsupported", "there are no feature layers and no pictures, only raw data")
+    if request.HasField("server_ports") or request.client_ports:
+        raise RefusedError("FeatureUnsupported", "there are no games of several clients")

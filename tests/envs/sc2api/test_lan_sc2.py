@@ -1,0 +1,55 @@
+"""lan-sc2: the tree it installs, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("s2clientprotocol")
+pytest.importorskip("websockets")
+
+from envs.sc2api.cli import main
+from envs.sc2api.game import main as game_main
+from envs.smac.maps import MAP_NAMES
+
+
+def test_install_makes_what_pysc2_looks_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "StarCraftII"
+    for _ in range(2):  # again over itself
+        assert main(["install", "--root", str(root)]) == 0
+    assert f"SC2PATH={root}" in capsys.readouterr().out
+    assert os.access(root / "Versions/Base75689/SC2_x64", os.X_OK)
+    assert {path.stem for path in (root / "Maps/SMAC_Maps").iterdir()} == set(MAP_NAMES)
+
+
+def test_install_leaves_a_real_game_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    binary = tmp_path / "Versions/Base69232/SC2_x64"
+    binary.parent.mkdir(parents=True)
+    binary.write_bytes(b"\x7fELF")
+    assert main(["install", "--root", str(tmp_path)]) == 2
+    assert "choose another --root" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Versions"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["install", "--root", "/dev/null"], "is no folder"),
+        (["install", "--root", "/tmp/x", "--base-build", "12"], "55958"),
+        (["serve", "--port", "99999"], "is no port"),
+        ([], "usage"),
+        (["fly"], "usage"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_game_wants_a_port(capsys: pytest.CaptureFixture[str]) -> None:
+    assert game_main(["-listen", "127.0.0.1", "-port", "abc"]) == 2
+    assert "-port 'abc' is no port" in capsys.readouterr().err

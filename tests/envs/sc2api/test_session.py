@@ -1,0 +1,393 @@
+"""The API's state machine, without a socket: states, refusals, orders, debug commands, recordings."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("s2clientprotocol")
+
+from envs.battle.env import BattleEnv
+from envs.sc2.descriptors import protocol_module, sc2_protocol
+from envs.sc2api.recording import read_recording
+from envs.sc2api.session import VALID_STATES, Session
+from envs.smac.maps import load_map
+
+sc_pb: Any = sc2_protocol()
+RESULT = protocol_module("error").ActionResult
+PARTICIPANT, COMPUTER = 1, 2
+
+
+class Client:
+    """Asks a session as a transport would, bytes for bytes."""
+
+    def __init__(self, map_name: str | None = None, seed: int = 0) -> None:
+        self.session = Session()
+        if map_name is not None:
+            assert not self.ask(create_game=creation(map_name, seed)).error
+            options = sc_pb.InterfaceOptions(raw=True)
+            self.ask(join_game=sc_pb.RequestJoinGame(race=1, options=options))
+
+    def ask(self, **request: Any) -> Any:
+        frame = sc_pb.Request(id=7, **request).SerializeToString()
+        response = sc_pb.Response.FromString(self.session.answer(frame))
+        assert response.id == 7
+        return response
+
+    def status(self, **request: Any) -> str:
+        return str(sc_pb.Status.Name(self.ask(**request).status))
+
+    def units(self, owner: int | None = None) -> list[Any]:
+        raw = self.ask(observation=sc_pb.RequestObservation()).observation.observation.raw_data
+        return [unit for unit in raw.units if owner in (None, unit.owner)]
+
+    def step(self, loops: int) -> None:
+        assert not self.ask(step=sc_pb.RequestStep(count=loops)).error
+
+    def order(self, ability: int, tags: list[int], **more: Any) -> list[str]:
+        command = protocol_module("raw").ActionRawUnitCommand(ability_id=ability, unit_tags=tags)
+        for name, value in more.items():
+            if name == "at":
+                command.target_world_space_pos.x, command.target_world_space_pos.y = value
+            else:
+                setattr(command, name, value)
+        action = sc_pb.Action(action_raw=protocol_module("raw").ActionRaw(unit_command=command))
+        answer = self.ask(action=sc_pb.RequestAction(actions=[action]))
+        return [RESULT.Name(number) for number in answer.action.result]
+
+    def debug(self, **command: Any) -> Any:
+        message = protocol_module("debug").DebugCommand(**command)
+        return self.ask(debug=sc_pb.RequestDebug(debug=[message]))
+
+    def kill(self, tags: list[int]) -> None:
+        assert not self.debug(kill_unit=protocol_module("debug").DebugKillUnit(tag=tags)).error
+
+    def create(self, unit_type: int, owner: int, x: float, y: float, quantity: int = 1) -> Any:
+        unit = protocol_module("debug").DebugCreateUnit(unit_type=unit_type, owner=owner, quantity=quantity)
+        unit.pos.x, unit.pos.y = x, y
+        return self.debug(create_unit=unit)
+
+
+def creation(map_name: str, seed: int = 0) -> Any:
+    request = sc_pb.RequestCreateGame(random_seed=seed)
+    request.local_map.map_path = f"SMAC_Maps/{map_name}.SC2Map"
+    request.player_setup.add(type=PARTICIPANT)
+    request.player_setup.add(type=COMPUTER, race=1, difficulty=7)
+    return request
+
+
+def test_states_follow_each_other() -> None:
+    client = Client()
+    assert client.status(ping=sc_pb.RequestPing()) == "launched"
+    assert client.status(create_game=creation("3m")) == "init_game"
+    join = sc_pb.RequestJoinGame(race=1, options=sc_pb.InterfaceOptions(raw=True))
+    assert client.status(join_game=join) == "in_game"
+    assert client.status(step=sc_pb.RequestStep(count=8)) == "in_game"
+    assert client.status(restart_game=sc_pb.RequestRestartGame()) == "in_game"
+    assert client.status(leave_game=sc_pb.RequestLeaveGame()) == "launched"
+    assert client.status(create_game=creation("8m")) == "init_game"
+    assert client.status(quit=sc_pb.RequestQuit()) == "quit"
+    assert client.session.is_over
+
+
+@pytest.mark.parametrize("kind", sorted(VALID_STATES))
+def test_requests_out_of_order_are_errors_that_change_nothing(kind: str) -> None:
+    for client in (Client(), Client("3m")):
+        before = client.session.state
+        if before in VALID_STATES[kind]:
+            continue
+        response = client.ask(**{kind: getattr(sc_pb.Request(), kind)})
+        assert response.error == [f"{kind} is not valid while the game is {before}."]
+        assert sc_pb.Status.Name(response.status) == before
+
+
+@pytest.mark.parametrize("kind", ["quick_save", "quick_load", "start_replay", "replay_info", "map_command"])
+def test_what_is_not_served_is_an_error(kind: str) -> None:
+    response = Client("3m").ask(**{kind: getattr(sc_pb.Request(), kind)})
+    assert response.error == [f"{kind} is not supported."]
+
+
+def test_requests_without_command_and_bytes_that_are_no_request() -> None:
+    client = Client("3m")
+    assert client.ask().error == ["Request missing command."]
+    response = sc_pb.Response.FromString(client.session.answer(b"\xff\xff\xff"))
+    assert response.error
+    assert response.status == sc_pb.Status.Value("in_game")
+
+
+def no_players(request: Any) -> None:
+    del request.player_setup[:]
+
+
+def two_participants(request: Any) -> None:
+    request.player_setup[1].type = PARTICIPANT
+
+
+def no_computer(request: Any) -> None:
+    del request.player_setup[1]
+
+
+def unknown_map(request: Any) -> None:
+    request.local_map.map_path = "Melee/Simple64.SC2Map"
+
+
+def broken_map(request: Any) -> None:
+    request.local_map.map_data = b'{"name": 3}'
+
+
+def battlenet_map(request: Any) -> None:
+    request.battlenet_map_name = "Abyssal Reef LE"
+
+
+def no_map(request: Any) -> None:
+    request.ClearField("local_map")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (no_players, "MissingPlayerSetup"),
+        (two_participants, "MultiplayerUnsupported"),
+        (no_computer, "InvalidPlayerSetup"),
+        (unknown_map, "InvalidMapPath"),
+        (broken_map, "InvalidMapData"),
+        (battlenet_map, "InvalidMapName"),
+        (no_map, "MissingMap"),
+    ],
+)
+def test_games_that_cannot_be_created(change: Any, error: str) -> None:
+    request = creation("3m")
+    change(request)
+    response = Client().ask(create_game=request)
+    assert sc_pb.ResponseCreateGame.Error.Name(response.create_game.error) == error
+    assert response.create_game.error_details
+    assert sc_pb.Status.Name(response.status) == "launched"
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"race": 1}, "MissingOptions"),
+        ({"options": {"raw": True}}, "MissingParticipation"),
+        ({"observed_player_id": 1, "options": {"raw": True}}, "InvalidObservedPlayerId"),
+        ({"race": 1, "options": {"feature_layer": {}}}, "FeatureUnsupported"),
+    ],
+)
+def test_games_that_cannot_be_joined(fields: dict[str, Any], error: str) -> None:
+    client = Client()
+    client.ask(create_game=creation("3m"))
+    response = client.ask(join_game=sc_pb.RequestJoinGame(**fields))
+    assert sc_pb.ResponseJoinGame.Error.Name(response.join_game.error) == error
+    assert sc_pb.Status.Name(response.status) == "init_game"
+
+
+def test_units_are_those_of_the_simulator() -> None:
+    client, env = Client("MMM", seed=5), BattleEnv(load_map("MMM"), seed=5)
+    env.reset()
+    units = client.units()
+    np.testing.assert_array_equal([u.pos.x for u in units], env.units.x[0])  # the grid makes them exact
+    np.testing.assert_array_equal([u.pos.y for u in units], env.units.y[0])
+    assert [u.health for u in units] == env.units.health[0].tolist()
+    assert [u.owner for u in units] == [1] * 10 + [2] * 10
+    assert [u.unit_type for u in units][:10] == [1970] * 2 + [1971] * 7 + [1972]
+    assert all(u.energy == 50 and u.energy_max == 200 for u in units if u.unit_type in (54, 1972))
+
+
+def test_dead_units_vanish_and_an_empty_field_gets_the_next_battle() -> None:
+    client = Client("3m", seed=2)
+    first = client.units()
+    client.kill([first[0].tag])
+    assert len(client.units()) == 6  # with the next loop, as in the game
+    client.step(1)
+    raw = client.ask(observation=sc_pb.RequestObservation()).observation.observation.raw_data
+    assert list(raw.event.dead_units) == [first[0].tag]
+    assert len(raw.units) == 5
+    client.kill([unit.tag for unit in raw.units])
+    client.step(2)
+    second = client.units()
+    assert len(second) == 6
+    assert not {u.tag for u in first} & {u.tag for u in second}
+    env = BattleEnv(load_map("3m"), seed=2)
+    env.reset()
+    env.reset()
+    np.testing.assert_array_equal([u.pos.x for u in second], env.units.x[0])
+
+
+def test_attack_move_to_a_point_fights_on_the_way() -> None:
+    client = Client("8m", seed=1)
+    tags = [unit.tag for unit in client.units(1)]
+    assert client.order(23, tags, at=(23.0, 16.0)) == ["Success"]
+    client.step(160)
+    assert any(unit.health < 45 for unit in client.units(2)) or len(client.units(2)) < 8
+
+
+def test_queued_orders_follow_each_other() -> None:
+    client = Client("2m_vs_1z")
+    unit = client.units(1)[0]
+    x, y = unit.pos.x, unit.pos.y
+    assert client.order(16, [unit.tag], at=(x + 1, y)) == ["Success"]
+    assert client.order(16, [unit.tag], at=(x + 1, y - 1), queue_command=True) == ["Success"]
+    client.step(7)  # 2.25 cells a second: 0.98 cells
+    assert client.units(1)[0].pos.y == pytest.approx(y, abs=0.01)
+    client.step(20)
+    after = client.units(1)[0]
+    assert (after.pos.x, after.pos.y) == (pytest.approx(x + 1, abs=0.01), pytest.approx(y - 1, abs=0.01))
+    assert not after.orders
+
+
+def test_a_new_order_forgets_the_queue() -> None:
+    client = Client("2m_vs_1z")
+    unit = client.units(1)[0]
+    client.order(16, [unit.tag], at=(unit.pos.x + 1, unit.pos.y))
+    client.order(16, [unit.tag], at=(unit.pos.x - 3, unit.pos.y), queue_command=True)
+    client.order(4, [unit.tag])
+    client.step(8)
+    assert client.units(1)[0].pos.x == unit.pos.x
+
+
+def test_hold_does_not_chase() -> None:
+    client = Client("2m_vs_1z")
+    unit = client.units(1)[0]
+    assert client.order(18, [unit.tag]) == ["Success"]
+    client.step(8)
+    after = client.units(1)[0]
+    assert (after.pos.x, after.pos.y) == (unit.pos.x, unit.pos.y)
+    assert after.orders[0].ability_id == 18
+
+
+def test_orders_that_are_refused_say_why() -> None:
+    client = Client("MMM")
+    units = client.units()
+    marauder, marine, medivac, enemy = units[0].tag, units[2].tag, units[9].tag, units[12].tag
+    enemy_medivac = units[19].tag
+    assert client.order(16, [enemy], at=(1, 1)) == ["YouCantControlThatUnit"]
+    assert client.order(16, [12345], at=(1, 1)) == ["Error"]
+    assert client.order(16, [marine], at=(math.nan, 1)) == ["MustTargetVisibleLocation"]
+    assert client.order(9999, [marine]) == ["NotSupported"]
+    assert client.order(23, [marine], target_unit_tag=marauder) == ["CantTargetYourOwnUnits"]
+    assert client.order(23, [marine], target_unit_tag=77) == ["CantTargetThatUnit"]
+    assert client.order(23, [marauder], target_unit_tag=enemy_medivac) == ["CantTargetAirUnits"]
+    assert client.order(386, [marine], target_unit_tag=marauder) == ["NotSupported"]
+    assert client.order(386, [medivac], target_unit_tag=enemy) == ["MustTargetFriendlyUnits"]
+    assert client.order(386, [medivac], target_unit_tag=marine) == ["Success"]
+    assert client.order(16, [enemy, marine], at=(1, 1)) == ["Success"]
+    observation = client.ask(observation=sc_pb.RequestObservation()).observation
+    assert len(observation.actions) == 11
+    assert observation.action_errors[0].unit_tag == enemy
+
+
+def test_created_units_join_either_side_and_die() -> None:
+    client = Client("3m")
+    assert not client.create(48, 2, 20, 20, quantity=2).error
+    assert not client.create(1970, 1, 8, 12).error
+    assert len(client.units(1)) == 4
+    assert len(client.units(2)) == 5
+    tags = [unit.tag for unit in client.units(1)]
+    assert client.order(23, tags, target_unit_tag=client.units(2)[-1].tag) == ["Success"]
+    client.step(200)
+    client.kill([unit.tag for unit in client.units()])
+    client.step(2)
+    assert len(client.units()) == 6
+
+
+def test_created_units_fight_as_the_map_type_tells() -> None:
+    """A map's own units stand idle, the game's own defend themselves."""
+    client = Client("3m")
+    client.kill([unit.tag for unit in client.units()][1:])
+    client.create(48, 1, 10, 20)
+    client.step(1)
+    client.create(1970, 2, 12, 20)
+    client.step(40)
+    assert all(unit.health == 45 for unit in client.units(1))
+    assert client.units(2) == [] or client.units(2)[0].health < 45
+
+
+@pytest.mark.parametrize(
+    ("unit_type", "owner", "x", "quantity"),
+    [(59, 1, 5.0, 1), (48, 3, 5.0, 1), (48, 1, math.nan, 1), (48, 1, 5.0, 4_000_000_000)],
+)
+def test_units_that_cannot_be_created(unit_type: int, owner: int, x: float, quantity: int) -> None:
+    client = Client("3m")
+    assert client.create(unit_type, owner, x, 5.0, quantity).error
+    assert len(client.units()) == 6
+
+
+def test_a_team_has_no_more_than_its_columns() -> None:
+    client = Client("2c_vs_64zg")
+    client.create(105, 2, 16, 9, quantity=5)
+    assert len(client.units(2)) == 64
+
+
+def test_unit_values_are_set_within_bounds() -> None:
+    client = Client("2s3z")
+    unit = client.units(1)[0]
+    debug_pb = protocol_module("debug")
+    for kind, value in (("Life", 10.0), ("Shields", 1e9)):
+        number = debug_pb.DebugSetUnitValue.UnitValue.Value(kind)
+        message = debug_pb.DebugSetUnitValue(unit_value=number, value=value, unit_tag=unit.tag)
+        assert not client.debug(unit_value=message).error
+    after = client.units(1)[0]
+    assert (after.health, after.shield) == (10.0, 80.0)
+
+
+def test_too_many_loops_at_once_are_refused() -> None:
+    assert Client("3m").ask(step=sc_pb.RequestStep(count=4_000_000_000)).error
+
+
+def test_game_info_shows_the_ground_as_smac_reads_it() -> None:
+    from envs.sc2.reading import pathing_grid
+
+    info = Client("corridor").ask(game_info=sc_pb.RequestGameInfo()).game_info
+    assert info.map_name == "corridor"
+    np.testing.assert_array_equal(pathing_grid(info.start_raw), load_map("corridor").walkable)
+
+
+def test_data_names_types_and_abilities() -> None:
+    data = Client("MMM").ask(data=sc_pb.RequestData(ability_id=True, unit_type_id=True)).data
+    names = {unit.unit_id: unit.name for unit in data.units}
+    assert names[48] == "Marine"
+    assert names[1972] == "Medivac_RL"
+    assert {16, 23, 4, 386} <= {ability.ability_id for ability in data.abilities}
+
+
+def test_queries_tell_ways_and_abilities() -> None:
+    client = Client("corridor")
+    unit = client.units(1)[0]
+    query = sc_pb.Request().query
+    pathing = query.pathing.add(unit_tag=unit.tag)
+    pathing.end_pos.x, pathing.end_pos.y = 4.5, 4.5
+    wall = query.pathing.add(unit_tag=unit.tag)
+    wall.end_pos.x, wall.end_pos.y = 31.5, 0.5
+    query.abilities.add(unit_tag=unit.tag)
+    answer = client.ask(query=query).query
+    straight = math.dist((unit.pos.x, unit.pos.y), (4.5, 4.5))
+    assert straight - 1e-4 < answer.pathing[0].distance < 1.5 * straight
+    assert answer.pathing[1].distance == 0
+    assert {ability.ability_id for ability in answer.abilities[0].abilities} == {16, 23, 4, 18}
+
+
+def test_a_recording_plays_again_exactly() -> None:
+    client = Client("2s3z", seed=9)
+    client.order(23, [unit.tag for unit in client.units(1)], at=(20.0, 16.0))
+    client.step(60)
+    client.create(73, 2, 18, 15)
+    client.step(40)
+    recording = client.ask(save_replay=sc_pb.RequestSaveReplay()).save_replay.data
+    again = Client()
+    for request in read_recording(recording):
+        assert not again.session.respond(request).error
+    assert [str(unit) for unit in again.units()] == [str(unit) for unit in client.units()]
+
+
+def test_maps_in_our_own_format_are_played() -> None:
+    from importlib import resources
+
+    request = creation("my_own")
+    request.local_map.map_data = (resources.files("envs.smac") / "data" / "3s_vs_5z.json").read_bytes()
+    client = Client()
+    assert not client.ask(create_game=request).create_game.HasField("error")
+    client.ask(join_game=sc_pb.RequestJoinGame(race=3, options=sc_pb.InterfaceOptions(raw=True)))
+    assert len(client.units()) == 8
