@@ -121,8 +121,8 @@ class BattleEnv:
     ) -> TimeStep:
         """Play one step, or any number of game loops, with orders that reach beyond the action space.
 
-        order [B, N] of `fields.Order`; target [B, N]: unit index 0..U-1, agents first (ATTACK_UNIT, HEAL); point
-        [B, N, 2] in cells (MOVE, ATTACK_MOVE). An order that a unit cannot carry out changes nothing.
+        order [B, N] of `fields.Order`; target [B, N]: unit index 0..U-1, agents first (ATTACK_UNIT, HEAL);
+        point [B, N, 2] in cells (MOVE, ATTACK_MOVE). An order that a unit cannot carry out changes nothing.
         """
         shape = self.n_battles, self._spec.n_agents
         order = np.asarray(order)
@@ -152,7 +152,7 @@ class BattleEnv:
             self._pool = None
 
     def _play(self, loops: int) -> TimeStep:
-        """`loops` game loops of every battle that has not ended, with the orders given, in as many threads as pay."""
+        """`loops` game loops of every battle that has not ended, in as many threads as pay."""
         views = self._fresh_views()
 
         def play(first: int, last: int) -> None:
