@@ -9,6 +9,7 @@ import numpy as np
 from envs.battle.combat import begin_attack, continue_channel, gap, heal, wind_up
 from envs.battle.compiled import helper
 from envs.battle.fields import (
+    ACCELERATION,
     ACQUIRES,
     ALIVE,
     ATTACK_GROUP,
@@ -25,6 +26,7 @@ from envs.battle.fields import (
     GOAL_Y,
     HEAL,
     HEAL_BEAM,
+    HEALING,
     HEALTH,
     HEALTH_MAX,
     HOLD,
@@ -44,6 +46,7 @@ from envs.battle.fields import (
     SHIELD,
     SHIELD_MAX,
     SHIELD_WAIT,
+    SLOP,
     SPEED,
     STEER_LOOPS,
     STEP,
@@ -116,8 +119,8 @@ def give_order(
 
 
 @helper
-def _tick(f: Reals, w: World, i: int) -> None:
-    """One loop of the clocks: weapon, backswing, shields, regeneration, energy."""
+def tick(f: Reals, w: World, i: int) -> None:
+    """One loop of unit i's clocks: weapon, backswing, shields, regeneration, energy."""
     f[COOLDOWN, i] = f[COOLDOWN, i] - 1.0 if f[COOLDOWN, i] > 0.0 else 0.0
     if f[BACKSWING, i] > 0.0:
         f[BACKSWING, i] -= 1.0
@@ -125,7 +128,9 @@ def _tick(f: Reals, w: World, i: int) -> None:
         f[SHIELD_WAIT, i] -= 1.0
     elif f[SHIELD, i] < w.s[SHIELD_MAX, i]:
         f[SHIELD, i] = min(f[SHIELD, i] + SHIELD_PER_LOOP, w.s[SHIELD_MAX, i])
-    if w.s[REGENERATION, i] > 0.0:
+    if (
+        w.s[REGENERATION, i] > 0.0 and f[HEALTH, i] > 0.0
+    ):  # who has just been killed is buried at the loop's end
         f[HEALTH, i] = min(f[HEALTH, i] + w.s[REGENERATION, i], w.s[HEALTH_MAX, i])
     if w.t[WEAPON, i] == HEAL_BEAM:
         f[ENERGY, i] = min(f[ENERGY, i] + ENERGY_PER_LOOP, ENERGY_MAX)
@@ -236,29 +241,35 @@ def _act_medivac(f: Reals, k: Ints, w: World, i: int) -> None:
     k[TARGET, i] = j
     if j >= 0:
         away = gap(f, w, i, j) - w.s[RANGE, i]
-        if away <= 0.0:
-            f[SPEED, i] = 0.0
+        if away > 0.0 and order != HOLD:
+            walk(f, k, w, i, f[X, j], f[Y, j], away + JUST_INSIDE_CELLS, j)
+            away -= f[SPEED, i]  # whom it keeps up with is healed on the way
+        else:
+            _brake(f, w, i)
+        if away <= (w.s[SLOP, i] if k[PHASE, i] == HEALING else 0.0):
             heal(f, k, w, i, j)
         else:
             k[PHASE, i] = READY
-            if order != HOLD:
-                walk(f, k, w, i, f[X, j], f[Y, j], away + JUST_INSIDE_CELLS, j)
         return
     k[PHASE, i] = READY
-    if order == ATTACK_MOVE:
-        mate = _leader(f, k, w, i)
-        if mate >= 0:
-            away = gap(f, w, i, mate) - FOLLOW_CELLS
-            if away > 0.0:
-                walk(f, k, w, i, f[X, mate], f[Y, mate], away, mate)
-            else:
-                f[SPEED, i] = 0.0
-            return
-    if order in (MOVE, ATTACK_MOVE):
+    mate = _leader(f, k, w, i) if order == ATTACK_MOVE else -1
+    if mate >= 0:
+        away = gap(f, w, i, mate) - FOLLOW_CELLS
+        if away > 0.0:
+            walk(f, k, w, i, f[X, mate], f[Y, mate], away, mate)
+        else:
+            _brake(f, w, i)
+    elif order in (MOVE, ATTACK_MOVE):
         if walk(f, k, w, i, f[GOAL_X, i], f[GOAL_Y, i], np.inf, -1):
             k[ORDER, i] = STOP
     else:
-        f[SPEED, i] = 0.0
+        _brake(f, w, i)
+
+
+@helper
+def _brake(f: Reals, w: World, i: int) -> None:
+    """Lose speed at the rate at which it is gained."""
+    f[SPEED, i] = max(f[SPEED, i] - w.s[ACCELERATION, i], 0.0)
 
 
 @helper
@@ -272,7 +283,6 @@ def act(
 ) -> None:
     """One loop of living unit i, positions as they were at its start; walks are planned, not made."""
     k[FIXED, i] = 0
-    _tick(f, w, i)
     if w.t[WEAPON, i] == HEAL_BEAM:
         _act_medivac(f, k, w, i)
         return

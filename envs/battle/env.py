@@ -133,9 +133,7 @@ class BattleEnv:
         targets = np.full(shape, -1) if target is None else np.asarray(target)
         points = np.zeros((*shape, 2)) if point is None else np.asarray(point, np.float64)
         if targets.shape != shape or points.shape != (*shape, 2):
-            raise ValueError(
-                f"target is {targets.shape} and point {points.shape}, not {shape} and {(*shape, 2)}"
-            )
+            raise ValueError(f"target is {targets.shape}, point {points.shape}; not {shape}, {(*shape, 2)}")
         if (targets < -1).any() or (targets >= len(self._world.sites)).any():
             raise ValueError(f"a target is no unit index of -1..{len(self._world.sites) - 1}")
         if loops < 1:

@@ -36,10 +36,12 @@ from envs.battle.terrain import is_walkable, next_point
 from envs.battle.world import Ints, Reals, World
 
 MAX_PUSH_CELLS: Final = 0.25
-LOOK_AHEAD_CELLS: Final = 0.25  # a unit this close ahead, edge to edge, is in the way
-ALONG: Final = 0.5  # share of one's own speed at which a unit ahead counts as moving along
+DEEP_CELLS: Final = 0.15  # overlap beyond which pairs are parted again within the loop
+DEEP_PASSES: Final = 6
+LOOK_AHEAD_CELLS: Final = 0.4  # a unit this close ahead, edge to edge, is in the way: about two loops' walk
+ALONG: Final = 0.25  # share of one's own speed at which a unit ahead counts as moving along
 STEER_KEPT_LOOPS: Final = 8  # how long a side is kept after the way was last blocked
-STEER_TRIES: Final = 4  # units whose tangents are tried one after the other
+STEER_TRIES: Final = 8  # units whose tangents are tried one after the other
 GRAZE: Final = 0.999  # share of the contact distance within which a way is blocked, so that a tangent is free
 CROWD_CELLS: Final = 4.0  # arrived is who meets a team mate that stands this close to the point
 
@@ -83,6 +85,7 @@ def _steer(
     """The direction that unit i takes instead of (ux, uy), and who was in its way (-1 nobody).
 
     Around a blocker on the tangent of one side; when another blocks that way, on its tangent; and so on.
+    (0, 0) when no way is free.
     """
     count = _look_around(f, k, w, i, target)
     blocker = _blocker(f, k, w, i, count, ux, uy)
@@ -106,6 +109,8 @@ def _steer(
         other = _blocker(f, k, w, i, count, ux, uy)
         if other < 0:
             break
+    else:
+        return 0.0, 0.0, blocker
     return ux, uy, blocker
 
 
@@ -132,8 +137,10 @@ def walk(
         return True
     step = w.s[STEP, i]
     if w.s[ACCELERATION, i] > 0.0:
-        braking = np.sqrt(2.0 * w.s[ACCELERATION, i] * max(min(at_most, distance), 0.0))
-        f[SPEED, i] = min(f[SPEED, i] + w.s[ACCELERATION, i], step, max(braking, w.s[ACCELERATION, i]))
+        f[SPEED, i] = min(f[SPEED, i] + w.s[ACCELERATION, i], step)
+        if target < 0:  # it stops at a point; a unit that it follows may go on
+            braking = np.sqrt(2.0 * w.s[ACCELERATION, i] * distance)
+            f[SPEED, i] = min(f[SPEED, i], max(braking, w.s[ACCELERATION, i]))
         step = f[SPEED, i]
     length = min(step, distance, at_most)
     ux, uy = dx / distance, dy / distance
@@ -180,40 +187,56 @@ def move_all(f: Reals, k: Ints, w: World) -> None:
 
 
 @helper
-def collide(f: Reals, k: Ints, w: World) -> None:
-    """One pass over all pairs: take overlaps away, in full, at most MAX_PUSH_CELLS a unit.
+def _overlap(f: Reals, k: Ints, w: World, i: int, j: int, allowed: float) -> tuple[float, float, float]:
+    """How much closer living units i and j are than they may, less `allowed`, and the direction to j."""
+    dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+    reach = w.s[SEPARATION, i] + w.s[SEPARATION, j] - allowed
+    square = dx * dx + dy * dy
+    if square >= reach * reach or k[ALIVE, j] == 0 or w.t[PLANE, j] != w.t[PLANE, i]:
+        return 0.0, 0.0, 0.0
+    distance = np.sqrt(square)
+    if distance > 1e-9:
+        return reach - distance, dx / distance, dy / distance
+    return (
+        reach,
+        np.cos(float(i + 2 * j)),
+        np.sin(float(i + 2 * j)),
+    )  # on top of each other: a way of their own
 
-    Who stands to fight does not yield to who does not; structures never move.
+
+@helper
+def _share(k: Ints, w: World, i: int, j: int) -> float:
+    """How much of an overlap unit i yields, unit j the rest; -1: two structures, which never do.
+
+    Who stands to fight does not yield to who does not.
     """
+    rank_i = 2 if w.s[STEP, i] == 0.0 else k[FIXED, i]
+    rank_j = 2 if w.s[STEP, j] == 0.0 else k[FIXED, j]
+    if rank_i == rank_j:
+        return -1.0 if rank_i == 2 else 0.5
+    return 1.0 if rank_i < rank_j else 0.0
+
+
+@helper
+def collide(f: Reals, k: Ints, w: World) -> None:
+    """One pass over all pairs: take overlaps away, in full, at most MAX_PUSH_CELLS a unit."""
     n = f.shape[1]
-    touched = False
+    deepest = 0.0
     for i in range(n):
         if k[ALIVE, i] == 0 or w.t[PLANE, i] == AIR:
             continue
         for j in range(i + 1, n):
-            dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
-            reach = w.s[SEPARATION, i] + w.s[SEPARATION, j]
-            square = dx * dx + dy * dy
-            if square >= reach * reach or k[ALIVE, j] == 0 or w.t[PLANE, j] != w.t[PLANE, i]:
+            overlap, dx, dy = _overlap(f, k, w, i, j, 0.0)
+            if overlap <= 0.0:
                 continue
-            distance = np.sqrt(square)
-            if distance > 1e-9:
-                dx, dy = dx / distance, dy / distance
-            else:  # exactly on top of each other: apart along a direction of their own
-                dx, dy = np.cos(float(i + 2 * j)), np.sin(float(i + 2 * j))
-            overlap = reach - distance
-            rank_i = 2 if w.s[STEP, i] == 0.0 else k[FIXED, i]
-            rank_j = 2 if w.s[STEP, j] == 0.0 else k[FIXED, j]
-            yield_i = 1.0 if rank_i < rank_j else (0.5 if rank_i == rank_j else 0.0)
-            if rank_i == 2 and rank_j == 2:
-                continue
-            yield_j = 1.0 - yield_i
-            f[PUSH_X, i] -= dx * overlap * yield_i
-            f[PUSH_Y, i] -= dy * overlap * yield_i
-            f[PUSH_X, j] += dx * overlap * yield_j
-            f[PUSH_Y, j] += dy * overlap * yield_j
-            touched = True
-    if not touched:
+            share = _share(k, w, i, j)
+            if share >= 0.0:
+                deepest = max(deepest, overlap)
+                f[PUSH_X, i] -= dx * overlap * share
+                f[PUSH_Y, i] -= dy * overlap * share
+                f[PUSH_X, j] += dx * overlap * (1.0 - share)
+                f[PUSH_Y, j] += dy * overlap * (1.0 - share)
+    if deepest == 0.0:
         return
     for i in range(n):
         dx, dy = f[PUSH_X, i], f[PUSH_Y, i]
@@ -223,3 +246,33 @@ def collide(f: Reals, k: Ints, w: World) -> None:
             if length > MAX_PUSH_CELLS:
                 dx, dy = dx * MAX_PUSH_CELLS / length, dy * MAX_PUSH_CELLS / length
             _displace(f, w, i, dx, dy)
+    if deepest > DEEP_CELLS:
+        for _ in range(DEEP_PASSES):
+            if not _part_deep(f, k, w):
+                break
+
+
+@helper
+def _part_deep(f: Reals, k: Ints, w: World) -> bool:
+    """Part pairs that overlap by more than DEEP_CELLS to that, one after the other; whether there were any.
+
+    A crowd pressed against a wall would else stack up: what a wall keeps one from yielding, the other yields.
+    """
+    n = f.shape[1]
+    found = False
+    for i in range(n):
+        if k[ALIVE, i] == 0 or w.t[PLANE, i] == AIR:
+            continue
+        for j in range(i + 1, n):
+            overlap, dx, dy = _overlap(f, k, w, i, j, DEEP_CELLS)
+            if overlap <= 0.0:
+                continue
+            share = _share(k, w, i, j)
+            if share >= 0.0:
+                x, y = f[X, i], f[Y, i]
+                _displace(f, w, i, -dx * overlap * share, -dy * overlap * share)
+                left = overlap - np.sqrt((f[X, i] - x) ** 2 + (f[Y, i] - y) ** 2)
+                if left > 0.0 and w.s[STEP, j] > 0.0:
+                    _displace(f, w, j, dx * left, dy * left)
+                found = True
+    return found
