@@ -50,6 +50,23 @@ from envs.smac.units import LOOPS_PER_STEP
 SHAKE_CELLS: Final = 0.2
 START_ENERGY: Final = 50.0
 MOVE_CELLS: Final = 2.0
+GRID_PER_CELL: Final = 4096.0
+
+
+@helper
+def _snap(f: Reals) -> None:
+    """Put every unit on the game's grid of 1/4096 cell, within the cell it stands in.
+
+    StarCraft II's positions are such fixed-point numbers, so its API's float32 carries them unchanged; so it
+    carries these, and a battle behind the API stays the battle in process, bit by bit.
+    """
+    for row in (X, Y):
+        for i in range(f.shape[1]):
+            at = f[row, i] * GRID_PER_CELL
+            snapped = np.floor(at + 0.5) / GRID_PER_CELL
+            if np.floor(snapped) != np.floor(f[row, i]):  # not over the edge: that may be a wall
+                snapped = np.floor(at) / GRID_PER_CELL
+            f[row, i] = snapped
 
 
 @helper
@@ -67,6 +84,7 @@ def simulate(f: Reals, k: Ints, w: World, rng: Seeds, first_loop: int, loops: in
                 act(f, k, w, rng, i, loop)
         move_all(f, k, w)
         collide(f, k, w)
+        _snap(f)
         bury(f, k, w)
 
 
@@ -107,6 +125,7 @@ def start_battles(battles: Battles, w: World, mask: Bools, seed: np.uint64, turn
         f[:] = 0.0
         k[:] = 0
         _place(f, w, rng, turned)
+        _snap(f)
         _number_agents(f, w)
         for i in range(f.shape[1]):
             k[ALIVE, i] = 1
@@ -137,6 +156,7 @@ def read_actions(actions: Ints, avail: Bools, battles: Battles, w: World, orders
             if action < 0 or action >= n_actions or not avail[b, i, action]:
                 return int(b * n_agents + i)
             orders.target[b, i] = -1
+            orders.point[b, i, 0] = orders.point[b, i, 1] = 0.0
             if action <= 1:
                 orders.order[b, i] = STOP
             elif action < 6:

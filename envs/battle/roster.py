@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from envs.battle import fields
-from envs.battle.formation import place_groups
+from envs.battle.formation import Placed, place_groups
 from envs.battle.terrain import make_terrain
 from envs.battle.world import Ints, Reals, World
 from envs.smac.maps import SmacMap
@@ -82,18 +82,23 @@ def make_world(smac_map: SmacMap) -> World:
     """
     allies = place_groups(smac_map, smac_map.ally_spawns)
     allies.sort(key=lambda placed: CUSTOM_TYPE_ORDER.index(placed.unit))
-    placed = allies + place_groups(smac_map, smac_map.enemy_spawns)
+    return make_world_of(smac_map, allies, place_groups(smac_map, smac_map.enemy_spawns))
+
+
+def make_world_of(smac_map: SmacMap, allies: Sequence[Placed], enemies: Sequence[Placed]) -> World:
+    """The arrays of any two teams on the ground of `smac_map`, columns in the order given, allies first."""
+    placed = [*allies, *enemies]
     types = [unit.unit for unit in placed]
     damage = np.array([[hit_damage(a, v) for v in types] for a in types])
-    is_enemy = np.arange(len(types)) >= smac_map.n_agents
+    is_enemy = np.arange(len(types)) >= len(allies)
     damage[is_enemy[:, None] == is_enemy[None, :]] = 0.0
     points = smac_map.enemy_order.points or ((0.0, 0.0),)
     has_colossus = UnitType.COLOSSUS in types
     return World(
-        n_agents=smac_map.n_agents,
+        n_agents=len(allies),
         episode_limit=smac_map.episode_limit,
         s=_traits(types),
-        t=_kinds(types, smac_map.n_agents),
+        t=_kinds(types, len(allies)),
         damage=damage,
         sites=np.array([(unit.point_x, unit.point_y, unit.dx, unit.dy) for unit in placed]),
         enemy_order=_ENEMY_ORDERS[smac_map.enemy_order.kind],
