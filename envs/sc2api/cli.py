@@ -72,8 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if what == "serve":
         return run_command(ServeConfig, serve, prog=prog, description=DESCRIPTIONS[what], argv=arguments[1:])
-    print(USAGE, file=sys.stdout if what in ("-h", "--help") else sys.stderr)
-    return 0 if what in ("-h", "--help") else 2
+    if what in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    problem = f"unknown command {what!r}: say install or serve" if what else "say install or serve"
+    print(f"lan-sc2: error: {problem}\n{USAGE}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":
