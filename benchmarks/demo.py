@@ -64,13 +64,14 @@ def demo(config: DemoConfig) -> None:
         "--until-win-rate", config.win_rate, "--run-dir", run_dir)  # fmt: skip
     trained_s = time.monotonic() - started
 
-    stage(console, "2. export: the advantage network alone")
-    lan("lan-export", "--ckpt", run_dir / "run.pt", "--out", model)
-    card = lan_json("lan-inspect", run_dir / "run.pt", "--json")
+    stage(console, "2. export: the advantage network alone, of the checkpoint that won most")
+    best = run_dir / "best.pt"
+    lan("lan-export", "--ckpt", best, "--out", model)
+    card = lan_json("lan-inspect", best, "--json")
 
     stage(console, f"3. the same {BATTLES} battles, in this process and through agents")
     battles = ("--episodes", BATTLES, "--seed", BATTLE_SEED, "--json")
-    in_process = lan_json("lan-eval", "--ckpt", run_dir / "run.pt", *battles)
+    in_process = lan_json("lan-eval", "--ckpt", best, *battles)
     with agents(model, card["n_agents"]) as addresses:
         apart = lan_json("lan-play", "--map", config.map, "--agents", addresses, *battles)
 
@@ -88,7 +89,8 @@ def result_table(
     trained_s: float,
 ) -> Table:
     """What the demo came to; every number is read from what the stages wrote."""
-    first = json.loads((run_dir / "metrics.jsonl").read_text().splitlines()[0])
+    lines = (run_dir / "metrics.jsonl").read_text().splitlines()
+    first, last = json.loads(lines[0]), json.loads(lines[-1])
     parameters, latency = card["parameters"], apart["latency_ms"]
     table = Table(title=f"LAN on {config.map}", show_header=False)
     table.add_row("win rate before training", f"{first['win_rate']:.0%}")
@@ -99,9 +101,9 @@ def result_table(
         f"win rate decentralised, {card['n_agents']} processes",
         f"[bold]{apart['win_rate']:.0%}[/bold]  of the same battles, {apart['fallbacks']} fallbacks",
     )
-    table.add_row("training", f"{card['env_steps']:,} environment steps in {trained_s / 60:.1f} min")
+    table.add_row("training", f"{last['env_steps']:,} environment steps in {trained_s / 60:.1f} min")
     table.add_row(
-        "deployed",
+        f"deployed, of step {card['env_steps']:,}",
         f"advantage network: {parameters['advantage']:,} parameters, {model.stat().st_size / 1000:.0f} kB",
     )
     table.add_row("discarded", f"value network: {parameters['value']:,} parameters")
