@@ -24,6 +24,7 @@ from envs.battle.rng import seed_stream, uniform
 from envs.battle.world import Bools, Ints, Seeds
 from envs.command import InputError, nearest_names, run_command
 from envs.smac.maps import MAP_NAMES, load_map
+from envs.smac.units import LOOPS_PER_STEP
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Player:
             t2 = clock()
             kernel_entries.show(0, env.n_battles, battles, world, tables, views)
             t3 = clock()
-            kernel_entries.play(0, env.n_battles, battles, world, env._orders, tables, views)
+            kernel_entries.play(0, env.n_battles, battles, world, env._orders, LOOPS_PER_STEP, tables, views)
             t4 = clock()
             self.shown = env.reset(battles.terminated | battles.truncated)
             if not stepped.done.any():

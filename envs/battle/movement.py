@@ -62,8 +62,11 @@ def _look_around(f: Reals, k: Ints, w: World, i: int, target: int) -> int:
 
 
 @helper
-def _blocker(f: Reals, k: Ints, w: World, i: int, count: int, ux: float, uy: float) -> int:
-    """Who of the `count` units near is first in the way along (ux, uy) and does not move along; or -1."""
+def _blocker(f: Reals, k: Ints, w: World, i: int, count: int, ux: float, uy: float, far: float) -> int:
+    """Who of the `count` units near would first stop a walk of `far` cells along (ux, uy); -1 nobody.
+
+    Who moves along does not count.
+    """
     first, best = -1, np.inf
     for n in range(count):
         j = k[NEAR, n]
@@ -73,14 +76,16 @@ def _blocker(f: Reals, k: Ints, w: World, i: int, count: int, ux: float, uy: flo
             continue
         across = rx * uy - ry * ux
         reach = GRAZE * (w.s[SEPARATION, i] + w.s[SEPARATION, j])
-        if across * across < reach * reach and f[VX, j] * ux + f[VY, j] * uy <= ALONG * w.s[STEP, i]:
+        if across * across >= reach * reach or f[VX, j] * ux + f[VY, j] * uy > ALONG * w.s[STEP, i]:
+            continue
+        if ahead - np.sqrt(reach * reach - across * across) < far:
             first, best = j, ahead
     return first
 
 
 @helper
 def _steer(
-    f: Reals, k: Ints, w: World, i: int, target: int, ux: float, uy: float
+    f: Reals, k: Ints, w: World, i: int, target: int, ux: float, uy: float, far: float
 ) -> tuple[float, float, int]:
     """The direction that unit i takes instead of (ux, uy), and who was in its way (-1 nobody).
 
@@ -88,7 +93,7 @@ def _steer(
     (0, 0) when no way is free.
     """
     count = _look_around(f, k, w, i, target)
-    blocker = _blocker(f, k, w, i, count, ux, uy)
+    blocker = _blocker(f, k, w, i, count, ux, uy, far)
     if blocker < 0:
         return ux, uy, -1
     if k[STEER_LOOPS, i] <= 0:
@@ -106,7 +111,7 @@ def _steer(
         cosine = np.sqrt(1.0 - sine * sine)
         ux = (rx * cosine - side * ry * sine) / distance
         uy = (ry * cosine + side * rx * sine) / distance
-        other = _blocker(f, k, w, i, count, ux, uy)
+        other = _blocker(f, k, w, i, count, ux, uy, np.inf)
         if other < 0:
             break
     else:
@@ -145,7 +150,7 @@ def walk(
     length = min(step, distance, at_most)
     ux, uy = dx / distance, dy / distance
     if plane != AIR:
-        ux, uy, blocker = _steer(f, k, w, i, target, ux, uy)
+        ux, uy, blocker = _steer(f, k, w, i, target, ux, uy, min(distance, at_most))
         if blocker >= 0:
             length = min(step, at_most)
             if (

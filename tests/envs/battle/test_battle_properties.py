@@ -16,7 +16,7 @@ STEPS = int(os.environ.get("LAN_PROPERTY_STEPS", "6000"))
 OVERLAP_CELLS = {"2c_vs_64zg": 0.4}  # 64 zerglings crowd below a cliff that they cannot climb
 OVERLAP_CELLS_ELSE = 0.3
 OVERLAP_STEPS = 2
-"""Small units touch at .75 cells; deeper they may be pressed for a few loops, not from step to step."""
+"""Small units touch at .75 cells. Deeper than this they may be pressed for a few loops, not for steps."""
 
 
 @pytest.mark.parametrize("map_name", MAP_NAMES)
