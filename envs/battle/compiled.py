@@ -1,14 +1,13 @@
 """Compiling the simulator's kernels once and keeping the result on disk.
 
 numba notices a change in the file of a cached function but not in the functions and constants it takes
-from other files. So the cache lies in a folder named after a digest of every source a kernel can reach:
+from other files. So the cache lies in a folder named after a digest of every source a kernel is made from:
 another version of the project looks elsewhere and can never run stale machine code.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import shutil
 import sys
@@ -16,13 +15,30 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import cache
+from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import numba
 import numpy as np
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+KERNEL_SOURCES: Final = (
+    "envs.battle.behaviour",
+    "envs.battle.combat",
+    "envs.battle.fields",
+    "envs.battle.kernel",
+    "envs.battle.movement",
+    "envs.battle.rng",
+    "envs.battle.terrain",
+    "envs.battle.world",
+    "envs.smac.layout",
+    "envs.smac.reward",
+    "envs.smac.smac_map",
+    "envs.smac.units",
+)
+"""Modules that hold kernels, or constants and array tuples that kernels read; a test finds the same ones."""
 
 _UNUSED_DAYS = 30
 
@@ -34,15 +50,13 @@ operations at every row of an array) and which nothing needs here: kernels alloc
 
 @cache
 def sources_digest() -> str:
-    """Digest of the sources of `envs.battle` and `envs.smac`, of numba's and of numpy's version."""
-    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version_info[:2]}".encode())
-    for package in ("envs.battle", "envs.smac"):
-        spec = importlib.util.find_spec(package)
-        assert spec is not None
-        assert spec.origin is not None
-        for path in sorted(Path(spec.origin).parent.glob("*.py")):
-            digest.update(path.name.encode())
-            digest.update(path.read_bytes())
+    """Digest of `KERNEL_SOURCES`, of how they are compiled, and by which numba, numpy and Python."""
+    made_by = f"{numba.__version__} {np.__version__} {sys.version_info[:2]} {sorted(_OPTIONS.items())}"
+    digest = hashlib.sha256(made_by.encode())
+    for module in KERNEL_SOURCES:
+        package, _, name = module.rpartition(".")
+        digest.update(name.encode())
+        digest.update((resources.files(package) / f"{name}.py").read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -70,21 +84,21 @@ def _remove_unused(folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def helper(function: Function) -> Function:
+def helper(function: Function, **options: Any) -> Function:
     """Compile `function`, which allocates nothing, for calls from kernels: it becomes part of them."""
-    return cast(Function, _njit(**_OPTIONS)(function))
+    return cast(Function, _njit(**_OPTIONS, **options)(function))
 
 
-def kernel(function: Function) -> Function:
+def kernel(function: Function, **options: Any) -> Function:
     """Compile `function`, which allocates nothing, for calls from Python, lock released, cached on disk."""
     folder = cache_folder()
     if folder is None:
-        return helper(function)
+        return helper(function, **options)
     settings: Any = numba.config
     before = settings.CACHE_DIR
     settings.CACHE_DIR = str(folder)  # read while decorating; other libraries keep their own
     try:
-        return cast(Function, _njit(cache=True, **_OPTIONS)(function))
+        return cast(Function, _njit(cache=True, **_OPTIONS, **options)(function))
     finally:
         settings.CACHE_DIR = before
 
