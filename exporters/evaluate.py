@@ -31,7 +31,8 @@ class EvaluateConfig:
     model: Path | None = None
     """Or: model file to evaluate, with onnxruntime."""
     team: str | None = None
-    """Or: scripted team to play --map on the simulator: random, nearest, focus, kite, …"""
+    """Or: scripted team to play --map on the simulator: random, nearest, focus, kite, or heuristic, which is
+    SMAC's own non-learning team: its attacks reach any distance, the others' six cells, as agents' do."""
     episodes: int = 32
     """Battles to play."""
     seed: int = 0
@@ -48,12 +49,16 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class Contestant:
-    """Who plays, what for, and by what: `make_team` gets the environment and the seed of the evaluation."""
+    """Who plays, what for, and by what: `make_team` gets the environment and the seed of the evaluation.
+
+    `attacks_anywhere`: its attacks reach any distance, which only the simulator allows.
+    """
 
     name: str
     spec: EnvSpec
     backend: str
     make_team: Callable[[MultiAgentEnv, int], Callable[[], Team]]
+    attacks_anywhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,21 +144,23 @@ def followers(policy: Policy) -> Callable[[MultiAgentEnv, int], Callable[[], Tea
 
 def scripted_contestant(name: str, map_name: str | None) -> Contestant:
     """A scripted team on a SMAC map of the simulator; InputError for other names and environments."""
+    from envs.battle.heuristic import HEURISTIC, HeuristicTeam
     from envs.battle.teams import TEAMS
     from envs.make import env_spec, is_other
 
-    if name not in TEAMS:
-        raise InputError(f"unknown team {name!r}: {nearest_names(name, TEAMS)}")
+    teams: dict[str, Callable[[BattleEnv, int], Team]] = {**TEAMS, HEURISTIC: HeuristicTeam}
+    if name not in teams:
+        raise InputError(f"unknown team {name!r}: {nearest_names(name, teams)}")
     if map_name is None:
         raise InputError(f"--team {name}: say which map it plays, e.g. --map 3m")
     if is_other(map_name):
         raise InputError(f"--team {name} plays SMAC's maps on the simulator, not {map_name}")
 
     def make_team(env: MultiAgentEnv, seed: int) -> Callable[[], Team]:
-        team = TEAMS[name](cast("BattleEnv", env), seed)
+        team = teams[name](cast("BattleEnv", env), seed)
         return lambda: team
 
-    return Contestant(f"team {name}", env_spec(map_name), "sim", make_team)
+    return Contestant(f"team {name}", env_spec(map_name), "sim", make_team, name == HEURISTIC)
 
 
 def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
@@ -175,6 +182,10 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
         n_battles=1 if config.record else min(N_BATTLES, config.episodes),
         seed=config.seed,
     )
+    if contestant.attacks_anywhere:
+        from envs.battle.heuristic import AttackAnywhere
+
+        env = AttackAnywhere(cast("BattleEnv", env))
     make_team = contestant.make_team(env, config.seed)
     try:
         if config.record is None:

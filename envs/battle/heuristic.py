@@ -15,8 +15,14 @@ import numpy as np
 from envs.battle.env import BattleEnv
 from envs.battle.fields import Order
 from envs.smac.maps import load_map
+from envs.smac.smac_map import N_ACTIONS_NO_ATTACK
 from envs.smac.units import UnitType
 from envs.types import BoolArray, IntArray, TimeStep
+
+HEURISTIC: Final = "heuristic"
+"""What the team is called by flags."""
+
+NO_OP, STOP = 0, 1
 
 REAL_WIN_RATES: Final[dict[str, int]] = {
     "2s_vs_1sc": 0,
@@ -44,42 +50,44 @@ def heuristic_win_rate(
     env = BattleEnv(
         load_map(map_name), n_battles=battles, seed=seed, threads=threads, turned_formation=turned_formation
     )
+    anywhere = AttackAnywhere(env)
     team = HeuristicTeam(env)
-    shown = env.reset()
+    shown = anywhere.reset()
     while not shown.done.all():
-        shown = team.step()
-    env.close()
+        shown = anywhere.step(team(shown))
+    anywhere.close()
     return float(shown.won.mean())
 
 
 class HeuristicTeam:
-    """Plays all battles of one `BattleEnv`, and steps it: its orders reach beyond the action space."""
+    """A team for `AttackAnywhere`: its actions are SMAC's by number, but reach any distance."""
 
-    def __init__(self, env: BattleEnv) -> None:
+    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
         self.env = env
         self.targets: IntArray = np.full(
             (env.n_battles, env.spec.n_agents), -1, np.int64
         )  # unit index, -1 none
+        self._episodes = env.episodes
 
-    def step(self) -> TimeStep:
-        """Choose orders for every living agent and play one step."""
+    def __call__(self, step: TimeStep) -> IntArray:
+        """Keep every living target, take the closest where there is none; no new order without any."""
         units, N = self.env.units, self.env.spec.n_agents
-        heals = units.types[:N] == UnitType.MEDIVAC
+        self.targets[self.env.episodes != self._episodes] = -1
+        self._episodes = self.env.episodes
         dx = units.x[:, :N, None] - units.x[:, None, :]
         dy = units.y[:, :N, None] - units.y[:, None, :]
         distance = np.hypot(dx, dy)  # [B, N, U]
-        distance[~self._candidates()] = np.inf
-        lost = ~self._keeps()
+        candidates = self._candidates()
+        distance[~candidates] = np.inf
+        kept = np.take_along_axis(candidates, np.maximum(self.targets, 0)[..., None], axis=-1)[..., 0]
+        lost = ~kept | (self.targets < 0)
         closest = distance.argmin(axis=-1)
         closest[~np.isfinite(distance.min(axis=-1))] = -1
         self.targets[lost] = closest[lost]
-        order = np.where(heals, Order.HEAL, Order.ATTACK_UNIT)
-        order = np.where(self.targets >= 0, order, Order.KEEP)
-        return self.env.step_orders(order, self.targets)
-
-    def restart(self, mask: BoolArray) -> None:
-        """Forget the targets in the battles of `mask` [B], which have been reset."""
-        self.targets[mask] = -1
+        heals = units.types[:N] == UnitType.MEDIVAC
+        attack = N_ACTIONS_NO_ATTACK + np.where(heals, self.targets, self.targets - N)
+        idle = np.where(units.alive[:, :N] > 0, STOP, NO_OP)
+        return np.where((self.targets >= 0) & (idle == STOP), attack, idle)
 
     def _candidates(self) -> BoolArray:
         """[B, N, U]: whom each agent may pick."""
@@ -94,8 +102,70 @@ class HeuristicTeam:
         marauder = types[:N] == UnitType.MARAUDER
         return np.asarray(may & ~(marauder[:, None] & is_medivac[None, :]))
 
-    def _keeps(self) -> BoolArray:
-        """[B, N]: whose target is still one."""
-        return np.take_along_axis(self._candidates(), np.maximum(self.targets, 0)[..., None], -1)[..., 0] & (
-            self.targets >= 0
-        )
+
+class AttackAnywhere:
+    """The battles of a `BattleEnv`, with attacks and heals that reach any distance, as SMAC's heuristic's do.
+
+    A `MultiAgentEnv`, and like a `BattleEnv` to a recorder. Any living enemy may be attacked, any living ally
+    that is no medivac be healed; no-op and stop give no new order, and nobody is sent anywhere else.
+    """
+
+    def __init__(self, env: BattleEnv) -> None:
+        self.env = env
+        self.smac_map, self.seed, self.units, self.spec = env.smac_map, env.seed, env.units, env.spec
+        self.n_battles = env.n_battles
+        self._heals = env.units.types[: env.spec.n_agents] == UnitType.MEDIVAC
+        self._avail: BoolArray = np.zeros((env.n_battles, env.spec.n_agents, env.spec.n_actions), np.bool_)
+        self._done: BoolArray = np.ones(env.n_battles, np.bool_)
+
+    @property
+    def next_episode(self) -> int:
+        return self.env.next_episode
+
+    @next_episode.setter
+    def next_episode(self, episode: int) -> None:
+        self.env.next_episode = episode
+
+    @property
+    def episodes(self) -> IntArray:
+        """[B] number of the episode that each slot plays."""
+        return self.env.episodes
+
+    def reset(self, mask: BoolArray | None = None) -> TimeStep:
+        """As `BattleEnv.reset`."""
+        return self._show(self.env.reset(mask))
+
+    def step(self, actions: IntArray) -> TimeStep:
+        """Play one step; actions [B, N]. ValueError as `BattleEnv.step`."""
+        actions = np.asarray(actions)
+        shape = self.n_battles, self.spec.n_agents
+        if actions.shape != shape or actions.dtype.kind not in "iu":
+            raise ValueError(f"actions are {actions.dtype} {actions.shape}, not integers {shape}")
+        running = ~self._done[:, None]
+        inside = np.clip(actions, 0, self.spec.n_actions - 1)
+        able = np.take_along_axis(self._avail, inside[..., None], axis=2)[..., 0] & (inside == actions)
+        for battle, agent in np.argwhere(~able & running)[:1]:
+            action, may = actions[battle, agent], np.flatnonzero(self._avail[battle, agent]).tolist()
+            raise ValueError(f"battle {battle}, agent {agent}: action {action} is not available; {may} are")
+        slot = inside - N_ACTIONS_NO_ATTACK
+        aims = (slot >= 0) & running
+        order = np.where(aims, np.where(self._heals, Order.HEAL, Order.ATTACK_UNIT), Order.KEEP)
+        target = np.where(aims, np.where(self._heals, slot, self.spec.n_agents + slot), -1)
+        return self._show(self.env.step_orders(order, target))
+
+    def close(self) -> None:
+        """As `BattleEnv.close`."""
+        self.env.close()
+
+    def _show(self, step: TimeStep) -> TimeStep:
+        """The time step, with what these agents may do."""
+        N, first = self.spec.n_agents, N_ACTIONS_NO_ATTACK
+        alive, avail = self.units.alive > 0, step.avail_actions
+        avail[:, :, STOP + 1 :] = False
+        avail[:, ~self._heals, first:] = alive[:, None, N:]
+        patients = alive[:, :N] & ~self._heals
+        slots = avail[:, :, first : first + N]
+        slots[:, self._heals] = patients[:, None, : slots.shape[2]]
+        avail[:, :, first:] &= alive[:, :N, None]
+        self._avail[:], self._done[:] = avail, step.done
+        return step

@@ -29,13 +29,19 @@ STEP_S = LOOPS_PER_STEP / LOOPS_PER_SECOND
 
 
 class RandomTeam:
-    """Uniformly random available actions."""
+    """Uniformly random available actions; those of an episode depend on the seed and its number alone."""
 
     def __init__(self, env: BattleEnv, seed: int = 0) -> None:
-        self._rng = np.random.default_rng(seed)
+        self._env, self._seed = env, seed
+        self._episodes = np.full(env.n_battles, -1)
+        self._streams = [np.random.default_rng(seed)] * env.n_battles
 
     def __call__(self, step: TimeStep) -> IntArray:
-        scores = self._rng.random(step.avail_actions.shape)
+        episodes = self._env.episodes
+        for slot in np.flatnonzero(episodes != self._episodes):
+            self._streams[slot] = np.random.default_rng((self._seed, episodes[slot]))
+        self._episodes = episodes
+        scores = np.stack([stream.random(step.avail_actions.shape[1:]) for stream in self._streams])
         return _highest(np.where(step.avail_actions, scores, -1.0))
 
 

@@ -55,6 +55,24 @@ def test_scripted_teams_play_maps(capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(capsys, "--team", "random", *flags) == random
 
 
+def test_smacs_own_heuristic_plays_beyond_the_agents_actions(capsys: pytest.CaptureFixture[str]) -> None:
+    """It wins 2s3z nearly always, as in the real game, where agents that reach six cells rarely do."""
+    flags = ["--map", "2s3z", "--episodes", "32", "--seed", "1"]
+    heuristic, nearest = (evaluate(capsys, "--team", name, *flags) for name in ("heuristic", "nearest"))
+    assert (heuristic["player"], heuristic["backend"]) == ("team heuristic", "sim")
+    assert heuristic["win_rate"] > 0.75 > nearest["win_rate"]
+
+
+@pytest.mark.parametrize("team", ["random", "kite", "heuristic"])
+def test_recording_a_scripted_team_changes_nothing_of_its_battles(
+    team: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--team", team, "--map", "MMM", "--episodes", "5", "--seed", "2"]
+    page = tmp_path / "battle.html"
+    assert evaluate(capsys, *flags, "--record", str(page)) == evaluate(capsys, *flags)
+    assert f"team {team}" in page.read_text()
+
+
 def test_lines_for_people_say_the_same(write_checkpoint: Write, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--ckpt", str(write_checkpoint()), "--episodes", "2"]) == 0
     text = capsys.readouterr().out

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from envs.battle.env import BattleEnv
-from envs.battle.heuristic import REAL_WIN_RATES, HeuristicTeam, heuristic_win_rate
-from envs.smac.maps import load_map
+from envs.battle.heuristic import REAL_WIN_RATES, heuristic_win_rate
 
 
 @pytest.mark.slow
@@ -21,26 +19,3 @@ def test_the_heuristic_teams_win_rates_agree_with_the_real_games():
 )
 def test_the_heuristic_team_does_as_in_the_real_game(map_name, low, high):
     assert low <= heuristic_win_rate(map_name, battles=64, seed=1) <= high
-
-
-def test_the_heuristic_takes_the_closest_enemy_and_keeps_it_until_it_is_dead():
-    env = BattleEnv(load_map("3m"), n_battles=4, seed=0)
-    team = HeuristicTeam(env)
-    env.reset()
-    chosen = None
-    for _ in range(60):
-        distance = np.hypot(
-            env.units.x[:, :3, None] - env.units.x[:, None, 3:],
-            env.units.y[:, :3, None] - env.units.y[:, None, 3:],
-        )
-        alive = env.units.alive.copy()
-        team.step()
-        target = team.targets - 3
-        if chosen is None:
-            assert (target == distance.argmin(-1)).all()
-        else:
-            kept = np.take_along_axis(alive[:, 3:], chosen, 1) > 0
-            assert (target == chosen)[kept].all()
-        chosen = target.copy()
-        if (chosen < 0).any():
-            break
