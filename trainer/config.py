@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from envs.command import InputError, nearest_names
 from trainer.algorithms import ALGORITHMS, OPTIMIZER_NAMES
 
 FILE_NAME = "config.json"
-CHANGEABLE_ON_RESUME = frozenset({"steps", "until_win_rate", "run_dir", "resume", "threads"})
+CHANGEABLE_ON_RESUME = frozenset(
+    {"steps", "until_win_rate", "run_dir", "resume", "threads", "device", "keep_checkpoints", "replay_memory"}
+)
 
 COUNTS = (
     "steps", "envs", "threads", "batch_episodes", "replay_episodes", "updates_per_episode",
     "first_update_episodes", "target_update_interval", "eval_interval_steps", "eval_episodes",
-    "log_interval_steps",
+    "log_interval_steps", "keep_checkpoints",
 )  # fmt: skip
 
 
@@ -46,6 +48,15 @@ class TrainConfig:
     """Threads of the learner; one is often fastest on few cores and makes a seeded run repeatable."""
     until_win_rate: float | None = None
     """Stop once two evaluations in a row reach this win rate."""
+    overlap: Literal["on", "off"] = "off"
+    """on: play the next round while the learner learns, with weights that lack that round's updates; off: the
+    paper's strict order, play, then learn."""
+    keep_checkpoints: int = 3
+    """How many of the latest checkpoints to keep, so that a damaged one costs little."""
+    replay_memory: float = 8.0
+    """GiB of replay held in memory; what is more lies in the run directory and is read from there."""
+    replay_dtype: Literal["float32", "float16"] = "float32"
+    """How replay keeps observations and states; float16 takes half the room and rounds to three digits."""
 
     batch_episodes: int = 32
     """Episodes per gradient update."""
@@ -103,6 +114,8 @@ class TrainConfig:
             raise InputError(
                 f"--optimizer {self.optimizer!r}: {nearest_names(self.optimizer, OPTIMIZER_NAMES)}"
             )
+        if self.replay_memory < 0:
+            raise InputError(f"--replay-memory must not be negative, not {self.replay_memory}")
         if self.seed < 0:
             raise InputError(f"--seed must not be negative, not {self.seed}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 from typing import Any
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainer.config import TrainConfig
-from trainer.run import RunState
+from trainer.state import RunState
 
 
 def format_duration(seconds: float) -> str:
@@ -57,6 +58,10 @@ class PlainReporter:
     def record(self, record: dict[str, Any]) -> None:
         """Print a record."""
         print(describe_record(record), flush=True)
+
+    def warn(self, text: str) -> None:
+        """Print what went wrong without stopping the run."""
+        print(f"lan-train: warning: {text}", file=sys.stderr, flush=True)
 
 
 class LiveReporter:
@@ -102,3 +107,7 @@ class LiveReporter:
         """Keep evaluations on the screen."""
         if record["kind"] == "evaluation":
             self.live.console.print(describe_record(record), highlight=False)
+
+    def warn(self, text: str) -> None:
+        """Keep what went wrong without stopping the run on the screen."""
+        self.live.console.print(Text(f"warning: {text}", style="yellow"))

@@ -7,6 +7,9 @@ same machine.
 from __future__ import annotations
 
 import json
+import os
+import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,39 +36,105 @@ class Window:
         return means
 
 
+class AppendedFile:
+    """A file that only grows, from `size` bytes on; what a full disk refuses is kept and tried again."""
+
+    def __init__(self, path: Path, size: int = 0) -> None:
+        self._file = path.open("ab", buffering=0)
+        self._file.truncate(size)
+        self._pending = bytearray()
+
+    def append(self, data: bytes) -> None:
+        """Add to the end, at once where the disk has room."""
+        self._pending += data
+        try:
+            self._write()
+        except OSError:
+            return  # flush() will say so
+
+    def flush(self) -> None:
+        """Have everything on the disk; OSError when it does not fit."""
+        self._write()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Write what the disk takes, and close."""
+        self.append(b"")
+        self._file.close()
+
+    def _write(self) -> None:
+        while self._pending:
+            written = self._file.write(self._pending)
+            del self._pending[: written or 0]
+
+
+class EventFile:
+    """TensorBoard's scalars of one sitting, in a file of their own."""
+
+    def __init__(self, run_dir: Path, purge_step: int | None) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._event, self._summary = Event, Summary
+        name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
+        self.file = AppendedFile(run_dir / name)
+        self._records = RecordWriter(self)
+        self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        if purge_step is not None:  # tells TensorBoard to forget what an earlier sitting wrote beyond it
+            start = SessionLog(status=SessionLog.START)
+            self._add(Event(wall_time=time.time(), step=purge_step, session_log=start))
+
+    def add(self, step: int, scalars: Mapping[str, float]) -> None:
+        """One event with all scalars of a step."""
+        values = [self._summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        summary = self._summary(value=values)
+        self._add(self._event(wall_time=time.time(), step=step, summary=summary))
+
+    def write(self, data: bytes) -> None:
+        """What the record writer calls with a framed record."""
+        self.file.append(data)
+
+    def _add(self, event: Any) -> None:
+        self._records.write(event.SerializeToString())
+
+
 class MetricsWriter:
-    """Appends records to `metrics.jsonl` and to TensorBoard; a resumed run first drops what came later."""
+    """Appends records to `metrics.jsonl` and to TensorBoard; a resumed run first drops what came later.
+
+    A full disk never stops it: lines wait until there is room again, and `flush` says that they do.
+    """
 
     def __init__(self, run_dir: Path, keep_lines: int = 0, purge_step: int | None = None) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter
-
         path = run_dir / FILE_NAME
         kept = path.read_bytes().splitlines(keepends=True)[:keep_lines] if keep_lines else []
-        path.write_bytes(b"".join(kept))
         self.lines = len(kept)
-        self._file = path.open("a", buffering=1)
-        self._events = SummaryWriter(str(run_dir), purge_step=purge_step)
+        self._file = AppendedFile(path, sum(len(line) for line in kept))
+        self._events = EventFile(run_dir, purge_step)
 
     def write(self, record: Mapping[str, Any]) -> None:
         """One line, and one TensorBoard scalar per number, under KIND/NAME at the environment step."""
-        self._file.write(json.dumps(record) + "\n")
+        self._file.append(json.dumps(record).encode() + b"\n")
         self.lines += 1
-        for name, value in record.items():
-            if isinstance(value, int | float) and name != "env_steps":
-                tag = f"{record['kind']}/{name}"
-                self._events.add_scalar(tag, value, record["env_steps"])
+        numbers = {
+            f"{record['kind']}/{name}": value
+            for name, value in record.items()
+            if isinstance(value, int | float) and name != "env_steps"
+        }
+        self._events.add(record["env_steps"], numbers)
 
     def flush(self) -> None:
-        """Hand what was written to the operating system."""
+        """Have every line on the disk; OSError when it is full."""
         self._file.flush()
-        self._events.flush()
+        self._events.file.append(b"")
 
     def close(self) -> None:
-        """Flush and close both."""
+        """Write what the disk takes, and close both."""
         self._file.close()
-        self._events.close()
+        self._events.file.close()
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Every record of a run."""
-    return [json.loads(line) for line in (run_dir / FILE_NAME).read_text().splitlines()]
+    """Every record of a run; a last line that is still being written does not count."""
+    lines = (run_dir / FILE_NAME).read_text().split("\n")
+    return [json.loads(line) for line in lines[:-1]]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +13,19 @@ import torch
 from envs.types import BoolArray, FloatArray
 from trainer.batch import EpisodeBatch
 
+FeatureArray = npt.NDArray[np.float32] | npt.NDArray[np.float16]
+
 
 @dataclass(frozen=True)
 class Episode:
     """One episode of L steps and L + 1 observations.
 
-    obs [L + 1, N, O] f32, state [L + 1, S] f32, avail_bits [L + 1, ceil(N A / 8)] u8 (one bit per action),
-    action [L, N] u8, reward [L] f32; terminated or truncated says how the last step ended it.
+    obs [L + 1, N, O] f32 or f16, state [L + 1, S] the same, avail_bits [L + 1, ceil(N A / 8)] u8
+    (one bit per action), action [L, N] u8, reward [L] f32; terminated or truncated says how the last step ended it.
     """
 
-    obs: FloatArray
-    state: FloatArray
+    obs: FeatureArray
+    state: FeatureArray
     avail_bits: npt.NDArray[np.uint8]
     action: npt.NDArray[np.uint8]
     reward: FloatArray
@@ -42,6 +43,17 @@ class Episode:
         """Bytes the episode's arrays take."""
         arrays = (self.obs, self.state, self.avail_bits, self.action, self.reward)
         return sum(array.nbytes for array in arrays)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the arrays are views of a file rather than memory of this process."""
+        return isinstance(self.obs, np.memmap)
+
+    def as_dtype(self, dtype: np.dtype[np.floating[Any]]) -> Episode:
+        """The same episode with observations and states in `dtype`."""
+        if self.obs.dtype == dtype:
+            return self
+        return replace(self, obs=self.obs.astype(dtype), state=self.state.astype(dtype))
 
 
 def pack_available(avail_actions: BoolArray) -> npt.NDArray[np.uint8]:
@@ -88,35 +100,63 @@ def pack_episodes(
 
 
 class ReplayBuffer:
-    """The last `capacity` episodes; the oldest makes room."""
+    """The last `capacity` episodes; the oldest makes room. Observations and states are kept as `dtype`."""
 
-    def __init__(self, capacity_episodes: int, n_actions: int, *, bootstrap_on_timeout: bool = False) -> None:
+    def __init__(
+        self,
+        capacity_episodes: int,
+        n_actions: int,
+        *,
+        bootstrap_on_timeout: bool = False,
+        dtype: str = "float32",
+    ) -> None:
         self.capacity_episodes = capacity_episodes
         self.n_actions = n_actions
         self.bootstrap_on_timeout = bootstrap_on_timeout
+        self.dtype = np.dtype(dtype)
         self.inserted = 0
-        self._episodes: deque[Episode] = deque(maxlen=capacity_episodes)  # oldest first
+        self.memory_bytes = 0  # of the episodes that are not on disk
+        self._episodes: dict[int, Episode] = {}  # by number
 
     def __len__(self) -> int:
         return len(self._episodes)
 
     @property
+    def oldest(self) -> int:
+        """Number of the oldest episode kept."""
+        return self.inserted - len(self._episodes)
+
+    @property
     def nbytes(self) -> int:
-        """Bytes held by all episodes."""
-        return sum(episode.nbytes for episode in self._episodes)
+        """Bytes of all episodes, wherever they are."""
+        return sum(episode.nbytes for episode in self._episodes.values())
 
     def insert(self, episode: Episode) -> None:
         """Keep an episode."""
-        self._episodes.append(episode)
+        if len(self._episodes) == self.capacity_episodes:
+            self._put(self.oldest, None)
+        self._put(self.inserted, episode.as_dtype(self.dtype))
         self.inserted += 1
+
+    def move(self, number: int, episode: Episode) -> None:
+        """Take an equal episode, one on disk, for the one of that number."""
+        self._put(number, episode)
 
     def episodes_since(self, first: int) -> list[Episode]:
         """The kept episodes numbered `first` and later, in the order they came."""
-        oldest = self.inserted - len(self._episodes)
-        return list(islice(self._episodes, max(0, first - oldest), None))
+        return [self._episodes[number] for number in range(max(first, self.oldest), self.inserted)]
 
     def sample(self, rng: np.random.Generator, n_episodes: int) -> EpisodeBatch:
         """`n_episodes` different episodes, uniformly."""
         chosen = rng.choice(len(self._episodes), n_episodes, replace=False)
-        episodes = [self._episodes[int(index)] for index in chosen]
+        episodes = [self._episodes[self.oldest + int(index)] for index in chosen]
         return pack_episodes(episodes, self.n_actions, bootstrap_on_timeout=self.bootstrap_on_timeout)
+
+    def _put(self, number: int, episode: Episode | None) -> None:
+        before = self._episodes.pop(number, None)
+        if before is not None and not before.on_disk:
+            self.memory_bytes -= before.nbytes
+        if episode is not None:
+            self._episodes[number] = episode
+            if not episode.on_disk:
+                self.memory_bytes += episode.nbytes

@@ -174,15 +174,19 @@ def play(
 
 
 def collect(
-    env: MultiAgentEnv, net: AdvantageNet, epsilon: float, rng: np.random.Generator
+    env: MultiAgentEnv,
+    net: AdvantageNet,
+    epsilon: float,
+    rng: np.random.Generator,
+    make_scribe: Callable[[], Scribe] | None = None,
 ) -> tuple[list[Episode], list[EpisodeStats]]:
     """B training episodes, whole, and their statistics.
 
-    A round in which a live game was lost leaves nothing behind and is played again.
+    A round in which a live game was lost leaves nothing behind and is played again, with another scribe.
     """
     while True:
         team = PolicyTeam(TorchPolicy(net), env, epsilon=epsilon, rng=rng)
-        scribe = Scribe()
+        scribe = make_scribe() if make_scribe else Scribe()
         try:
             _, stats = play_round(env, team, np.ones(env.n_battles, np.bool_), scribe)
         except EpisodeLostError:  # the environment limits how often that may happen

@@ -8,69 +8,30 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-from envs.types import MultiAgentEnv
-from trainer.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
+from envs.command import InputError
+from envs.types import EnvSpec, MultiAgentEnv
+from trainer.batch import EpisodeBatch
+from trainer.checkpoint import FILE_NAME, Checkpoint
+from trainer.collector import Collector, OverlappedCollector, StrictCollector
 from trainer.config import TrainConfig
+from trainer.directory import Restored, RunDirectory
 from trainer.learner import Learner
 from trainer.metrics import MetricsWriter, Window
 from trainer.replay import ReplayBuffer
-from trainer.rollout import EpisodeStats, collect, evaluate
-from trainer.segments import ReplaySegments
-
-BEST_NAME = "best.pt"
+from trainer.rollout import EpisodeStats, evaluate
+from trainer.state import Reporter, RunState
 
 
 class DivergedError(Exception):
     """The loss is no longer a finite number."""
-
-
-class Reporter(Protocol):
-    """Who shows a run to the person watching; records are the metrics' lines."""
-
-    def progress(self, state: RunState, epsilon: float) -> None: ...
-
-    def record(self, record: dict[str, Any]) -> None: ...
-
-
-@dataclass
-class RunState:
-    """The clocks of a run and whatever else is neither network nor replay.
-
-    env_steps counts steps of finished episodes; pending_updates are gradient updates owed for episodes that
-    were already collected.
-    """
-
-    env_steps: int = 0
-    episodes: int = 0
-    pending_updates: int = 0
-    next_eval_steps: int = 0
-    next_log_steps: int = 0
-    evaluated_at_steps: int = -1
-    evaluations: int = 0
-    good_evaluations: int = 0
-    best_win_rate: float = -1.0
-    win_rate: float | None = None
-    loss: float | None = None
-    metrics_lines: int = 0
-    wall_s: float = 0.0
-    window_sums: dict[str, float] = field(default_factory=dict)
-    window_counts: dict[str, int] = field(default_factory=dict)
-    rng: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 class TrainingRun:
@@ -80,29 +41,34 @@ class TrainingRun:
         self,
         config: TrainConfig,
         backend: str,
-        run_dir: Path,
+        directory: RunDirectory,
         env: MultiAgentEnv,
         eval_env: MultiAgentEnv,
         learner: Learner,
         project_version: str,
-        resumed: Checkpoint | None = None,
+        restored: Restored | None = None,
     ) -> None:
-        self.config, self.backend, self.run_dir = config.resolved(), backend, run_dir
+        self.config, self.backend, self.directory = config.resolved(), backend, directory
         self.env, self.eval_env, self.learner = env, eval_env, learner
         self.project_version = project_version
         self.stop_requested = False
+        self.is_saved = False  # whether the newest checkpoint holds everything
         self.wall_split_s = dict.fromkeys(("collect", "learn", "evaluate", "checkpoint"), 0.0)
         self.rng = np.random.default_rng([config.seed, 1])
         self.state = RunState()
         self.window = Window()
-        self.replay = ReplayBuffer(
-            config.replay_episodes, env.spec.n_actions, bootstrap_on_timeout=config.bootstrap_on_timeout
+        self.collector: Collector = (
+            OverlappedCollector(env, learner.advantage, config.seed)
+            if config.overlap == "on"
+            else StrictCollector(env, learner.advantage, self.rng)
         )
-        self.segments = ReplaySegments(run_dir / "replay")
-        if resumed is not None:
-            self._restore(resumed)
+        self.replay = make_replay(config, env.spec) if restored is None else restored.replay
+        if restored is not None:
+            self._restore(restored.checkpoint)
         self.metrics = MetricsWriter(
-            run_dir, self.state.metrics_lines, purge_step=self.state.env_steps if resumed else None
+            directory.path,
+            self.state.metrics_lines,
+            purge_step=None if restored is None else self.state.env_steps,
         )
         self.wall_before_s = self.state.wall_s
         self._started = time.monotonic()
@@ -113,7 +79,7 @@ class TrainingRun:
         self.rng.bit_generator.state = json.loads(self.state.rng)
         self.window.sums = dict(self.state.window_sums)
         self.window.counts = dict(self.state.window_counts)
-        self.segments.load(self.replay, self.state.episodes)
+        self.collector.load_state_dict(self.state.collector)
         self.env.next_episode = self.state.episodes
         self.eval_env.next_episode = self.state.evaluations * self.config.eval_episodes
 
@@ -137,7 +103,7 @@ class TrainingRun:
                 self._evaluate(reporter)
                 continue  # this evaluation may have been the last thing to do
             if self.state.pending_updates == 0:
-                self._collect()
+                self._collect(reporter)
             self._learn()
             if self.state.pending_updates == 0 and self.state.env_steps >= self.state.next_log_steps:
                 self._log(reporter)
@@ -145,10 +111,11 @@ class TrainingRun:
         if not self.stop_requested and self.state.evaluated_at_steps < self.state.env_steps:
             self._evaluate(reporter)
         else:
-            self.checkpoint()
+            self.checkpoint(reporter)
 
     def close(self) -> None:
         """Close the files and the environments."""
+        self.collector.close()
         self.metrics.close()
         self.env.close()
         self.eval_env.close()
@@ -159,36 +126,61 @@ class TrainingRun:
         yield
         self.wall_split_s[part] += time.perf_counter() - start
 
-    def _collect(self) -> None:
+    def _collect(self, reporter: Reporter) -> None:
+        state, config = self.state, self.config
         with self._timed("collect"):
-            epsilon = self.config.epsilon(self.state.env_steps)
-            episodes, stats = collect(self.env, self.learner.advantage, epsilon, self.rng)
+            episodes, stats = self.collector.take(config.epsilon(state.env_steps), state.episodes)
             for episode, stat in zip(episodes, stats, strict=True):
                 self.replay.insert(episode)
-                self.state.episodes += 1
-                self.state.env_steps += stat.length_steps
+                state.episodes += 1
+                state.env_steps += stat.length_steps
                 for name, value in means([stat]).items():
                     self.window.add(name, value)
-            if len(self.replay) >= (self.config.first_update_episodes or 0):
-                self.state.pending_updates = len(episodes) * (self.config.updates_per_episode or 0)
+            if len(self.replay) >= (config.first_update_episodes or 0):
+                state.pending_updates = len(episodes) * (config.updates_per_episode or 0)
+            self.collector.prepare(config.epsilon(state.env_steps), state.episodes, begin=not self.finished)
+        if self.replay.memory_bytes > config.replay_memory * 2**30:
+            with self._timed("checkpoint"):
+                try:
+                    self.directory.segments.spill(self.replay)
+                except OSError as error:
+                    reporter.warn(f"replay stays in memory: it could not be written ({error})")
 
     def _learn(self) -> None:
         with self._timed("learn"):
             while self.state.pending_updates and not self.stop_requested:
                 batch = self.replay.sample(self.rng, self.config.batch_episodes)
-                result = {name: float(value) for name, value in self.learner.update(batch).items()}
+                try:
+                    result = {name: float(value) for name, value in self.learner.update(batch).items()}
+                except torch.cuda.OutOfMemoryError:
+                    raise self._gpu_is_full(batch) from None
                 if not math.isfinite(result["loss"]) or not math.isfinite(result["grad_norm"]):
-                    saved = self.run_dir / "diverged-batch.pt"
-                    torch.save(vars(batch), saved)
-                    raise DivergedError(
-                        f"update {self.learner.updates} gave loss {result['loss']} and gradient norm "
-                        f"{result['grad_norm']}; its batch is in {saved}, the last good checkpoint in "
-                        f"{self.run_dir / FILE_NAME}"
-                    )
+                    raise self._diverged(batch, result)
                 self.state.pending_updates -= 1
                 self.state.loss = result["loss"]
                 for name, value in result.items():
                     self.window.add(name, value)
+
+    def _gpu_is_full(self, batch: EpisodeBatch) -> InputError:
+        n, folder = batch.n_episodes, self.directory.path
+        return InputError(
+            f"the GPU ran out of memory at update {self.learner.updates + 1}, on {n} episodes with "
+            f"{batch.n_rows:,} observations per agent: train anew with a lower --batch-episodes than {n}, or "
+            f"go on from the last checkpoint on the processor: lan-train --resume {folder} --device cpu"
+        )
+
+    def _diverged(self, batch: EpisodeBatch, result: dict[str, float]) -> DivergedError:
+        path = self.directory.path / "diverged-batch.pt"
+        try:
+            torch.save(vars(batch), path)
+            where = f"is in {path}"
+        except (OSError, RuntimeError) as error:
+            where = f"could not be written ({error})"
+        return DivergedError(
+            f"update {self.learner.updates} gave loss {result['loss']} and gradient norm "
+            f"{result['grad_norm']}; its batch {where}, the last good checkpoint in "
+            f"{self.directory.path / FILE_NAME}"
+        )
 
     def _clocks(self, kind: str) -> dict[str, Any]:
         state = self.state
@@ -211,55 +203,71 @@ class TrainingRun:
         self.state.next_log_steps = (self.state.env_steps // interval + 1) * interval
 
     def _evaluate(self, reporter: Reporter) -> None:
-        """Evaluate, write the result and a checkpoint; keep a copy of the checkpoint that won most."""
+        """Evaluate, write the result and a checkpoint; the one that won most is kept apart as well."""
         state, config = self.state, self.config
         with self._timed("evaluate"):
             stats = evaluate(self.eval_env, self.learner.advantage, config.eval_episodes)
         result = means(stats)
         state.evaluations += 1
         state.evaluated_at_steps = state.env_steps
-        state.next_eval_steps = (
-            state.env_steps // config.eval_interval_steps + 1
-        ) * config.eval_interval_steps
+        interval = config.eval_interval_steps
+        state.next_eval_steps = (state.env_steps // interval + 1) * interval
         state.win_rate = result["win_rate"]
         good = config.until_win_rate is not None and state.win_rate >= config.until_win_rate
         state.good_evaluations = state.good_evaluations + 1 if good else 0
         self._write(self._clocks("evaluation") | result, reporter)
-        is_best = state.win_rate >= state.best_win_rate and state.env_steps > 0
-        if is_best:
-            state.best_win_rate = state.win_rate
-        self.checkpoint()
-        if is_best:
-            partial = self.run_dir / f"{BEST_NAME}.partial"
-            shutil.copyfile(self.run_dir / FILE_NAME, partial)
-            partial.replace(self.run_dir / BEST_NAME)
+        self.checkpoint(reporter, best=state.win_rate >= state.best_win_rate and state.env_steps > 0)
 
-    def checkpoint(self) -> None:
-        """Write replay, metrics and `run.pt`, in this order: the last one makes the others count."""
+    def checkpoint(self, reporter: Reporter, *, best: bool = False) -> None:
+        """Write one; where the disk does not take it, say so and leave the last one as it is."""
+        directory = self.directory
         with self._timed("checkpoint"):
-            self.segments.append(self.replay)
-            self.metrics.flush()
-            state = self.state
-            state.metrics_lines = self.metrics.lines
-            state.wall_s = self.wall_s
-            state.rng = json.dumps(self.rng.bit_generator.state)
-            state.window_sums, state.window_counts = dict(self.window.sums), dict(self.window.counts)
-            save_checkpoint(
-                self.run_dir / FILE_NAME,
-                Checkpoint(
-                    spec=self.env.spec,
-                    algorithm=self.config.algorithm,
-                    backend=self.backend,
-                    config=self.config.to_dict(),
-                    env_steps=state.env_steps,
-                    episodes=state.episodes,
-                    updates=self.learner.updates,
-                    win_rate=state.win_rate,
-                    project_version=self.project_version,
-                    learner=self.learner.state_dict(),
-                    trainer=state.to_dict(),
-                ),
-            )
+            try:
+                if best:
+                    directory.save_best(self._snapshot())
+                    self.state.best_win_rate = self.state.win_rate or 0.0
+                directory.save(self._snapshot(), self.replay, self.metrics)
+                self.is_saved = True
+            except OSError as error:
+                self.is_saved = False
+                saved = directory.saved_steps
+                kept = "there is none yet" if saved is None else f"the one of {saved:,} steps stays"
+                reporter.warn(
+                    f"no checkpoint at {self.state.env_steps:,} steps, {kept}: {directory.path} could not be "
+                    f"written ({error.strerror or error}); make room, the next evaluation tries again"
+                )
+
+    def _snapshot(self) -> Checkpoint:
+        """The run as it stands."""
+        state = self.state
+        state.metrics_lines = self.metrics.lines
+        state.wall_s = self.wall_s
+        state.rng = json.dumps(self.rng.bit_generator.state)
+        state.window_sums, state.window_counts = dict(self.window.sums), dict(self.window.counts)
+        state.collector = self.collector.state_dict()
+        return Checkpoint(
+            spec=self.env.spec,
+            algorithm=self.config.algorithm,
+            backend=self.backend,
+            config=self.config.to_dict(),
+            env_steps=state.env_steps,
+            episodes=state.episodes,
+            updates=self.learner.updates,
+            win_rate=state.win_rate,
+            project_version=self.project_version,
+            learner=self.learner.state_dict(),
+            trainer=state.to_dict(),
+        )
+
+
+def make_replay(config: TrainConfig, spec: EnvSpec) -> ReplayBuffer:
+    """An empty replay as the settings want it."""
+    return ReplayBuffer(
+        config.replay_episodes,
+        spec.n_actions,
+        bootstrap_on_timeout=config.bootstrap_on_timeout,
+        dtype=config.replay_dtype,
+    )
 
 
 def means(stats: list[EpisodeStats]) -> dict[str, float]:

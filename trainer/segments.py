@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,30 +29,32 @@ class ReplaySegments:
         self.saved = 0  # episodes that are on disk or no longer needed
 
     def append(self, replay: ReplayBuffer) -> None:
-        """Write the episodes that came since the last call; drop files that replay has outlived."""
+        """Write the episodes that came since the last call; OSError when the disk says no."""
         episodes = replay.episodes_since(self.saved)
         if episodes:
             self.folder.mkdir(exist_ok=True)
             first = replay.inserted - len(episodes)
             write_segment(self.folder / f"episodes-{first:08d}-{replay.inserted:08d}.npz", episodes)
         self.saved = replay.inserted
-        oldest = replay.inserted - replay.capacity_episodes
-        for path, _, end in self._files():
-            if end <= oldest:
-                path.unlink()
+
+    def spill(self, replay: ReplayBuffer) -> None:
+        """Write what is not written yet, and let replay read all its episodes from the files from now on."""
+        self.append(replay)
+        for path, first, end in self._files():
+            if end > replay.oldest:
+                for number, episode in enumerate(read_segment(path, mapped=True), first):
+                    if replay.oldest <= number < replay.inserted:
+                        replay.move(number, episode)
 
     def load(self, replay: ReplayBuffer, n_episodes: int) -> None:
         """Fill an empty replay with what it held when `n_episodes` had been inserted.
 
-        Files written after that are removed: the resumed run plays those episodes again. InputError when
-        episodes that replay would hold are missing or unreadable.
+        InputError when episodes that replay would hold are missing or unreadable.
         """
         first_needed = max(0, n_episodes - replay.capacity_episodes)
         replay.inserted = first_needed
         for path, first, end in self._files():
-            if first >= n_episodes:
-                path.unlink()
-            elif end > first_needed:
+            if first_needed < end and first < n_episodes:
                 if first > replay.inserted:
                     break
                 for episode in read_segment(path)[replay.inserted - first :]:
@@ -61,6 +65,12 @@ class ReplaySegments:
                 "resumed exactly; its checkpoint can still be exported and evaluated"
             )
         self.saved = n_episodes
+
+    def drop(self, before: int, after: int) -> None:
+        """Remove files all of whose episodes are numbered below `before`, or `after` and higher."""
+        for path, first, end in self._files():
+            if end <= before or first >= after:
+                path.unlink()
 
     def _files(self) -> list[tuple[Path, int, int]]:
         paths = self.folder.glob("episodes-*.npz")
@@ -86,11 +96,17 @@ def write_segment(path: Path, episodes: Sequence[Episode]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def read_segment(path: Path) -> list[Episode]:
-    """The episodes of one file; InputError when it is damaged."""
+def read_segment(path: Path, *, mapped: bool = False) -> list[Episode]:
+    """The episodes of one file; InputError when it is damaged.
+
+    With `mapped` the large arrays are views of the file, read when they are used and not checked before.
+    """
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            data = {name: file[name] for name in (*ARRAYS, *FLAGS, "length")}
+            names = (*FLAGS, "length") if mapped else (*ARRAYS, *FLAGS, "length")
+            data = {name: file[name] for name in names}
+            if mapped:
+                data |= {name: map_member(path, file.zip.getinfo(f"{name}.npy")) for name in ARRAYS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"replay segment {path} is damaged: {error}") from None
     cuts = np.cumsum(data["length"])[:-1]
@@ -111,3 +127,14 @@ def read_segment(path: Path) -> list[Episode]:
         )
         for e in range(len(data["length"]))
     ]
+
+
+def map_member(path: Path, member: zipfile.ZipInfo) -> np.memmap[Any, Any]:
+    """One array of an uncompressed .npz file as a view of the file, read-only."""
+    with path.open("rb") as file:
+        file.seek(member.header_offset + 26)  # lengths of the name and of the extra field that follow
+        name_bytes, extra_bytes = struct.unpack("<HH", file.read(4))
+        file.seek(member.header_offset + 30 + name_bytes + extra_bytes)
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        return np.memmap(file, dtype, "r", file.tell(), shape)

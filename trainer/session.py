@@ -15,13 +15,13 @@ import torch
 from rich.console import Console
 
 from envs.command import InputError
-from envs.make import BACKEND_NAMES, battles_at_once, make_env
+from envs.make import BACKEND_NAMES, battles_at_once, env_spec, make_env
 from trainer.algorithms import make_learner
-from trainer.checkpoint import Checkpoint, load_checkpoint
 from trainer.config import FILE_NAME, TrainConfig
+from trainer.directory import Restored, RunDirectory
 from trainer.display import LiveReporter, PlainReporter, format_duration
 from trainer.learner import LearnerSettings
-from trainer.run import DivergedError, TrainingRun
+from trainer.run import DivergedError, TrainingRun, make_replay
 
 EVALUATION_SEED_OFFSET = 1_000_003
 """Evaluation battles come from another seed, so that no battle is both trained on and tested on."""
@@ -30,15 +30,12 @@ EVALUATION_SEED_OFFSET = 1_000_003
 def train_in(run_dir: Path, config: TrainConfig, backend: str) -> int:
     """Train in a directory, new or resumed; 0 when finished or stopped on request, 1 when it diverged."""
     device = torch_device(config.device)
-    checkpoint = load_checkpoint(run_dir) if config.resume is not None else None
-    if checkpoint is not None and checkpoint.backend != backend:
-        raise InputError(
-            f"{run_dir} was trained on {checkpoint.backend}, not {backend}; results must not mix"
-        )
     keep_freed_memory()
+    directory = RunDirectory(run_dir, config.keep_checkpoints)
+    restored = None if config.resume is None else resume(directory, config, backend)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    begins = f"resumed at {checkpoint.env_steps:,} steps" if checkpoint else "new run"
+    begins = f"resumed at {restored.checkpoint.env_steps:,} steps" if restored else "new run"
     print(
         f"lan-train: {config.map} on {BACKEND_NAMES[backend]} (--env {backend}), {config.algorithm}, "
         f"seed {config.seed}, {begins}, writing to {run_dir}",
@@ -52,11 +49,26 @@ def train_in(run_dir: Path, config: TrainConfig, backend: str) -> int:
         seed=config.seed + EVALUATION_SEED_OFFSET,
     )
     learner = make_learner(config.algorithm, env.spec, learner_settings(config), device)
-    if checkpoint is None:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        write_config(run_dir / FILE_NAME, config, backend, env.spec.to_json())
-    run = TrainingRun(config, backend, run_dir, env, eval_env, learner, project_version(), checkpoint)
-    return watch(run, checkpoint)
+    if restored is None:
+        begin_directory(run_dir, config, backend, env.spec.to_json())
+    run = TrainingRun(config, backend, directory, env, eval_env, learner, project_version(), restored)
+    return watch(run)
+
+
+def resume(directory: RunDirectory, config: TrainConfig, backend: str) -> Restored:
+    """What the run in a directory goes on from; says so when that is not its newest checkpoint."""
+    restored = directory.restore(lambda: make_replay(config, env_spec(config.map)))
+    if restored.checkpoint.backend != backend:
+        raise InputError(
+            f"{directory.path} was trained on {restored.checkpoint.backend}, not {backend}; "
+            "results must not mix"
+        )
+    for damage in restored.damaged:
+        print(f"lan-train: set aside a checkpoint: {damage}", file=sys.stderr)
+    if restored.damaged:
+        steps = restored.checkpoint.env_steps
+        print(f"lan-train: going on from the checkpoint before, of {steps:,} steps", file=sys.stderr)
+    return restored
 
 
 def learner_settings(config: TrainConfig) -> LearnerSettings:
@@ -71,7 +83,7 @@ def learner_settings(config: TrainConfig) -> LearnerSettings:
     )
 
 
-def watch(run: TrainingRun, checkpoint: Checkpoint | None) -> int:
+def watch(run: TrainingRun) -> int:
     """Run with a display and with Ctrl-C and SIGTERM answered; prints a summary at the end."""
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -95,15 +107,18 @@ def watch(run: TrainingRun, checkpoint: Checkpoint | None) -> int:
             signal.signal(number, handler)
         run.close()
     print_summary(run, first_steps)
-    return 0
+    if not run.is_saved:
+        print("lan-train: the end of this run is not saved: its last checkpoint failed", file=sys.stderr)
+    return 0 if run.is_saved else 1
 
 
 def print_summary(run: TrainingRun, first_steps: int) -> None:
     """How it ended, how fast it was, where the time went, what it took."""
+    folder = run.directory.path
     state, split = run.state, run.wall_split_s
     steps, wall_s = state.env_steps - first_steps, run.wall_s - run.wall_before_s
-    ended = "finished" if run.finished else f"stopped; go on with lan-train --resume {run.run_dir}"
-    parts = ", ".join(f"{part} {seconds / wall_s:.0%}" for part, seconds in split.items())
+    ended = "finished" if run.finished else f"stopped; go on with lan-train --resume {folder}"
+    parts = ", ".join(f"{part} {seconds / wall_s:.1%}" for part, seconds in split.items())
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     win_rate = "not evaluated yet" if state.win_rate is None else f"{state.win_rate:.0%}"
     print(
@@ -111,8 +126,17 @@ def print_summary(run: TrainingRun, first_steps: int) -> None:
         f"last win rate {win_rate}\n"
         f"{steps:,} steps in {format_duration(wall_s)}: {steps / wall_s:,.0f} steps/s ({parts}); "
         f"peak memory {peak_mb:,.0f} MB, replay {run.replay.nbytes / 2**20:,.0f} MB\n"
-        f"checkpoint: {run.run_dir / 'run.pt'}"
+        f"checkpoint: {folder / 'run.pt'}"
     )
+
+
+def begin_directory(run_dir: Path, config: TrainConfig, backend: str, spec: str) -> None:
+    """Make the directory and write its settings; InputError when that cannot be."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        write_config(run_dir / FILE_NAME, config, backend, spec)
+    except OSError as error:
+        raise InputError(f"cannot begin a run in {run_dir}: {error.strerror or error}") from None
 
 
 def write_config(path: Path, config: TrainConfig, backend: str, spec: str) -> None:

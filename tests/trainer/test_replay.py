@@ -73,6 +73,7 @@ def test_segments_bring_back_exactly_what_replay_held(tmp_path: Path) -> None:
         replay.insert(numbered_episode(number, number + 1))
         if number in (1, 4, 6):
             segments.append(replay)
+            segments.drop(before=replay.inserted - 4, after=replay.inserted)
     assert sorted(path.name for path in (tmp_path / "replay").iterdir()) == [
         "episodes-00000002-00000005.npz",
         "episodes-00000005-00000007.npz",
@@ -97,6 +98,8 @@ def test_segments_after_the_checkpoint_are_played_again(tmp_path: Path) -> None:
     restored, again = ReplayBuffer(10, A), ReplaySegments(tmp_path / "replay")
     again.load(restored, 3)
     assert len(restored) == 3
+    assert len(list((tmp_path / "replay").iterdir())) == 4  # nothing is removed before all is well
+    again.drop(before=0, after=3)
     assert len(list((tmp_path / "replay").iterdir())) == 3
 
 

@@ -1,73 +1,17 @@
 """A training run learns, repeats itself, and continues as if it had never been interrupted."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from recall_env import RecallEnv
+from small_runs import CONFIG, Silent, make_run, train, without_clock
 
-from trainer.algorithms import make_learner
 from trainer.checkpoint import load_checkpoint
-from trainer.config import TrainConfig
 from trainer.metrics import read_metrics
 from trainer.rollout import random_actions
-from trainer.run import DivergedError, RunState, TrainingRun
-from trainer.session import learner_settings
-
-CONFIG = TrainConfig(
-    map="recall",
-    steps=1_600,
-    seed=5,
-    envs=4,
-    batch_episodes=16,
-    target_update_interval=50,
-    learning_rate=3e-3,
-    epsilon_anneal_steps=600,
-    eval_interval_steps=800,
-    eval_episodes=16,
-    log_interval_steps=100,
-    replay_episodes=200,
-)
-
-
-class Silent:
-    def __init__(self, stop_after: int | None = None) -> None:
-        self.run: TrainingRun | None = None
-        self.stop_after = stop_after
-
-    def progress(self, state: RunState, epsilon: float) -> None:
-        if self.run is not None and self.stop_after is not None and state.episodes >= self.stop_after:
-            self.run.stop_requested = True
-
-    def record(self, record: dict[str, Any]) -> None:
-        return None
-
-
-def make_run(run_dir: Path, config: TrainConfig = CONFIG, *, resume: bool = False) -> TrainingRun:
-    torch.manual_seed(config.seed)
-    run_dir.mkdir(exist_ok=True)
-    env, eval_env = RecallEnv(config.envs, config.seed), RecallEnv(config.eval_episodes, config.seed + 1)
-    learner = make_learner(config.algorithm, env.spec, learner_settings(config), torch.device("cpu"))
-    checkpoint = load_checkpoint(run_dir) if resume else None
-    return TrainingRun(config, "sim", run_dir, env, eval_env, learner, "test", checkpoint)
-
-
-def train(
-    run_dir: Path, config: TrainConfig = CONFIG, *, resume: bool = False, stop_after: int | None = None
-) -> None:
-    run, reporter = make_run(run_dir, config, resume=resume), Silent(stop_after)
-    reporter.run = run
-    run.run(reporter)
-    run.close()
-
-
-def without_clock(run_dir: Path) -> list[str]:
-    records = read_metrics(run_dir)
-    return [json.dumps({k: v for k, v in record.items() if not k.startswith("wall_")}) for record in records]
+from trainer.run import DivergedError
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +59,9 @@ def test_a_killed_run_goes_back_to_its_checkpoint_and_writes_the_same(finished: 
     run = make_run(tmp_path)
     reporter = Silent(stop_after=350)
     reporter.run = run
-    run.checkpoint = lambda save=run.checkpoint: save() if run.state.env_steps < 1000 else None  # type: ignore[method-assign, misc]
+    run.checkpoint = lambda *args, save=run.checkpoint, **best: (  # type: ignore[method-assign, misc]
+        save(*args, **best) if run.state.env_steps < 1000 else None
+    )
     run.run(reporter)  # wrote metrics and learned beyond its last checkpoint, as a killed process would have
     run.close()
     assert load_checkpoint(tmp_path).env_steps < 1000 < read_metrics(tmp_path)[-1]["env_steps"]
