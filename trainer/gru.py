@@ -1,8 +1,9 @@
 """A GRU over packed episodes, with its backward pass through time written out.
 
 `torch.nn.GRU` would pad, and autograd over a loop of GRU cells records a dozen nodes per step. Here the
-whole sequence is one autograd node: the input's part of all gates is one GEMM, every step adds its own part
-in place, and the weights' gradients are one GEMM each. Gates are in torch's order r, z, n.
+whole sequence is one autograd node: the input's part of all gates is one GEMM, the weights' gradients are one
+GEMM each, and the steps in between are one compiled call on the CPU and a loop elsewhere. Gates are in
+torch's order r, z, n.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +20,77 @@ from torch import Tensor
 def by_step(sizes: Sequence[int], *packed: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """For every step, the rows of that step of each packed tensor, as views."""
     return zip(*(torch.split(rows, list(sizes)) for rows in packed), strict=True)
+
+
+def forward_loop(
+    gates: Tensor, w_hh: Tensor, b_hh: Tensor, sizes: Sequence[int], hidden: Tensor, hidden_n: Tensor
+) -> None:
+    """All steps forward, one after the other; see `forward_steps`."""
+    H = hidden.shape[1]
+    to_rz, to_n, b_rz, b_n = w_hh[: 2 * H].t(), w_hh[2 * H :].t(), b_hh[: 2 * H], b_hh[2 * H :]
+    h = hidden.new_zeros(sizes[0], H)
+    for rzn, h_n, out in by_step(sizes, gates, hidden_n, hidden):
+        h, rz, n = h[: out.shape[0]], rzn[:, : 2 * H], rzn[:, 2 * H :]
+        rz.add_(b_rz).addmm_(h, to_rz).sigmoid_()
+        torch.addmm(b_n, h, to_n, out=h_n)
+        n.addcmul_(rz[:, :H], h_n).tanh_()
+        h = torch.lerp(n, h, rz[:, H:], out=out)
+
+
+def backward_loop(
+    grad_hidden: Tensor, gates: Tensor, hidden_n: Tensor, before: Tensor, w_hh: Tensor, sizes: Sequence[int],
+    d_gates: Tensor, d_hidden_n: Tensor,
+) -> None:  # fmt: skip
+    """All steps backward, one after the other; see `backward_steps`."""
+    H = before.shape[1]
+    carry = before.new_zeros(sizes[0], H)
+    steps = list(by_step(sizes, grad_hidden, gates, hidden_n, before, d_gates, d_hidden_n))
+    for grad, rzn, h_n, h_before, d_rzn, d_h_n in reversed(steps):
+        rz, r, z, n = rzn[:, : 2 * H], rzn[:, :H], rzn[:, H : 2 * H], rzn[:, 2 * H :]
+        d_rz, d_n = d_rzn[:, : 2 * H], d_rzn[:, 2 * H :]
+        dh = carry[: grad.shape[0]].add_(grad)
+        torch.mul(dh, 1 - z, out=d_n).mul_(1 - n * n)
+        torch.mul(d_n, h_n, out=d_rz[:, :H])
+        torch.mul(dh, h_before - n, out=d_rz[:, H:])
+        d_rz.mul_(rz).mul_(1 - rz)
+        torch.mul(d_n, r, out=d_h_n)
+        dh.mul_(z).addmm_(d_rz, w_hh[: 2 * H]).addmm_(d_h_n, w_hh[2 * H :])
+
+
+def forward_compiled(
+    gates: Tensor, w_hh: Tensor, b_hh: Tensor, sizes: Sequence[int], hidden: Tensor, hidden_n: Tensor
+) -> None:
+    """All steps forward in one call."""
+    from trainer.gru_kernels import forward_steps
+
+    scratch = np.empty(gates.shape[1], np.float32)
+    arrays = (w_hh.t().contiguous().numpy(), b_hh.numpy(), starts_of(sizes), hidden.numpy(), hidden_n.numpy())
+    forward_steps(gates.numpy(), *arrays, scratch)
+
+
+def backward_compiled(
+    grad_hidden: Tensor, gates: Tensor, hidden_n: Tensor, before: Tensor, w_hh: Tensor, sizes: Sequence[int],
+    d_gates: Tensor, d_hidden_n: Tensor,
+) -> None:  # fmt: skip
+    """All steps backward in one call."""
+    from trainer.gru_kernels import backward_steps
+
+    scratch = np.empty(gates.shape[1], np.float32)
+    carry = np.zeros((sizes[0], before.shape[1]), np.float32)
+    backward_steps(
+        grad_hidden.contiguous().numpy(), gates.numpy(), hidden_n.numpy(), before.numpy(),
+        w_hh.contiguous().numpy(), starts_of(sizes), carry, d_gates.numpy(), d_hidden_n.numpy(), scratch,
+    )  # fmt: skip
+
+
+def starts_of(sizes: Sequence[int]) -> Any:
+    """[T + 1] i64: where each step's rows begin, and where the last one's end."""
+    return np.concatenate(([0], np.cumsum(sizes)))
+
+
+def can_compile(x: Tensor, w_hh: Tensor) -> bool:
+    """Whether the compiled steps know these tensors."""
+    return x.device.type == "cpu" and x.dtype == torch.float32 and w_hh.shape[1] % 8 == 0
 
 
 class PackedGRU(torch.autograd.Function):
@@ -33,45 +106,25 @@ class PackedGRU(torch.autograd.Function):
         """
         H = w_hh.shape[1]
         hidden, hidden_n = x.new_empty(x.shape[0], H), x.new_empty(x.shape[0], H)
-        rz = torch.addmm((b_ih + b_hh)[: 2 * H], x, w_ih[: 2 * H].t())
-        n_all = torch.addmm(b_ih[2 * H :], x, w_ih[2 * H :].t())
-        to_rz, to_n, b_n = w_hh[: 2 * H].t(), w_hh[2 * H :].t(), b_hh[2 * H :]
-        h = x.new_zeros(row_counts[0], H)
-        for gates, n, h_n, out in by_step(row_counts, rz, n_all, hidden_n, hidden):
-            h = h[: out.shape[0]]
-            gates.addmm_(h, to_rz).sigmoid_()
-            torch.addmm(b_n, h, to_n, out=h_n)
-            n.addcmul_(gates[:, :H], h_n).tanh_()
-            h = torch.lerp(n, h, gates[:, H:], out=out)
-        ctx.save_for_backward(x, hidden, rz, n_all, hidden_n, w_ih, w_hh)
+        gates = torch.addmm(b_ih, x, w_ih.t())
+        forward = forward_compiled if can_compile(x, w_hh) else forward_loop
+        forward(gates, w_hh.detach(), b_hh.detach(), row_counts, hidden, hidden_n)
+        ctx.save_for_backward(x, hidden, gates, hidden_n, w_ih, w_hh)
         ctx.row_counts = row_counts
         return hidden
 
     @staticmethod
     def backward(ctx: Any, grad_hidden: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, None]:
         """Gradients of x, w_ih, w_hh, b_ih and b_hh."""
-        x, hidden, rz, n_all, hidden_n, w_ih, w_hh = ctx.saved_tensors
-        sizes: Sequence[int] = ctx.row_counts
+        x, hidden, gates, hidden_n, w_ih, w_hh = ctx.saved_tensors
         H = w_hh.shape[1]
-        before = previous_rows(hidden, sizes)
-        d_rz, d_n, d_hidden_n = torch.empty_like(rz), torch.empty_like(n_all), torch.empty_like(n_all)
-        from_rz, from_n = w_hh[: 2 * H], w_hh[2 * H :]
-        carry = x.new_zeros(sizes[0], H)
-        steps = list(by_step(sizes, grad_hidden, rz, n_all, hidden_n, before, d_rz, d_n, d_hidden_n))
-        for grad, gates, n, h_n, h_before, d_gates, dn, dh_n in reversed(steps):
-            r, z = gates[:, :H], gates[:, H:]
-            dh = carry[: grad.shape[0]].add_(grad)
-            torch.mul(dh, 1 - z, out=dn).mul_(1 - n * n)
-            torch.mul(dn, h_n, out=d_gates[:, :H])
-            torch.mul(dh, h_before - n, out=d_gates[:, H:])
-            d_gates.mul_(gates).mul_(1 - gates)
-            torch.mul(dn, r, out=dh_n)
-            dh.mul_(z).addmm_(d_gates, from_rz).addmm_(dh_n, from_n)
-        d_x = torch.addmm(d_rz @ w_ih[: 2 * H], d_n, w_ih[2 * H :])
-        d_w_ih = torch.cat((d_rz.t() @ x, d_n.t() @ x))
-        d_w_hh = torch.cat((d_rz.t() @ before, d_hidden_n.t() @ before))
-        d_b_rz = d_rz.sum(0)
-        d_b_ih, d_b_hh = torch.cat((d_b_rz, d_n.sum(0))), torch.cat((d_b_rz, d_hidden_n.sum(0)))
+        before = previous_rows(hidden, ctx.row_counts)
+        d_gates, d_hidden_n = torch.empty_like(gates), torch.empty_like(hidden_n)
+        backward = backward_compiled if can_compile(x, w_hh) else backward_loop
+        backward(grad_hidden, gates, hidden_n, before, w_hh.detach(), ctx.row_counts, d_gates, d_hidden_n)
+        d_x, d_w_ih, d_b_ih = d_gates @ w_ih, d_gates.t() @ x, d_gates.sum(0)
+        d_w_hh = torch.cat((d_gates[:, : 2 * H].t() @ before, d_hidden_n.t() @ before))
+        d_b_hh = torch.cat((d_b_ih[: 2 * H], d_hidden_n.sum(0)))
         return d_x, d_w_ih, d_w_hh, d_b_ih, d_b_hh, None
 
 
