@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from envs.smac.maps import SmacMap, SpawnGroup
+from envs.smac.smac_map import SmacMap, SpawnGroup
 from envs.smac.units import UNITS, UnitType
 
 GAP_CELLS = 0.02
@@ -25,6 +25,14 @@ class Placed(NamedTuple):
     point_y: float
     dx: float
     dy: float
+
+
+class DoesNotFitError(ValueError):
+    """Units of groups[`group`] find no free site that they can stand on around their spawn point."""
+
+    def __init__(self, text: str, group: int) -> None:
+        super().__init__(text)
+        self.group = group
 
 
 def _sites(spacing: float) -> list[tuple[float, float]]:
@@ -56,10 +64,10 @@ def _plane(unit: UnitType) -> tuple[bool, bool]:
 def place_groups(smac_map: SmacMap, groups: Sequence[SpawnGroup]) -> list[Placed]:
     """Where every unit of `groups` stands, in creation order; units of one plane keep off each other.
 
-    ValueError when a group does not fit around its point.
+    DoesNotFitError when a group does not fit around its point.
     """
     placed: list[Placed] = []
-    for group in groups:
+    for number, group in enumerate(groups):
         separation = UNITS[group.unit].separation_radius
         left = group.count
         for dx, dy in _sites(2 * separation + GAP_CELLS):
@@ -76,5 +84,6 @@ def place_groups(smac_map: SmacMap, groups: Sequence[SpawnGroup]) -> list[Placed
                 placed.append(Placed(group.unit, group.x, group.y, dx, dy))
                 left -= 1
         if left:
-            raise ValueError(f"{smac_map.name}: {left} of {group.count} {group.unit.name} do not fit")
+            problem = f"{left} of {group.count} {group.unit.name.lower()}s do not fit around their point"
+            raise DoesNotFitError(f"{smac_map.name}: {problem}", number)
     return placed

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn, cast, get_args
 
 import numpy as np
 
+from envs.battle.formation import DoesNotFitError, place_groups
 from envs.command import InputError, nearest_names
 from envs.smac.smac_map import (
     ALLY_TYPE_SLOTS,
@@ -113,6 +114,8 @@ def parse_map(data: Any, where: str) -> SmacMap:
     smac_map.cliff_level.flags.writeable = False
     _check_types(reader, smac_map)
     _check_ground(reader, smac_map)
+    _check_formation(reader, "allies", smac_map, smac_map.ally_spawns)
+    _check_formation(reader, "enemies", smac_map, smac_map.enemy_spawns)
     return smac_map
 
 
@@ -221,6 +224,22 @@ def _check_ground(reader: _Reader, smac_map: SmacMap) -> None:
                     f"{field}.count",
                     f"{group.count} {name}s and the units before them do not fit on {grid.sum()} cells",
                 )
+
+
+def _check_formation(reader: _Reader, side: str, smac_map: SmacMap, groups: Sequence[SpawnGroup]) -> None:
+    """Every unit finds a place of its own around its spawn point, and none is placed behind a wall."""
+    try:
+        placed = place_groups(smac_map, groups)
+    except DoesNotFitError as error:
+        reader.refuse(f"{side}[{error.group}].count", str(error))
+    walkers = [unit for unit in placed if not (UNITS[unit.unit].is_air or UNITS[unit.unit].crosses_cliffs)]
+    for unit in walkers[:1]:
+        ground = _reachable(smac_map.walkable, (int(unit.point_x), int(unit.point_y)))
+    for unit in walkers:
+        x, y = unit.point_x + unit.dx, unit.point_y + unit.dy
+        if not ground[int(x), int(y)]:
+            name = unit.unit.name.lower()
+            reader.refuse(side, f"a {name} would be placed at ({x:.1f}, {y:.1f}), walled off from the others")
 
 
 def _reachable(walkable: BoolArray, start: tuple[int, int]) -> BoolArray:

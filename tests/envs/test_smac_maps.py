@@ -247,6 +247,29 @@ def test_a_unit_without_a_type_bit_and_too_few_heal_actions_are_refused() -> Non
         read_map(changed(put("enemies", value=only_one), "MMM"))
 
 
+def pocket(data: dict[str, Any]) -> None:
+    """Wall in the cell (11, 16), two cells east of where 25 marines spawn."""
+    rows = [list(row) for row in data["terrain"]]
+    for x, y in ((10, 16), (12, 16), (11, 15), (11, 17)):
+        rows[31 - y][x] = "#"
+    data["terrain"] = ["".join(row) for row in rows]
+
+
+def test_spawns_that_fit_by_area_but_not_around_their_point_are_refused() -> None:
+    crowd = put("enemies", 0, "count", value=900)
+    with pytest.raises(
+        InputError, match=r"^a: enemies\[0\]\.count: 3m: \d+ of 900 marines do not fit around"
+    ):
+        read_map(changed(crowd), where="a")
+    second = {"unit": "stalker", "count": 350, "x": 9.0, "y": 16.0}
+    with pytest.raises(InputError, match=r"^a: allies\[2\]\.count: 2s3z: \d+ of 350 stalkers do not fit"):
+        read_map(changed(lambda data: data["allies"].append(second), "2s3z"), where="a")
+    with pytest.raises(
+        InputError, match=r"^a: allies: a marine would be placed at \(11\.\d, 16\.\d\), walled"
+    ):
+        read_map(changed(pocket, "25m"), where="a")
+
+
 def test_files_that_cannot_be_read_are_refused_with_their_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read the map .*missing\.json"):
         read_map(tmp_path / "missing.json")

@@ -40,7 +40,7 @@ def test_colossi_and_air_neither_block_nor_are_blocked():
 
 def test_a_group_that_does_not_fit_is_refused():
     full = dataclasses.replace(load_map("3m"), walkable=np.zeros((32, 32), np.bool_))
-    with pytest.raises(ValueError, match="3m: 3 of 3 MARINE do not fit"):
+    with pytest.raises(ValueError, match="3m: 3 of 3 marines do not fit"):
         place_groups(full, [SpawnGroup(UnitType.MARINE, 3, 9, 16)])
 
 
