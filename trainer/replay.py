@@ -21,7 +21,8 @@ class Episode:
     """One episode of L steps and L + 1 observations.
 
     obs [L + 1, N, O] f32 or f16, state [L + 1, S] the same, avail_bits [L + 1, ceil(N A / 8)] u8
-    (one bit per action), action [L, N] u8, reward [L] f32; terminated or truncated says how the last step ended it.
+    (one bit per action), action [L, N] u8, reward [L] f32; terminated or truncated says how the last step
+    ended it.
     """
 
     obs: FeatureArray

@@ -1,6 +1,7 @@
 """A training run learns, repeats itself, and continues as if it had never been interrupted."""
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,21 @@ import pytest
 import torch
 from small_runs import CONFIG, Silent, make_run, train, without_clock
 
+from envs.command import InputError
+from envs.types import IntArray, TimeStep
 from trainer.checkpoint import load_checkpoint
+from trainer.config import TrainConfig
 from trainer.metrics import read_metrics
 from trainer.rollout import random_actions
 from trainer.run import DivergedError
+
+SHORT = replace(CONFIG, steps=480, eval_interval_steps=160, eval_episodes=4, replay_episodes=60)
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    config: TrainConfig
+    run_dir: Path
 
 
 @pytest.fixture(scope="module")
@@ -35,38 +47,70 @@ def test_two_updates_follow_every_episode_once_replay_is_filled(finished: Path) 
     assert checkpoint.updates == 2 * (checkpoint.episodes - 12)  # the first update comes with 16 episodes
 
 
-def test_the_same_seed_writes_the_same_metrics(finished: Path, tmp_path: Path) -> None:
-    train(tmp_path)
-    assert without_clock(tmp_path) == without_clock(finished)
+@pytest.fixture(scope="module", params=["off", "on"])
+def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """A short run in the strict order, and one that plays and learns at once."""
+    config = replace(SHORT, overlap=request.param)
+    run_dir = tmp_path_factory.mktemp("undisturbed")
+    train(run_dir, config)
+    return Undisturbed(config, run_dir)
+
+
+def test_the_same_seed_writes_the_same_metrics(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    """However long playing takes beside learning."""
+    run = make_run(tmp_path, undisturbed.config)
+    step = run.env.step
+
+    def slow_step(actions: IntArray) -> TimeStep:
+        time.sleep(0.002 * (run.state.episodes % 3))
+        return step(actions)
+
+    run.env.step = slow_step  # type: ignore[method-assign]
+    run.run(Silent())
+    run.close()
+    assert without_clock(tmp_path) == without_clock(undisturbed.run_dir)
     other = tmp_path / "other"
-    train(other, replace(CONFIG, seed=6, steps=800))
-    assert without_clock(other)[1:] != without_clock(finished)[1 : len(without_clock(other))]
+    train(other, replace(undisturbed.config, seed=6, steps=300))
+    assert without_clock(other)[1:] != without_clock(undisturbed.run_dir)[1 : len(without_clock(other))]
 
 
-@pytest.mark.parametrize("stop_after", [1, 17, 203])
+@pytest.mark.parametrize("stop_after", [1, 17, 83])
 def test_a_stopped_run_continues_as_if_it_had_not_been(
-    finished: Path, tmp_path: Path, stop_after: int
+    undisturbed: Undisturbed, tmp_path: Path, stop_after: int
 ) -> None:
-    train(tmp_path, stop_after=stop_after)
-    assert load_checkpoint(tmp_path).env_steps < CONFIG.steps
-    train(tmp_path, resume=True)
-    assert without_clock(tmp_path) == without_clock(finished)
-    one, other = load_checkpoint(tmp_path).advantage, load_checkpoint(finished).advantage
+    config = undisturbed.config
+    train(tmp_path, config, stop_after=stop_after)
+    assert load_checkpoint(tmp_path).env_steps < config.steps
+    train(tmp_path, config, resume=True)
+    assert without_clock(tmp_path) == without_clock(undisturbed.run_dir)
+    one, other = load_checkpoint(tmp_path).advantage, load_checkpoint(undisturbed.run_dir).advantage
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
-def test_a_killed_run_goes_back_to_its_checkpoint_and_writes_the_same(finished: Path, tmp_path: Path) -> None:
-    run = make_run(tmp_path)
-    reporter = Silent(stop_after=350)
+def test_a_killed_run_goes_back_to_its_checkpoint_and_writes_the_same(
+    undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    config = undisturbed.config
+    run = make_run(tmp_path, config)
+    reporter = Silent(stop_after=110)
     reporter.run = run
     run.checkpoint = lambda *args, save=run.checkpoint, **best: (  # type: ignore[method-assign, misc]
-        save(*args, **best) if run.state.env_steps < 1000 else None
+        save(*args, **best) if run.state.env_steps < 300 else None
     )
     run.run(reporter)  # wrote metrics and learned beyond its last checkpoint, as a killed process would have
     run.close()
-    assert load_checkpoint(tmp_path).env_steps < 1000 < read_metrics(tmp_path)[-1]["env_steps"]
-    train(tmp_path, resume=True)
-    assert without_clock(tmp_path) == without_clock(finished)
+    assert load_checkpoint(tmp_path).env_steps < 300 < read_metrics(tmp_path)[-1]["env_steps"]
+    train(tmp_path, config, resume=True)
+    assert without_clock(tmp_path) == without_clock(undisturbed.run_dir)
+
+
+def test_a_finished_run_that_goes_on_equals_one_that_was_told_at_once(
+    undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    train(tmp_path, replace(undisturbed.config, steps=288))
+    train(tmp_path, undisturbed.config, resume=True)
+    one, other = load_checkpoint(tmp_path).advantage, load_checkpoint(undisturbed.run_dir).advantage
+    assert all(torch.equal(one[name], other[name]) for name in other)
 
 
 def test_training_stops_once_two_evaluations_in_a_row_are_good(tmp_path: Path) -> None:
@@ -94,6 +138,33 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
     assert (tmp_path / "diverged-batch.pt").exists()
     assert load_checkpoint(tmp_path).env_steps <= 850
     assert all(torch.isfinite(p).all() for p in load_checkpoint(tmp_path).advantage.values())
+
+
+def test_a_gpu_without_room_names_the_setting_to_lower(tmp_path: Path) -> None:
+    run = make_run(tmp_path, SHORT)
+
+    def out_of_memory(batch: object) -> dict[str, torch.Tensor]:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    run.learner.update = out_of_memory  # type: ignore[method-assign]
+    with pytest.raises(InputError, match=r"lower --batch-episodes than 16, or .* --resume .* --device cpu"):
+        run.run(Silent())
+    run.close()
+    assert load_checkpoint(tmp_path).env_steps == 0
+
+
+def test_replay_beyond_its_memory_lies_on_disk_and_changes_nothing(
+    undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    config = replace(undisturbed.config, replay_memory=2e-6)  # two thousand bytes: six episodes
+    run, reporter = make_run(tmp_path, config), Silent(stop_after=90)
+    reporter.run = run
+    run.run(reporter)
+    assert any(episode.on_disk for episode in run.replay.episodes_since(0))
+    assert run.replay.memory_bytes <= 2e-6 * 2**30 < run.replay.nbytes
+    run.close()
+    train(tmp_path, config, resume=True)
+    assert without_clock(tmp_path) == without_clock(undisturbed.run_dir)
 
 
 def test_random_actions_are_uniform_over_the_available_ones() -> None:
