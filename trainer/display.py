@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -88,7 +88,6 @@ class LiveReporter:
         done, total = state.env_steps, self.config.steps
         steps_per_s = (done - self.start_steps) / elapsed_s
         left = format_duration((total - done) / steps_per_s) if steps_per_s > 0 and done < total else "-"
-        numbers = Table.grid(padding=(0, 2))
         shown = {
             "steps": f"{done:,} / {total:,}",
             "steps/s": f"{steps_per_s:,.0f}",
@@ -98,10 +97,13 @@ class LiveReporter:
             "win rate": "-" if state.win_rate is None else f"{state.win_rate:.0%}",
             "left": left,
         }
-        for _ in shown:
-            numbers.add_column(no_wrap=True)
-        numbers.add_row(*(f"[dim]{name}[/dim] [bold]{value}[/bold]" for name, value in shown.items()))
-        self.live.update(Group(ProgressBar(total=total, completed=min(done, total)), numbers))
+        numbers = Text("  ").join(
+            Text.assemble((f"{name} ", "dim"), (value, "bold")) for name, value in shown.items()
+        )
+        whole = Table.grid(expand=True)  # a bar by itself ends no line
+        whole.add_row(ProgressBar(total=total, completed=min(done, total)))
+        whole.add_row(numbers)
+        self.live.update(whole)
 
     def record(self, record: dict[str, Any]) -> None:
         """Keep evaluations on the screen."""
