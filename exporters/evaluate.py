@@ -90,10 +90,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(config: EvaluateConfig) -> None:
     """Evaluate and print; InputError when there is nothing to evaluate or no environment for it."""
-    if config.episodes < 1:
-        raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
-    if config.seed < 0:
-        raise InputError(f"--seed {config.seed}: it must not be negative")
     evaluation = evaluate(contestant(config), config)
     if config.json:
         print(json.dumps(asdict(evaluation)))
@@ -170,6 +166,10 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
     from exporters.recording import recording
     from trainer.rollout import play
 
+    if config.episodes < 1:
+        raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
+    if config.seed < 0:
+        raise InputError(f"--seed {config.seed}: it must not be negative")
     backend = resolve_backend(config.env or contestant.backend, contestant.spec.name)
     if config.team is not None and backend != "sim":
         raise InputError(f"--team {config.team} knows the simulator's units only: say --env sim")
