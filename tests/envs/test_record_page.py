@@ -182,6 +182,25 @@ def test_selecting_an_agent_shows_its_choice_and_dims_what_it_does_not_see(shown
     wait_for(lambda: "No agent selected" in text(shown, "#agent"))
 
 
+@pytest.mark.parametrize("size", [LAPTOP, PHONE])
+def test_the_chosen_action_is_in_view_however_long_the_list(shown: Any, size: tuple[int, int]) -> None:
+    resize(shown, *size)
+    shown.find_element(By.CSS_SELECTOR, '#roster button[data-agent="1"]').click()
+    seen = """
+        const list = document.querySelector(".actions"), taken = list?.querySelector(".taken");
+        if (!taken || list.scrollHeight <= list.clientHeight) return null;
+        const outer = list.getBoundingClientRect(), inner = taken.getBoundingClientRect();
+        return inner.top >= outer.top - 1 && inner.bottom <= outer.bottom + 1;
+    """
+    found = []
+    for step in range(1, 21):
+        press(shown, Keys.ARROW_RIGHT)
+        wait_for(lambda step=step: step_shown(shown) == step)
+        found.append(shown.execute_script(seen))
+    assert found.count(True) > 5  # steps in which the list is longer than its place
+    assert False not in found
+
+
 def test_an_agent_is_selected_on_the_field_and_by_arrow_keys(shown: Any) -> None:
     time.sleep(0.2)
     x, y = shown.execute_script("return window.battlePage.place(4)")

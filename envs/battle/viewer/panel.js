@@ -81,6 +81,13 @@ function updateAgent(battle, t, selected, onClose) {
   agentCard.append(meters(battle, t, selected));
   if (over) agentCard.append(element("p", { class: "hint" }, "The battle is over."));
   else agentCard.append(...choices(battle, t, selected));
+  showTaken();
+}
+
+// Scrolls the list of actions to the chosen one.
+function showTaken() {
+  const list = agentCard.querySelector(".actions"), taken = list?.querySelector(".taken");
+  if (taken) list.scrollTop = taken.offsetTop - list.offsetTop - (list.clientHeight - taken.offsetHeight) / 2;
 }
 
 function meters(battle, t, i) {
@@ -101,7 +108,7 @@ function choices(battle, t, i) {
   const values = able.map((a) => (rated ? advantage(battle, t, i, a) : 0));
   const low = Math.min(0, ...values), high = Math.max(0, ...values), span = high - low || 1;
   const items = able.map((a, k) => {
-    const item = element("li", { class: `${a === taken ? "taken" : ""} ${rated ? "" : "plain"}`, "data-action": a }, describeAction(i, a));
+    const item = element("li", { class: a === taken ? "taken" : "", "data-action": a }, describeAction(i, a));
     if (rated) item.append(bar(values[k], low, span), element("span", { class: "value" }, values[k].toFixed(3)));
     const target = targetOf(i, a);
     item.addEventListener("pointerenter", () => (highlight.unit = target));
@@ -114,7 +121,7 @@ function choices(battle, t, i) {
     : `Its ${able.length} available actions; ${closed} are not available. No advantages were recorded.`;
   return [
     element("p", { class: "chosen" }, element("span", {}, "Chose "), describeAction(i, taken)),
-    element("ul", { class: "actions" }, ...items),
+    element("ul", { class: `actions ${rated ? "" : "plain"}` }, ...items),
     element("p", { class: "note" }, note),
   ];
 }
