@@ -8,6 +8,7 @@ URI, `agent-<i>.lan` or `host.lan`, is what gRPC itself compares on every connec
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import ssl
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from runtime.address import Address
 HOST_URI = "spiffe://lan/host"
 AGENT_URI = re.compile(r"spiffe://lan/agent/(0|[1-9][0-9]{0,9})")
 HANDSHAKE_TURNS = 10
+
+log = logging.getLogger("lan.agent")
 
 
 def agent_uri(agent_id: int) -> str:
@@ -62,6 +65,17 @@ class TlsFiles:
             except OSError as error:
                 raise InputError(f"{path} cannot be read: {error.strerror}") from None
         return contents[0], contents[1], contents[2]
+
+    def versions(self) -> list[tuple[int, int, int]]:
+        """Inode, size and time in ns of each file, which tell a new one; InputError as `read`."""
+        found = []
+        for path in (self.cert, self.key, self.ca):
+            try:
+                status = path.stat()
+            except OSError as error:
+                raise InputError(f"{path} cannot be read: {error.strerror}") from None
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        return found
 
     def context(self, protocol: ssl._SSLMethod) -> ssl.SSLContext:
         """A context that shows the certificate and wants one of this authority, and no other, in return."""
@@ -108,13 +122,49 @@ def uris(certificate: Any) -> list[str]:
     return [value for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "URI"]
 
 
+class RenewedFiles:
+    """What an agent shows at its next handshake: its files as they are now, or as they last were usable.
+
+    gRPC calls it at every handshake, from a thread of its own.
+    """
+
+    def __init__(self, files: TlsFiles, agent_id: int) -> None:
+        self._files = files
+        self._uri = agent_uri(agent_id)
+        self._seen = files.versions()
+        self.first = self._read()
+
+    def __call__(self) -> Any:
+        """A new configuration when the files have changed and can be used, else None: all stays as it is."""
+        try:
+            versions = self._files.versions()
+            if versions == self._seen:
+                return None
+            self._seen = versions
+            configuration = self._read()
+        except InputError as error:
+            log.error("the certificate stays as it is: %s", error)
+            return None
+        log.warning("certificate read again from %s", self._files.cert)
+        return configuration
+
+    def _read(self) -> Any:
+        import grpc
+
+        self._files.check_own_name(self._uri)
+        cert, key, ca = self._files.read()
+        return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=ca)
+
+
 def server_credentials(files: TlsFiles, agent_id: int) -> Any:
-    """gRPC credentials of an agent, which want a certificate from whoever calls; InputError as the checks."""
+    """gRPC credentials of an agent, which want a certificate from whoever calls; InputError as the checks.
+
+    Files that are replaced while the agent runs are used from the next handshake on.
+    """
     import grpc
 
-    files.check_own_name(agent_uri(agent_id))
-    cert, key, ca = files.read()
-    return grpc.ssl_server_credentials([(key, cert)], root_certificates=ca, require_client_auth=True)
+    files_now = RenewedFiles(files, agent_id)
+    return grpc.dynamic_ssl_server_credentials(files_now.first, files_now, require_client_authentication=True)
 
 
 class HostTls:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import shutil
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -113,6 +114,46 @@ async def test_intruders_are_refused_and_the_running_episode_does_not_notice(
             await one_more_step()
             stream.cancel()
         assert test.table.steps == step == 6
+
+
+@pytest.mark.asyncio
+async def test_renewed_certificates_are_shown_from_the_next_handshake_on(
+    small_model_bytes: bytes, pki: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def install(source: Path) -> None:
+        for name in ("agent-2.pem", "agent-2-key.pem", "ca.pem"):
+            shutil.copyfile(source / name, tmp_path / f"{name}.new")
+        for name in ("agent-2.pem", "agent-2-key.pem", "ca.pem"):
+            (tmp_path / f"{name}.new").replace(tmp_path / name)
+
+    async def answers(directory: Path) -> bool:
+        ca = (directory / "ca.pem").read_bytes()
+        async with channel(test.address, ca, *read(directory, "host")) as opened:
+            stub: Any = policy_pb2_grpc.PolicyServiceStub(opened)
+            try:
+                await stub.Describe(policy_pb2.DescribeRequest(), timeout=5)
+            except grpc.aio.AioRpcError as error:
+                return error.code() is not grpc.StatusCode.UNAVAILABLE
+            return True
+
+    caplog.set_level("WARNING")
+    install(pki)
+    async with served(small_model_bytes, **agent_config(tmp_path)) as test:
+        ca = (pki / "ca.pem").read_bytes()
+        async with channel(test.address, ca, *read(pki, "host")) as opened:
+            stub: Any = policy_pb2_grpc.PolicyServiceStub(opened)
+            stream = stub.ActStream()
+            await stream.write(act(0))
+            assert (await stream.read()).step == 0
+            (tmp_path / "agent-2.pem").write_bytes((pki / "agent-1.pem").read_bytes())
+            assert await answers(pki)
+            assert "the certificate stays as it is" in caplog.text
+            install(pki / "foreign")
+            assert await answers(pki / "foreign")
+            assert not await answers(pki)
+            await stream.write(act(1))
+            assert (await stream.read()).step == 1
+            stream.cancel()
 
 
 @pytest.mark.asyncio
