@@ -44,6 +44,12 @@ class RunDirectory:
         self._saved_episodes = 0
         self._earlier: dict[Path, int] = {}  # oldest first; how many episodes each one knows of
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no checkpoint was ever written: a run killed before its first one begins anew."""
+        checkpoints = (self.path / FILE_NAME).exists() or self._earlier_paths()
+        return not checkpoints and not self.segments.folder.exists()
+
     def save(self, checkpoint: Checkpoint, replay: ReplayBuffer, metrics: MetricsWriter) -> None:
         """Make `checkpoint` the newest; OSError when the disk says no, and the newest stays what it was."""
         self.segments.append(replay)

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.command import InputError
-from trainer.replay import Episode, ReplayBuffer
+from trainer.replay import STORED_ARRAYS, ReplayBuffer, StoredEpisode
 
 NAME = re.compile(r"episodes-(\d+)-(\d+)\.npz")
-ARRAYS = ("obs", "state", "avail_bits", "action", "reward")
+LARGE = ("obs_bits", "obs_values", "state")
 FLAGS = ("terminated", "truncated", "won")
 
 
@@ -58,7 +58,7 @@ class ReplaySegments:
                 if first > replay.inserted:
                     break
                 for episode in read_segment(path)[replay.inserted - first :]:
-                    replay.insert(episode)
+                    replay.insert_stored(episode)
         if replay.inserted != n_episodes:
             raise InputError(
                 f"{self.folder} lacks episodes {replay.inserted} to {n_episodes - 1}, so this run cannot be "
@@ -78,12 +78,13 @@ class ReplaySegments:
         return sorted(((path, int(m[1]), int(m[2])) for path, m in matches), key=lambda file: file[1])
 
 
-def write_segment(path: Path, episodes: Sequence[Episode]) -> None:
+def write_segment(path: Path, episodes: Sequence[StoredEpisode]) -> None:
     """Write episodes end to end, whole or not at all."""
     data: dict[str, npt.NDArray[np.generic]] = {
-        name: np.concatenate([getattr(episode, name) for episode in episodes]) for name in ARRAYS
+        name: np.concatenate([getattr(episode, name) for episode in episodes]) for name in STORED_ARRAYS
     }
     data |= {name: np.array([getattr(episode, name) for episode in episodes]) for name in FLAGS}
+    data["obs_dim"] = np.array(episodes[0].obs_dim)
     data["length"] = np.array([episode.length for episode in episodes])
     partial = path.with_suffix(".partial")
     try:
@@ -96,36 +97,28 @@ def write_segment(path: Path, episodes: Sequence[Episode]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def read_segment(path: Path, *, mapped: bool = False) -> list[Episode]:
+def read_segment(path: Path, *, mapped: bool = False) -> list[StoredEpisode]:
     """The episodes of one file; InputError when it is damaged.
 
     With `mapped` the large arrays are views of the file, read when they are used and not checked before.
     """
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            names = (*FLAGS, "length") if mapped else (*ARRAYS, *FLAGS, "length")
+            names = ("obs_dim", "length", *FLAGS, *(n for n in STORED_ARRAYS if not mapped or n not in LARGE))
             data = {name: file[name] for name in names}
             if mapped:
-                data |= {name: map_member(path, file.zip.getinfo(f"{name}.npy")) for name in ARRAYS}
+                data |= {name: map_member(path, file.zip.getinfo(f"{name}.npy")) for name in LARGE}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"replay segment {path} is damaged: {error}") from None
-    cuts = np.cumsum(data["length"])[:-1]
-    row_cuts = np.cumsum(data["length"] + 1)[:-1]
-    parts = {
-        name: np.split(data[name], cuts if name in ("action", "reward") else row_cuts) for name in ARRAYS
-    }
+    lengths = data["length"]
+    steps, rows = np.cumsum(lengths)[:-1], np.cumsum(lengths + 1)[:-1]
+    values = np.cumsum(data["obs_counts"], dtype=np.int64)[rows - 1]
+    cuts = {"action": steps, "reward": steps, "obs_values": values}
+    parts: dict[str, Any] = {name: np.split(data[name], cuts.get(name, rows)) for name in STORED_ARRAYS}
+    parts |= {name: data[name].tolist() for name in FLAGS}
     return [
-        Episode(
-            obs=parts["obs"][e],
-            state=parts["state"][e],
-            avail_bits=parts["avail_bits"][e],
-            action=parts["action"][e],
-            reward=parts["reward"][e],
-            terminated=bool(data["terminated"][e]),
-            truncated=bool(data["truncated"][e]),
-            won=bool(data["won"][e]),
-        )
-        for e in range(len(data["length"]))
+        StoredEpisode(obs_dim=int(data["obs_dim"]), **{name: part[e] for name, part in parts.items()})
+        for e in range(len(lengths))
     ]
 
 

@@ -29,18 +29,25 @@ EVALUATION_SEED_OFFSET = 1_000_003
 
 def train_in(run_dir: Path, config: TrainConfig, backend: str) -> int:
     """Train in a directory, new or resumed; 0 when finished or stopped on request, 1 when it diverged."""
-    device = torch_device(config.device)
-    keep_freed_memory()
+    torch_device(config.device)
     directory = RunDirectory(run_dir, config.keep_checkpoints)
-    restored = None if config.resume is None else resume(directory, config, backend)
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
+    restored = None if config.resume is None or directory.is_new else resume(directory, config, backend)
     begins = f"resumed at {restored.checkpoint.env_steps:,} steps" if restored else "new run"
     print(
         f"lan-train: {config.map} on {BACKEND_NAMES[backend]} (--env {backend}), {config.algorithm}, "
         f"seed {config.seed}, {begins}, writing to {run_dir}",
         flush=True,
     )
+    return watch(assemble(directory, config, backend, restored))
+
+
+def assemble(
+    directory: RunDirectory, config: TrainConfig, backend: str, restored: Restored | None = None
+) -> TrainingRun:
+    """A run with its environments and its learner, and the settings written to its directory."""
+    keep_freed_memory()
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
     env = make_env(config.map, backend, n_battles=config.envs, seed=config.seed)
     eval_env = make_env(
         config.map,
@@ -48,11 +55,10 @@ def train_in(run_dir: Path, config: TrainConfig, backend: str) -> int:
         n_battles=battles_at_once(backend, config.eval_episodes),
         seed=config.seed + EVALUATION_SEED_OFFSET,
     )
-    learner = make_learner(config.algorithm, env.spec, learner_settings(config), device)
+    learner = make_learner(config.algorithm, env.spec, learner_settings(config), torch_device(config.device))
     if restored is None:
-        begin_directory(run_dir, config, backend, env.spec.to_json())
-    run = TrainingRun(config, backend, directory, env, eval_env, learner, project_version(), restored)
-    return watch(run)
+        begin_directory(directory.path, config, backend, env.spec.to_json())
+    return TrainingRun(config, backend, directory, env, eval_env, learner, project_version(), restored)
 
 
 def resume(directory: RunDirectory, config: TrainConfig, backend: str) -> Restored:

@@ -13,6 +13,7 @@ from small_runs import CONFIG, Silent, make_run, train, without_clock
 
 from envs.command import InputError
 from trainer.checkpoint import load_checkpoint
+from trainer.directory import RunDirectory
 from trainer.metrics import AppendedFile, MetricsWriter, read_metrics
 
 SHORT = replace(CONFIG, steps=600, eval_interval_steps=100, eval_episodes=4, replay_episodes=40)
@@ -76,6 +77,15 @@ def test_where_nothing_can_be_resumed_nothing_is_touched(finished: Path, tmp_pat
     with pytest.raises(InputError, match="lacks episodes"):
         make_run(run_dir, SHORT, resume=True)
     assert names(run_dir) == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_is_new(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.partial").write_bytes(b"half")
+    (tmp_path / "metrics.jsonl").write_text('{"kind": "eval')
+    assert RunDirectory(tmp_path, 3).is_new
+    train(tmp_path, SHORT)
+    assert without_clock(tmp_path) == without_clock(finished)
+    assert not RunDirectory(tmp_path, 3).is_new
 
 
 def test_a_run_killed_between_its_files_is_resumed(finished: Path, tmp_path: Path) -> None:

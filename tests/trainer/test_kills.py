@@ -16,30 +16,11 @@ from trainer.metrics import read_metrics
 ROOT = Path(__file__).resolve().parents[2]
 ALGORITHMS = ("lan", "lan-mean", "iql", "vdn", "qmix", "qplex")
 KILLS = 20
-SETTINGS = [
-    "--map",
-    "3m",
-    "--env",
-    "sim",
-    "--steps",
-    "1600",
-    "--seed",
-    "3",
-    "--envs",
-    "4",
-    "--eval-interval-steps",
-    "250",
-    "--eval-episodes",
-    "4",
-    "--log-interval-steps",
-    "60",
-    "--batch-episodes",
-    "8",
-    "--first-update-episodes",
-    "8",
-    "--replay-episodes",
-    "40",
-]
+SETTINGS = (
+    "--map", "3m", "--env", "sim", "--steps", "1600", "--seed", "3", "--envs", "4",
+    "--eval-interval-steps", "250", "--eval-episodes", "4", "--log-interval-steps", "60",
+    "--batch-episodes", "8", "--first-update-episodes", "8", "--replay-episodes", "40",
+)  # fmt: skip
 
 
 def lan_train(*words: str) -> subprocess.Popen[bytes]:
@@ -93,15 +74,8 @@ def test_twenty_kills_over_all_algorithms_change_no_line(tmp_path: Path, overlap
             flags = [*SETTINGS, "--overlap", overlap, "--algorithm", algorithm, "--run-dir", str(run_dir)]
             while kill_within(lan_train(*flags), run_dir, rng.random() * undisturbed_s[algorithm]):
                 kills += 1
-                # Killed before the first checkpoint, a run has nothing to go on from and begins anew.
-                if not (run_dir / "run.pt").exists():
-                    (run_dir / "config.json").unlink(missing_ok=True)
-                    continue
                 flags = ["--resume", str(run_dir)]
                 if rng.random() < 0.5:
                     break
-            if (run_dir / "run.pt").exists():
-                finish(lan_train("--resume", str(run_dir)))
-            else:
-                finish(lan_train(*flags))
+            finish(lan_train("--resume", str(run_dir)))
             assert lines(run_dir) == lines(tmp_path / f"{algorithm}-whole"), f"{algorithm} in {run_dir}"

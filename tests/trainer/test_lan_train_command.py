@@ -85,6 +85,7 @@ def test_a_resumed_run_keeps_its_settings(capsys: pytest.CaptureFixture[str], tm
     assert load_config(tmp_path) == saved
     check_resumed(saved, TrainConfig(map="3m", seed=3, learning_rate=1e-3, steps=5, resume=tmp_path))
     assert "--seed was 3, now 4" in refused(capsys, "--resume", str(tmp_path), "--seed", "4")
+    (tmp_path / "replay").mkdir()
     assert "no checkpoint" in refused(capsys, "--resume", str(tmp_path))
 
 

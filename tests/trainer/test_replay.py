@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from envs.command import InputError
-from trainer.replay import Episode, ReplayBuffer, pack_available, pack_episodes, unpack_available
+from trainer.replay import (
+    STORED_ARRAYS,
+    Episode,
+    ReplayBuffer,
+    pack_available,
+    pack_episodes,
+    unpack_available,
+)
 from trainer.segments import ReplaySegments
 
 N, A = 2, 11
@@ -84,10 +91,61 @@ def test_segments_bring_back_exactly_what_replay_held(tmp_path: Path) -> None:
     for mine, theirs in zip(restored.episodes_since(0), replay.episodes_since(0), strict=True):
         assert mine.terminated == theirs.terminated
         assert mine.truncated == theirs.truncated
-        for name in ("obs", "state", "avail_bits", "action", "reward"):
+        for name in STORED_ARRAYS:
             assert np.array_equal(getattr(mine, name), getattr(theirs, name))
     one, other = (buffer.sample(np.random.default_rng(3), 4) for buffer in (restored, replay))
     assert (one.obs == other.obs).all()
+
+
+def test_observations_come_back_bit_by_bit_without_room_for_their_zeros() -> None:
+    rng = np.random.default_rng(5)
+    replay = ReplayBuffer(10, A)
+    episodes = [numbered_episode(number, number + 3) for number in range(4)]
+    for episode in episodes:
+        episode.obs[:] = rng.standard_normal(episode.obs.shape)
+        episode.obs[rng.random(episode.obs.shape) < 0.7] = 0
+        episode.obs[1, 0] = 0  # a dead agent
+        replay.insert(episode)
+    for stored, episode in zip(replay.episodes_since(0), episodes, strict=True):
+        assert np.array_equal(stored.obs, episode.obs)
+        assert stored.obs_values.size == np.count_nonzero(episode.obs)
+    sampled, plain = replay.sample(np.random.default_rng(1), 4), pack_episodes(episodes, A)
+    order = np.argsort(sampled.state[:4, 0].numpy())
+    assert np.array_equal(sampled.obs[:4].numpy()[order], plain.obs[:4].numpy()[::-1])
+    assert sampled.obs.numpy().sum() == pytest.approx(plain.obs.numpy().sum(), rel=1e-5)
+
+
+def test_half_precision_takes_half_the_room_and_rounds() -> None:
+    whole, half = ReplayBuffer(10, A), ReplayBuffer(10, A, dtype="float16")
+    for number in range(3):
+        episode = numbered_episode(0, 5 + number)
+        episode.obs[:] = np.random.default_rng(number).uniform(-1, 1, episode.obs.shape)
+        whole.insert(episode)
+        half.insert(episode)
+    one, other = (buffer.sample(np.random.default_rng(0), 3) for buffer in (whole, half))
+    assert other.obs.dtype == one.obs.dtype
+    assert 0 < (one.obs - other.obs).abs().max() < 5e-4
+    features, halved = (
+        sum(e.obs_values.nbytes + e.state.nbytes for e in b.episodes_since(0)) for b in (whole, half)
+    )
+    assert features == 2 * halved
+
+
+def test_spilled_episodes_are_read_from_their_files(tmp_path: Path) -> None:
+    replay, memory = ReplayBuffer(6, A), ReplayBuffer(6, A)
+    segments = ReplaySegments(tmp_path / "replay")
+    for number in range(9):
+        for buffer in (replay, memory):
+            buffer.insert(numbered_episode(number, number % 4 + 1))
+        if number in (3, 7):
+            segments.spill(replay)
+            assert replay.memory_bytes == 0
+    assert replay.memory_bytes == replay.episodes_since(8)[0].nbytes
+    assert replay.nbytes == memory.nbytes
+    one, other = (buffer.sample(np.random.default_rng(2), 6) for buffer in (replay, memory))
+    assert (one.obs == other.obs).all()
+    assert (one.avail_actions == other.avail_actions).all()
+    assert (one.last_action == other.last_action).all()
 
 
 def test_segments_after_the_checkpoint_are_played_again(tmp_path: Path) -> None:
