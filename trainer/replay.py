@@ -110,8 +110,10 @@ class StoredEpisode:
         from trainer.sparse import spread_values
 
         starts = np.cumsum(self.obs_counts, dtype=np.int64) - self.obs_counts
-        bits, values = np.array(self.obs_bits), np.array(self.obs_values, np.float32)
-        spread_values(bits, values, starts, rows, out.reshape(len(out), -1))
+        values = np.zeros(len(self.obs_values) + 1, np.float32)
+        values[:-1] = self.obs_values
+        words = out.reshape(len(out), -1).view(np.int32)
+        spread_values(np.array(self.obs_bits), values.view(np.int32), starts, rows, words)
 
 
 UNCHANGED = ("avail_bits", "action", "reward", "terminated", "truncated", "won")

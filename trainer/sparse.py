@@ -13,6 +13,7 @@ from envs.battle.compiled import kernel
 from envs.types import FloatArray, IntArray
 
 ByteArray = npt.NDArray[np.uint8]
+WordArray = npt.NDArray[np.int32]
 
 
 def gather_values(rows: FloatArray) -> tuple[ByteArray, FloatArray, npt.NDArray[np.int32]]:
@@ -23,21 +24,16 @@ def gather_values(rows: FloatArray) -> tuple[ByteArray, FloatArray, npt.NDArray[
 
 @kernel
 def spread_values(
-    bits: ByteArray, values: FloatArray, starts: IntArray, rows: IntArray, out: FloatArray
+    bits: ByteArray, values: WordArray, starts: IntArray, rows: IntArray, out: WordArray
 ) -> None:
-    """Write row r of what `gather_values` gave to out[rows[r]]; out [P, F], starts [R]: its first value."""
-    F = out.shape[1]
+    """Write row r of what `gather_values` gave to out[rows[r]]; out [P, F], starts [R]: its first value.
+
+    Floats come as the 32-bit words that they are made of, so that a mask takes the place of a branch that no
+    processor foresees; values [V + 1]: the one behind the last is read, and masked.
+    """
     for r in range(rows.shape[0]):
         to, v = out[rows[r]], starts[r]
-        for first in range(0, F, 8):
-            byte, last = bits[r, first >> 3], min(first + 8, F)
-            if byte == 255:
-                for j in range(first, last):
-                    to[j] = values[v + j - first]
-                v += last - first
-            else:
-                for j in range(first, last):
-                    to[j] = 0
-                    if byte & (128 >> (j - first)):
-                        to[j] = values[v]
-                        v += 1
+        for j in range(out.shape[1]):
+            bit = (np.int64(bits[r, j >> 3]) >> (7 - (j & 7))) & 1
+            to[j] = values[v] & np.int32(-bit)
+            v += bit
