@@ -1,70 +1,116 @@
-"""What holds in every battle, whatever is done: random play on all maps."""
-
-import os
+"""What holds in every game loop of every battle, whatever is done: random play on all maps."""
 
 import numpy as np
 import pytest
 
 from envs.battle.env import BattleEnv
-from envs.battle.fields import AIR, PLANE, SEPARATION, STEP
+from envs.battle.fields import AIR, PLANE, SEPARATION, STEP, Order
 from envs.smac.maps import MAP_NAMES, load_map
-from envs.smac.units import UnitType
+from envs.smac.units import LOOPS_PER_STEP, UnitType
 
-STEPS = int(os.environ.get("LAN_PROPERTY_STEPS", "6000"))
-"""Steps of one battle over all maps; a million takes a few minutes."""
+FAST_STEPS, SLOW_STEPS = 6_000, 1_000_000
+"""Environment steps of one battle, over all maps together."""
 
 OVERLAP_CELLS = {"2c_vs_64zg": 0.4}  # 64 zerglings crowd below a cliff that they cannot climb
 OVERLAP_CELLS_ELSE = 0.3
-OVERLAP_STEPS = 2
-"""Small units touch at .75 cells. Deeper than this they may be pressed for a few loops, not for steps."""
+OVERLAP_LOOPS = 4
+"""Small units touch at .75 cells. Deeper than this they may be pressed for a few loops, not for long."""
+
+DIRECTIONS = np.array([(0, 0), (0, 0), (0, 2), (0, -2), (2, 0), (-2, 0)], float)
+
+
+class Referee:
+    """Looks at the battles of one environment after every game loop."""
+
+    def __init__(self, env: BattleEnv, map_name: str) -> None:
+        self.env, self.units, world, smac_map = env, env.units, env._world, load_map(map_name)
+        self.plane, apart = world.t[PLANE], world.s[SEPARATION]
+        collide = (self.plane[:, None] == self.plane) & (self.plane != AIR) & ~np.eye(len(apart), dtype=bool)
+        allowed = OVERLAP_CELLS.get(map_name, OVERLAP_CELLS_ELSE)
+        self.least_apart = np.where(collide, apart[:, None] + apart - allowed, 0)
+        self.overlapping = np.zeros((env.n_battles, *collide.shape), np.int64)
+        colossus = self.units.types == UnitType.COLOSSUS
+        self.ground = np.where(colossus[:, None, None], smac_map.colossus_walkable, smac_map.walkable)
+        self.most_moved = LOOPS_PER_STEP * (world.s[STEP] + 0.25)  # walks and pushes of an environment step
+        self.begin(np.ones(env.n_battles, bool))
+
+    def begin(self, mask):
+        """The battles of `mask` have been reset."""
+        self.was_alive = self.units.alive > 0
+        self.overlapping[mask] = 0
+
+    def look(self, shown):
+        """Check one game loop."""
+        units, alive = self.units, self.units.alive > 0
+        for array in (shown.obs, shown.state, shown.reward, self.env._battles.f):
+            assert np.isfinite(array).all()
+        assert not (alive & ~self.was_alive).any()  # no life after death
+        assert ((units.health > 0) == alive).all()
+        assert (units.health <= units.health_max).all()
+        assert ((units.shield >= 0) & (units.shield <= units.shield_max)).all()
+        cell_x, cell_y = units.x.astype(int), units.y.astype(int)
+        assert (self.ground[np.arange(len(self.plane)), cell_x, cell_y] | (self.plane == AIR) | ~alive).all()
+        apart = np.hypot(units.x[:, :, None] - units.x[:, None], units.y[:, :, None] - units.y[:, None])
+        deep = (apart < self.least_apart) & alive[:, :, None] & alive[:, None]
+        self.overlapping = np.where(deep, self.overlapping + 1, 0)
+        assert self.overlapping.max() <= OVERLAP_LOOPS
+        self.was_alive = alive
+
+
+def orders_of(env, actions):
+    """The orders that SMAC's actions [B, N] are, for playing them loop by loop."""
+    units, n = env.units, env.spec.n_agents
+    heals = units.types[:n] == UnitType.MEDIVAC
+    aims = np.where(heals, Order.HEAL, Order.ATTACK_UNIT)
+    order = np.where(actions <= 1, Order.STOP, np.where(actions < 6, Order.MOVE, aims))
+    target = np.where(actions >= 6, actions - 6 + np.where(heals, 0, n), -1)
+    point = np.stack([units.x[:, :n], units.y[:, :n]], -1) + DIRECTIONS[np.where(actions < 6, actions, 0)]
+    return order, target, point
+
+
+def play_randomly(map_name, steps, battles):
+    """Random available actions for `steps` environment steps of one battle, every loop looked at."""
+    env = BattleEnv(load_map(map_name), n_battles=battles, seed=11)
+    rng = np.random.default_rng(5)
+    shown = env.reset()
+    referee = Referee(env, map_name)
+    for _ in range(-(-steps // battles)):
+        draw = rng.random(shown.avail_actions.shape) * shown.avail_actions
+        order, target, point = orders_of(env, draw.argmax(-1))
+        before_x, before_y = env.units.x.copy(), env.units.y.copy()
+        for _ in range(LOOPS_PER_STEP):
+            shown = env.step_orders(order, target, point, loops=1)
+            referee.look(shown)
+            order = np.full_like(order, Order.KEEP)
+        moved = np.hypot(env.units.x - before_x, env.units.y - before_y)
+        assert (moved <= referee.most_moved).all()
+        if shown.done.any():
+            ended = shown.done
+            shown = env.reset(ended)
+            referee.begin(ended)
+    env.close()
 
 
 @pytest.mark.parametrize("map_name", MAP_NAMES)
 def test_random_play_keeps_the_laws(map_name):
-    battles, smac_map = 16, load_map(map_name)
-    env = BattleEnv(smac_map, n_battles=battles, seed=11)
+    play_randomly(map_name, FAST_STEPS // len(MAP_NAMES), battles=16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("map_name", MAP_NAMES)
+def test_a_million_random_steps_keep_the_laws(map_name):
+    play_randomly(map_name, -(-SLOW_STEPS // len(MAP_NAMES)), battles=64)
+
+
+@pytest.mark.parametrize("map_name", MAP_NAMES)
+def test_a_battle_that_is_not_won_returns_at_most_smacs_twenty(map_name):
+    env = BattleEnv(load_map(map_name), n_battles=16, seed=11)
     rng = np.random.default_rng(5)
-    shown = env.reset()
-    units, world = env.units, env._world
-    plane, apart = world.t[PLANE], world.s[SEPARATION]
-    collide = (plane[:, None] == plane[None, :]) & (plane != AIR) & ~np.eye(len(plane), dtype=bool)
-    reach = (apart[:, None] + apart[None, :]) * collide
-    grids = np.where(
-        (units.types == UnitType.COLOSSUS)[:, None, None], smac_map.colossus_walkable, smac_map.walkable
-    )
-    columns = np.arange(len(plane))
-    allowed = OVERLAP_CELLS.get(map_name, OVERLAP_CELLS_ELSE)
-    overlapping = np.zeros((battles, len(plane), len(plane)), np.int64)
-    was_alive = units.alive.copy()
-    returned = np.zeros(battles)
-    for _ in range(STEPS // (battles * len(MAP_NAMES)) + 1):
-        before_x, before_y = units.x.copy(), units.y.copy()
-        draw = rng.random(shown.avail_actions.shape) * shown.avail_actions
-        shown = env.step(draw.argmax(-1))
-        alive = units.alive.astype(bool)
-        for array in (shown.obs, shown.state, shown.reward, env._battles.f):
-            assert np.isfinite(array).all()
-        assert not (alive & (was_alive == 0)).any()  # no life after death
-        assert ((units.health > 0) == alive).all()
-        assert (units.health <= units.health_max).all()
-        assert (units.shield <= units.shield_max).all()
-        assert (units.shield >= 0).all()
-        x, y = units.x.astype(int), units.y.astype(int)
-        assert (grids[columns, x, y] | (plane == AIR) | ~alive).all()
-        moved = np.hypot(units.x - before_x, units.y - before_y)
-        assert (moved <= 8 * (world.s[STEP] + 0.25) + 1e-9).all()
-        distance = np.hypot(units.x[:, :, None] - units.x[:, None], units.y[:, :, None] - units.y[:, None])
-        deep = (distance < reach - allowed) & alive[:, :, None] & alive[:, None]
-        overlapping = np.where(deep, overlapping + 1, 0)
-        assert overlapping.max() <= OVERLAP_STEPS
+    shown, returned = env.reset(), np.zeros(16)
+    for _ in range(60):
+        shown = env.step((rng.random(shown.avail_actions.shape) * shown.avail_actions).argmax(-1))
         returned += shown.reward
-        was_alive = units.alive.copy()
-        if shown.done.any():
-            assert (returned[shown.done & ~shown.won] < 20.5).all()
-            returned[shown.done] = 0
-            overlapping[shown.done] = 0
-            shown = env.reset(shown.done)
-            was_alive = units.alive.copy()
+        assert (returned[~shown.won] < 20.5).all()
 
 
 @pytest.mark.parametrize("map_name", ["3m", "8m", "5m_vs_6m", "corridor", "2s3z"])
