@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from envs.command import run_command
 from envs.types import EnvSpec
 from trainer.algorithms import ALGORITHMS, make_learner
 from trainer.batch import EpisodeBatch
-from trainer.learner import LearnerSettings
+from trainer.learner import Learner, LearnerSettings
 from trainer.replay import Episode, pack_available, pack_episodes
 from trainer.session import keep_freed_memory, torch_device
 
@@ -55,7 +56,7 @@ class BenchmarkConfig:
     repeats: int = 9
     """Timed updates of each kind; the median is shown."""
     threads: int = 1
-    """Threads of the learner."""
+    """Threads of the learner, of the loop, and of the large product that is the peak."""
     device: str = "cpu"
     """cpu or cuda."""
     loop: bool = True
@@ -160,6 +161,19 @@ def timed(calls: Sequence[Callable[[], object]], repeats: int, device: torch.dev
     return seconds
 
 
+def with_threads(threads: int, call: Callable[[], object]) -> None:
+    """Call with so many threads in torch's operations; everything else here has one."""
+    torch.set_num_threads(threads)
+    call()
+    torch.set_num_threads(1)
+
+
+def differentiate(learner: Learner, batch: EpisodeBatch) -> None:
+    """What an update computes, on this thread alone: the counter sees no other."""
+    loss, _ = learner.loss(batch)
+    torch.autograd.grad(loss, learner.parameters, allow_unused=True)
+
+
 def count_gflop(update: Callable[[], object]) -> float:
     """GFLOP of the matrix products in one update, both ways."""
     with FlopCounterMode(display=False) as counter:
@@ -180,24 +194,28 @@ def measure_shape(
         batches[kind] = pack_episodes(episodes, spec.n_actions).to(device)
         loops[kind] = LoopVdn(spec, episodes)
     calls: dict[tuple[str, str], Callable[[], object]] = {}
+    gflop: dict[tuple[str, str], float] = {}
     for algorithm in config.algorithms:
         torch.manual_seed(0)
-        settings = LearnerSettings(optimizer=ALGORITHMS[algorithm].optimizer)
+        settings = LearnerSettings(optimizer=ALGORITHMS[algorithm].optimizer, threads=config.threads)
         learner = make_learner(algorithm, spec, settings, device)
         for kind, batch in batches.items():
-            calls[algorithm, kind] = lambda learner=learner, batch=batch: learner.update(batch)  # type: ignore[misc]
+            calls[algorithm, kind] = partial(learner.update, batch)
+            gflop[algorithm, kind] = count_gflop(partial(differentiate, learner, batch))
     if config.loop and device.type == "cpu":
-        calls |= {("loop", kind): loop.update for kind, loop in loops.items()}
+        for kind, loop in loops.items():
+            calls["loop", kind] = partial(with_threads, config.threads, loop.update)
+            gflop["loop", kind] = count_gflop(loop.update)
     seconds = timed(list(calls.values()), config.repeats, device)
     rows = []
     for (algorithm, kind), times in zip(calls, seconds, strict=True):
-        median_s, gflop = statistics.median(times), count_gflop(calls[algorithm, kind])
+        median_s, work = statistics.median(times), gflop[algorithm, kind]
         rows.append(
             {
                 "shape": name, "algorithm": algorithm, "batch": kind, "ms": round(1e3 * median_s, 1),
-                "min_ms": round(1e3 * min(times), 1), "gflop": round(gflop, 2),
-                "gflops": round(gflop / median_s, 1),
-                "times_own_flops_at_peak": round(median_s * peak / gflop, 2),
+                "min_ms": round(1e3 * min(times), 1), "gflop": round(work, 2),
+                "gflops": round(work / median_s, 1),
+                "times_own_flops_at_peak": round(median_s * peak / work, 2),
             }
         )  # fmt: skip
     return rows
@@ -206,9 +224,10 @@ def measure_shape(
 def benchmark(config: BenchmarkConfig) -> None:
     """Time everything and print it."""
     device = torch_device(config.device)
-    torch.set_num_threads(config.threads)
     keep_freed_memory()
+    torch.set_num_threads(config.threads)
     peak = sgemm_gflops(device)
+    torch.set_num_threads(1)
     rows = [row for name in config.shapes for row in measure_shape(name, config, device, peak)]
     about = {
         "processor": platform.processor() or platform.machine(), "device": str(device),

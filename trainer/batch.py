@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,6 +59,33 @@ class EpisodeBatch:
     def next(self, rows: Tensor) -> Tensor:
         """The rows [P - B, ...] that follow an action, of any packed tensor [P, ...]."""
         return rows[self.n_episodes :]
+
+    def shards(self, n: int) -> list[EpisodeBatch]:
+        """The same episodes in up to `n` batches, dealt in turn from the longest on: about equal work."""
+        starts = np.concatenate(([0], np.cumsum(self.row_counts)))
+        shards = []
+        for first in range(min(n, self.n_episodes)):
+            rows = np.concatenate(
+                [
+                    np.arange(starts[t] + first, starts[t] + count, n)
+                    for t, count in enumerate(self.row_counts)
+                ]
+            )
+            counts = [len(range(first, count, n)) for count in self.row_counts]
+            here = torch.from_numpy(rows)
+            after = here[counts[0] :] - self.n_episodes
+            shards.append(
+                EpisodeBatch(
+                    row_counts=tuple(count for count in counts if count),
+                    obs=self.obs[here],
+                    state=self.state[here],
+                    avail_actions=self.avail_actions[here],
+                    last_action=self.last_action[here],
+                    reward=self.reward[after],
+                    terminated=self.terminated[after],
+                )
+            )
+        return shards
 
     def to(self, device: torch.device) -> EpisodeBatch:
         """The same batch on another device."""

@@ -45,7 +45,7 @@ class TrainConfig:
     device: str = "cpu"
     """Where the networks live: cpu or cuda."""
     threads: int = 1
-    """Threads of the learner; one is often fastest on few cores and makes a seeded run repeatable."""
+    """Into how many parts the learner splits a batch, each on a thread of its own."""
     until_win_rate: float | None = None
     """Stop once two evaluations in a row reach this win rate."""
     overlap: Literal["on", "off"] = "off"

@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -38,6 +40,8 @@ class LearnerSettings:
     target_update_interval: int = 200
     optimizer: str = "adam"
     value_gradient_to_gru: bool = True
+    threads: int = 1
+    """On a CPU, into how many parts a batch is split, each on a thread of its own."""
 
 
 class Learner(ABC):
@@ -71,16 +75,43 @@ class Learner(ABC):
 
     def update(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """One gradient step; returns `loss`, `grad_norm`, `q_taken_mean` as scalars still on the device."""
-        loss, q_taken = self.loss(batch.to(self.device))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if self.device.type == "cpu" and self.settings.threads > 1:
+            loss, q_taken_mean = self._differentiate_in_parts(batch.shards(self.settings.threads))
+        else:
+            loss, q_taken = self.loss(batch.to(self.device))
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            q_taken_mean = q_taken.detach().mean()
         grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.grad_norm_clip)
         self.optimizer.step()
         self.updates += 1
         if self.updates % self.settings.target_update_interval == 0:
             for name, target in self.targets.items():
                 target.load_state_dict(self.parts[name].state_dict())
-        return {"loss": loss.detach(), "grad_norm": grad_norm, "q_taken_mean": q_taken.detach().mean()}
+        return {"loss": loss.detach(), "grad_norm": grad_norm, "q_taken_mean": q_taken_mean}
+
+    def _differentiate_in_parts(self, parts: list[EpisodeBatch]) -> tuple[Tensor, Tensor]:
+        """Loss and mean taken value of a batch in parts; gradients are summed in the order of the parts."""
+        n_steps = sum(len(part.reward) for part in parts)
+
+        def differentiate(part: EpisodeBatch) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
+            share = len(part.reward) / n_steps  # every loss is a mean over steps
+            loss, q_taken = self.loss(part)
+            gradients = torch.autograd.grad(loss * share, self.parameters, allow_unused=True)
+            return loss.detach() * share, q_taken.detach().mean() * share, gradients
+
+        losses, q_means, gradients = zip(*self._threads.map(differentiate, parts), strict=True)
+        for parameter, *of_parts in zip(self.parameters, *gradients, strict=True):
+            used = [gradient for gradient in of_parts if gradient is not None]
+            parameter.grad = torch.stack(used).sum(0) if used else None
+        return torch.stack(losses).sum(), torch.stack(q_means).sum()
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        """Threads whose tensor operations use no further threads."""
+        return ThreadPoolExecutor(
+            self.settings.threads, "learner", initializer=torch.set_num_threads, initargs=(1,)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next update depends on, as tensors and plain data; `advantage` by its own name."""

@@ -46,7 +46,7 @@ def assemble(
 ) -> TrainingRun:
     """A run with its environments and its learner, and the settings written to its directory."""
     keep_freed_memory()
-    torch.set_num_threads(config.threads)
+    torch.set_num_threads(1)  # the learner splits its batches over --threads instead
     torch.manual_seed(config.seed)
     env = make_env(config.map, backend, n_battles=config.envs, seed=config.seed)
     eval_env = make_env(
@@ -86,6 +86,7 @@ def learner_settings(config: TrainConfig) -> LearnerSettings:
         target_update_interval=config.target_update_interval,
         optimizer=config.resolved().optimizer or "",
         value_gradient_to_gru=config.value_gradient_to_gru,
+        threads=config.threads,
     )
 
 

@@ -73,6 +73,28 @@ def test_loss_and_gradients_equal_the_slow_reading(algorithm: str) -> None:
         torch.testing.assert_close(gradient, reference, rtol=1e-5, atol=1e-5 * scale + 1e-9)
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("algorithm", ["lan", "lan-mean", "iql", "vdn", "qmix", "qplex"])
+def test_a_batch_in_parts_gives_the_same_step(algorithm: str, threads: int) -> None:
+    rng = np.random.default_rng(5)
+    batch = pack_episodes([random_episode(rng, n, truncated=n == 9) for n in (3, 9, 1, 6, 9)], A)
+    parts = batch.shards(threads)
+    assert [part.n_episodes for part in parts] == ([3, 2] if threads == 2 else [2, 2, 1])
+    assert sum(part.n_rows for part in parts) == batch.n_rows
+    learners = []
+    for n in (1, threads, threads):
+        torch.manual_seed(0)
+        learners.append(make_learner(algorithm, SPEC, LearnerSettings(threads=n), torch.device("cpu")))
+    whole, in_parts, again = (learner.update(batch) for learner in learners)
+    for name, value in whole.items():
+        torch.testing.assert_close(in_parts[name], value, rtol=1e-5, atol=1e-6)
+        assert torch.equal(in_parts[name], again[name])  # threads end in any order, sums do not
+    for p, q in zip(learners[0].parameters, learners[1].parameters, strict=True):
+        assert p.grad is not None
+        assert q.grad is not None
+        torch.testing.assert_close(q.grad, p.grad, rtol=1e-5, atol=1e-5 * float(p.grad.abs().max()) + 1e-9)
+
+
 @pytest.mark.parametrize("algorithm", ["lan", "lan-mean", "iql", "vdn", "qmix", "qplex"])
 def test_every_learner_continues_from_its_saved_state(algorithm: str) -> None:
     batch = pack_episodes([random_episode(np.random.default_rng(seed), 5) for seed in range(4)], A)
