@@ -107,6 +107,7 @@ def test_200_battles_with_500_kills_are_the_same_as_undisturbed_ones(
     model = load_model(tmp_path / "agent.onnx")
     assert model.spec == env_spec(map_name)
     undisturbed = play_in_process(model, make_env(map_name, "sim", n_battles=1, seed=2), episodes)
-    assert same_actions(results, undisturbed)
-    assert sum(result.fallbacks for result in results) == 0
+    assert sum(result.fallbacks for result in results) == 0  # every retry came within its deadline
+    differing = [i for i, result in enumerate(results) if not same_actions([result], undisturbed[i : i + 1])]
+    assert differing == []
     assert kills >= 250  # and so 500 over the two maps
