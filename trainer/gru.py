@@ -61,9 +61,9 @@ def forward_compiled(
     gates: Tensor, w_hh: Tensor, b_hh: Tensor, sizes: Sequence[int], hidden: Tensor, hidden_n: Tensor
 ) -> None:
     """All steps forward in one call."""
-    from trainer.gru_kernels import forward_steps
+    from trainer.gru_kernels import ROWS, forward_steps
 
-    scratch = np.empty(gates.shape[1], np.float32)
+    scratch = np.empty((ROWS, gates.shape[1]), np.float32)
     arrays = (w_hh.t().contiguous().numpy(), b_hh.numpy(), starts_of(sizes), hidden.numpy(), hidden_n.numpy())
     forward_steps(gates.numpy(), *arrays, scratch)
 
@@ -73,9 +73,9 @@ def backward_compiled(
     d_gates: Tensor, d_hidden_n: Tensor,
 ) -> None:  # fmt: skip
     """All steps backward in one call."""
-    from trainer.gru_kernels import backward_steps
+    from trainer.gru_kernels import ROWS, backward_steps
 
-    scratch = np.empty(gates.shape[1], np.float32)
+    scratch = np.empty((ROWS, gates.shape[1]), np.float32)
     carry = np.zeros((sizes[0], before.shape[1]), np.float32)
     backward_steps(
         grad_hidden.contiguous().numpy(), gates.numpy(), hidden_n.numpy(), before.numpy(),

@@ -75,6 +75,35 @@ def tanh(x: np.float32) -> Any:
     return TWO / (ONE + exp(-TWO * x)) - ONE
 
 
+ROWS = 4
+"""Rows that are multiplied together: what is read of the weights is used four times, from registers."""
+
+
+@_inlined
+def add_product(a: FloatArray, w: FloatArray, out: FloatArray) -> None:
+    """out [m, G] += a [m, K] @ w [K, G], m at most ROWS, K even."""
+    K, G = w.shape
+    if a.shape[0] == ROWS:
+        a0, a1, a2, a3 = a[0], a[1], a[2], a[3]
+        out0, out1, out2, out3 = out[0], out[1], out[2], out[3]
+        for k in range(0, K, 2):
+            p0, p1, p2, p3 = a0[k], a1[k], a2[k], a3[k]
+            q0, q1, q2, q3 = a0[k + 1], a1[k + 1], a2[k + 1], a3[k + 1]
+            for j in range(G):
+                x, y = w[k, j], w[k + 1, j]
+                out0[j] += p0 * x + q0 * y
+                out1[j] += p1 * x + q1 * y
+                out2[j] += p2 * x + q2 * y
+                out3[j] += p3 * x + q3 * y
+    else:
+        for i in range(a.shape[0]):
+            row, to = a[i], out[i]
+            for k in range(0, K, 2):
+                p, q = row[k], row[k + 1]
+                for j in range(G):
+                    to[j] += p * w[k, j] + q * w[k + 1, j]
+
+
 @_kernel
 def forward_steps(
     gates: FloatArray,
@@ -89,33 +118,29 @@ def forward_steps(
 
     gates [R, 3H]: the input's part of r, z, n, and on return r, z, n; w_hh_t [H, 3H], b_hh [3H];
     hidden [R, H] and hidden_n [R, H], the memory's part of n before r, are written;
-    from_hidden [3H] is scratch.
+    from_hidden [ROWS, 3H] is scratch.
     """
     H = hidden.shape[1]
     for t in range(starts.shape[0] - 1):
-        for row in range(starts[t], starts[t + 1]):
-            before = hidden[row - starts[t] + starts[max(t - 1, 0)]]
-            for j in range(3 * H):
-                from_hidden[j] = b_hh[j]
+        back = starts[t] - starts[max(t - 1, 0)]
+        for first in range(starts[t], starts[t + 1], ROWS):
+            m = min(ROWS, starts[t + 1] - first)
+            for i in range(m):
+                for j in range(3 * H):
+                    from_hidden[i, j] = b_hh[j]
             if t:
-                for k in range(0, H, 4):  # four at a time: the sums stay in registers in between
-                    h0, h1, h2, h3 = before[k], before[k + 1], before[k + 2], before[k + 3]
-                    for j in range(3 * H):
-                        from_hidden[j] += (
-                            h0 * w_hh_t[k, j]
-                            + h1 * w_hh_t[k + 1, j]
-                            + h2 * w_hh_t[k + 2, j]
-                            + h3 * w_hh_t[k + 3, j]
-                        )
-            rzn, h_n, out = gates[row], hidden_n[row], hidden[row]
-            for j in range(2 * H):
-                rzn[j] = sigmoid(rzn[j] + from_hidden[j])
-            for j in range(H):
-                h_n[j] = from_hidden[2 * H + j]
-                rzn[2 * H + j] = tanh(rzn[2 * H + j] + rzn[j] * h_n[j])
-            for j in range(H):
-                n, z = rzn[2 * H + j], rzn[H + j]
-                out[j] = n + z * (before[j] - n) if t else n - z * n
+                add_product(hidden[first - back : first - back + m], w_hh_t, from_hidden[:m])
+            for i in range(m):
+                row, part = first + i, from_hidden[i]
+                before, rzn, h_n, out = hidden[row - back], gates[row], hidden_n[row], hidden[row]
+                for j in range(2 * H):
+                    rzn[j] = sigmoid(rzn[j] + part[j])
+                for j in range(H):
+                    h_n[j] = part[2 * H + j]
+                    rzn[2 * H + j] = tanh(rzn[2 * H + j] + rzn[j] * h_n[j])
+                for j in range(H):
+                    n, z = rzn[2 * H + j], rzn[H + j]
+                    out[j] = n + z * (before[j] - n) if t else n - z * n
 
 
 @_kernel
@@ -134,32 +159,26 @@ def backward_steps(
     """All steps backward: gradients at the gates from those at the memory.
 
     grad_hidden, hidden_n, before [R, H]; gates [R, 3H] as r, z, n; w_hh [3H, H]; carry [B, H] zeros;
-    d_gates [R, 3H] and d_hidden_n [R, H] are written; from_gates [3H] is scratch.
+    d_gates [R, 3H] and d_hidden_n [R, H] are written; from_gates [ROWS, 3H] is scratch.
     """
     H = before.shape[1]
     for t in range(starts.shape[0] - 2, -1, -1):
-        for row in range(starts[t], starts[t + 1]):
-            dh, grad, rzn = carry[row - starts[t]], grad_hidden[row], gates[row]
-            d_rzn, d_h_n, h_n, h_before = d_gates[row], d_hidden_n[row], hidden_n[row], before[row]
-            for j in range(H):
-                r, z, n = rzn[j], rzn[H + j], rzn[2 * H + j]
-                d = dh[j] + grad[j]
-                d_n = d * (ONE - z) * (ONE - n * n)
-                d_r = d_n * h_n[j] * r * (ONE - r)
-                d_z = d * (h_before[j] - n) * z * (ONE - z)
-                d_rzn[j] = from_gates[j] = d_r
-                d_rzn[H + j] = from_gates[H + j] = d_z
-                d_rzn[2 * H + j] = d_n
-                d_h_n[j] = from_gates[2 * H + j] = d_n * r
-                dh[j] = d * z
-            if not t:
-                continue
-            for k in range(0, 3 * H, 8):
-                d0, d1, d2, d3 = from_gates[k], from_gates[k + 1], from_gates[k + 2], from_gates[k + 3]
-                d4, d5, d6, d7 = from_gates[k + 4], from_gates[k + 5], from_gates[k + 6], from_gates[k + 7]
+        for first in range(starts[t], starts[t + 1], ROWS):
+            m, slot = min(ROWS, starts[t + 1] - first), first - starts[t]
+            for i in range(m):
+                row, part = first + i, from_gates[i]
+                dh, grad, rzn = carry[slot + i], grad_hidden[row], gates[row]
+                d_rzn, d_h_n, h_n, h_before = d_gates[row], d_hidden_n[row], hidden_n[row], before[row]
                 for j in range(H):
-                    dh[j] += (
-                        (d0 * w_hh[k, j] + d1 * w_hh[k + 1, j] + d2 * w_hh[k + 2, j] + d3 * w_hh[k + 3, j])
-                        + (d4 * w_hh[k + 4, j] + d5 * w_hh[k + 5, j])
-                        + (d6 * w_hh[k + 6, j] + d7 * w_hh[k + 7, j])
-                    )
+                    r, z, n = rzn[j], rzn[H + j], rzn[2 * H + j]
+                    d = dh[j] + grad[j]
+                    d_n = d * (ONE - z) * (ONE - n * n)
+                    d_r = d_n * h_n[j] * r * (ONE - r)
+                    d_z = d * (h_before[j] - n) * z * (ONE - z)
+                    d_rzn[j] = part[j] = d_r
+                    d_rzn[H + j] = part[H + j] = d_z
+                    d_rzn[2 * H + j] = d_n
+                    d_h_n[j] = part[2 * H + j] = d_n * r
+                    dh[j] = d * z
+            if t:
+                add_product(from_gates[:m], w_hh, carry[slot : slot + m])
