@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from envs.types import EnvSpec
 from trainer.batch import EpisodeBatch
 from trainer.learner import UNAVAILABLE, Learner, LearnerSettings, greedy_next, taken
-from trainer.mixers import Mixer, make_mixer
+from trainer.mixers import Mixer, VdnMixer, make_mixer
 from trainer.networks import advantage_net
 
 
@@ -31,6 +31,10 @@ class QLearner(Learner):
             _, target_q = self.targets["advantage"].unroll(batch)  # type: ignore[operator]
             best = greedy_next(q, batch)
             q_next = batch.next(target_q).gather(2, best).squeeze(2)
+        if isinstance(self.mixer, VdnMixer):  # needs neither the state nor the maxima
+            y = batch.reward + self.settings.gamma * (1 - batch.terminated) * q_next.sum(1)
+            q_sum = q_now.sum(1)
+            return F.mse_loss(q_sum, y), q_sum
         if self.mixer is None:
             discount = self.settings.gamma * (1 - batch.terminated)
             y = batch.reward[:, None] + discount[:, None] * q_next
