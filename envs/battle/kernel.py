@@ -71,10 +71,11 @@ def _snap(f: Reals) -> None:
 
 @helper
 def simulate(f: Reals, k: Ints, w: World, rng: Seeds, first_loop: int, loops: int) -> None:
-    """Play `loops` game loops of one battle."""
-    for i in range(f.shape[1]):
-        k[SHOT_AT, i] = -1
+    """Play `loops` game loops of one battle, which is the same however its loops are shared out."""
     for loop in range(first_loop, first_loop + loops):
+        if loop % LOOPS_PER_STEP == 0:
+            for i in range(f.shape[1]):
+                k[SHOT_AT, i] = -1
         fly_projectiles(f, k, w)
         for i in range(f.shape[1]):
             if k[ALIVE, i] != 0:

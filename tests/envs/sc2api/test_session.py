@@ -216,6 +216,21 @@ def test_dead_units_vanish_and_an_empty_field_gets_the_next_battle() -> None:
     np.testing.assert_array_equal([u.pos.x for u in second], env.units.x[0])
 
 
+@pytest.mark.parametrize("map_name", ["2s3z", "so_many_baneling"])  # zealots strike twice, 4.48 loops apart
+def test_a_battle_is_the_same_however_its_loops_are_asked_for(map_name: str) -> None:
+    clients = [Client(map_name, seed=6) for _ in range(2)]
+    for step in range(24):
+        for client in clients:
+            mine = [unit.tag for unit in client.units(1)]
+            if step % 6 == 0 and mine:
+                client.order(23, mine, at=(23.0, 16.0))
+        clients[0].step(8)
+        for loops in (1, 1, 5, 1):
+            clients[1].step(loops)
+        assert [str(u) for u in clients[0].units()] == [str(u) for u in clients[1].units()]
+    assert len(clients[0].units()) < len(Client(map_name, seed=6).units())
+
+
 def test_attack_move_to_a_point_fights_on_the_way() -> None:
     client = Client("8m", seed=1)
     tags = [unit.tag for unit in client.units(1)]
