@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envs.command import InputError, nearest_names
 from envs.types import EnvSpec, MultiAgentEnv
+
+if TYPE_CHECKING:
+    from envs.smac.smac_map import SmacMap
 
 BACKEND_NAMES = {
     "sim": "the embedded simulator",
@@ -14,6 +19,9 @@ BACKEND_NAMES = {
     "smac": "the live game through the official SMAC package",
 }
 BACKENDS = ("auto", *BACKEND_NAMES)
+
+NO_FOG = ":no-fog"
+"""What the name of a SMAC map ends in when its agents' observations have no sight limit."""
 
 
 def sc2_root() -> Path:
@@ -34,6 +42,11 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
     """
     if backend not in BACKENDS:
         raise InputError(f"unknown environment backend {backend!r}: {nearest_names(backend, BACKENDS)}")
+    if backend == "smac" and is_without_fog(map_name):
+        raise InputError(
+            f"--env smac cannot play {map_name}: the official SMAC package shows nothing beyond its sight "
+            "range; --env sc2 plays the same game without fog"
+        )
     if is_other(map_name):
         if backend in ("sc2", "smac"):
             raise InputError(f"--env {backend} cannot play {map_name}, which is no StarCraft II map")
@@ -54,6 +67,27 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
 def is_other(name: str) -> bool:
     """Whether a name is of an environment that is no SMAC map: `checkers`, `spread:N`, `pettingzoo:…`."""
     return name.partition(":")[0] in ("checkers", "spread", "pettingzoo")
+
+
+def is_without_fog(name: str) -> bool:
+    """Whether a name is of a SMAC map whose agents see all of it, such as `corridor:no-fog`."""
+    return name.endswith(NO_FOG) and not is_other(name)
+
+
+def without_fog(name: str) -> str:
+    """The name of a SMAC map's variant without fog; InputError for environments that are no SMAC maps."""
+    if is_other(name):
+        raise InputError(f"{name} has no fog that could be lifted: only SMAC's maps have")
+    return name if is_without_fog(name) else name + NO_FOG
+
+
+def agent_types(name: str) -> tuple[str, ...] | None:
+    """[N] the type of each agent's unit on a SMAC map, such as `stalker`; None where agents have no types."""
+    if is_other(name):
+        return None
+    from envs.smac.maps import load_map
+
+    return tuple(kind.name.lower() for kind in load_map(name.removesuffix(NO_FOG)).ally_types)
 
 
 def make_other(name: str, *, n_battles: int, seed: int) -> MultiAgentEnv | None:
@@ -86,7 +120,8 @@ def env_spec(map_name: str) -> EnvSpec:
         return other.spec
     from envs.smac.maps import load_map
 
-    return load_map(map_name).spec
+    spec = load_map(map_name.removesuffix(NO_FOG)).spec
+    return replace(spec, name=map_name)
 
 
 def battles_at_once(backend: str, wanted: int) -> int:
@@ -101,7 +136,17 @@ def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: 
         return other
     from envs.smac.maps import load_map
 
-    smac_map = load_map(map_name)
+    smac_map = load_map(map_name.removesuffix(NO_FOG))
+    env = make_smac(smac_map, backend, n_battles=n_battles, seed=seed)
+    if not is_without_fog(map_name):
+        return env
+    from envs.smac.no_fog import NoFogEnv
+
+    return NoFogEnv(env, smac_map, map_name)
+
+
+def make_smac(smac_map: SmacMap, backend: str, *, n_battles: int, seed: int) -> MultiAgentEnv:
+    """A SMAC map on one of the backends."""
     if backend == "sc2":
         from envs.sc2.env import Sc2Env
 

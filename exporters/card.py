@@ -84,9 +84,11 @@ def run(config: InspectConfig) -> None:
 
 def of_map(name: str, algorithm: str) -> Card:
     """The card of a map: its dimensions, and the size of an algorithm's networks on it."""
-    from envs.make import env_spec
+    from envs.make import env_spec, without_fog
+    from trainer.algorithms import ALGORITHMS
 
-    spec = env_spec(name)
+    no_fog = algorithm in ALGORITHMS and ALGORITHMS[algorithm].no_fog
+    spec = env_spec(without_fog(name) if no_fog else name)
     return Card("map", spec, count_parts(spec, algorithm), {"algorithm": algorithm})
 
 

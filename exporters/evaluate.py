@@ -142,7 +142,7 @@ def scripted_contestant(name: str, map_name: str | None) -> Contestant:
     """A scripted team on a SMAC map of the simulator; InputError for other names and environments."""
     from envs.battle.heuristic import HEURISTIC, HeuristicTeam
     from envs.battle.teams import TEAMS
-    from envs.make import env_spec, is_other
+    from envs.make import env_spec, is_other, is_without_fog
 
     teams: dict[str, Callable[[BattleEnv, int], Team]] = {**TEAMS, HEURISTIC: HeuristicTeam}
     if name not in teams:
@@ -151,6 +151,10 @@ def scripted_contestant(name: str, map_name: str | None) -> Contestant:
         raise InputError(f"--team {name}: say which map it plays, e.g. --map 3m")
     if is_other(map_name):
         raise InputError(f"--team {name} plays SMAC's maps on the simulator, not {map_name}")
+
+    if is_without_fog(map_name):
+        plain = map_name.rpartition(":")[0]
+        raise InputError(f"--team {name} looks at no observation; fog is nothing to it: say --map {plain}")
 
     def make_team(env: MultiAgentEnv, seed: int) -> Callable[[], Team]:
         team = teams[name](cast("BattleEnv", env), seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 class AlgorithmDefaults:
     """Settings that come with an algorithm; the defaults are LAN's.
 
-    `first_update_episodes`: episodes in replay before the first update, never fewer than a batch.
+    `first_update_episodes`: episodes in replay before the first update, never fewer than a batch. `no_fog`:
+    trained and run on observations without sight limit.
     """
 
     updates_per_episode: int = 2
     optimizer: str = "adam"
     first_update_episodes: int = 0
+    no_fog: bool = False
 
 
 OPTIMIZER_NAMES = ("adam", "rmsprop")
@@ -33,6 +35,7 @@ ALGORITHMS: dict[str, AlgorithmDefaults] = {
     "lan": AlgorithmDefaults(),
     "lan-mean": AlgorithmDefaults(),
     "iql": PYMARL,
+    "iql-nofog": replace(PYMARL, no_fog=True),
     "vdn": PYMARL,
     "qmix": PYMARL,
     "qplex": AlgorithmDefaults(updates_per_episode=2, optimizer="rmsprop", first_update_episodes=100),
@@ -49,6 +52,7 @@ def make_learner(algorithm: str, spec: EnvSpec, settings: LearnerSettings, devic
         "lan": lambda: LanLearner(spec, settings, device),
         "lan-mean": lambda: LanLearner(spec, settings, device, subtract_mean=True),
         "iql": lambda: QLearner(spec, settings, device, mixer=None),
+        "iql-nofog": lambda: QLearner(spec, settings, device, mixer=None),
         "vdn": lambda: QLearner(spec, settings, device, mixer="vdn"),
         "qmix": lambda: QLearner(spec, settings, device, mixer="qmix"),
         "qplex": lambda: QLearner(spec, settings, device, mixer="qplex"),

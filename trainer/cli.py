@@ -42,9 +42,9 @@ def train(config: TrainConfig) -> int:
         raise InputError(
             "say which map to learn, e.g. --map 3m, or which run to go on with, --resume RUN_DIR"
         )
-    env_spec(config.map)
     config = config.resolved()
-    backend = resolve_backend(config.env, config.map)
+    env_spec(config.environment)
+    backend = resolve_backend(config.env, config.environment)
     run_dir = config.run_dir or Path("runs") / f"{config.map}-{config.algorithm}-seed{config.seed}"
     if config.resume is not None:
         check_resumed(load_config(config.resume).resolved(), config)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from envs.command import InputError, nearest_names
+from envs.make import without_fog
 from trainer.algorithms import ALGORITHMS, OPTIMIZER_NAMES
 
 FILE_NAME = "config.json"
@@ -31,7 +32,7 @@ class TrainConfig:
     env: str = "auto"
     """What plays the battles: auto, sim (embedded simulator), sc2 (the live game) or smac (official SMAC)."""
     algorithm: str = "lan"
-    """The learner: lan, lan-mean, iql, vdn, qmix or qplex."""
+    """The learner: lan, lan-mean, iql, iql-nofog, vdn, qmix or qplex."""
     steps: int = 2_000_000
     """Environment steps to train for; one step is all agents acting once."""
     seed: int = 0
@@ -132,6 +133,12 @@ class TrainConfig:
             first_update_episodes=self.first_update_episodes or first,
             optimizer=self.optimizer or defaults.optimizer,
         )
+
+    @property
+    def environment(self) -> str:
+        """The environment's name: the map's, or its variant's without fog where the algorithm wants that."""
+        defaults = ALGORITHMS.get(self.algorithm)
+        return without_fog(self.map) if defaults is not None and defaults.no_fog else self.map
 
     def epsilon(self, env_steps: int) -> float:
         """Exploration rate of an episode that starts at `env_steps`."""

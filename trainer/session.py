@@ -34,7 +34,7 @@ def train_in(run_dir: Path, config: TrainConfig, backend: str) -> int:
     restored = None if config.resume is None or directory.is_new else resume(directory, config, backend)
     begins = f"resumed at {restored.checkpoint.env_steps:,} steps" if restored else "new run"
     print(
-        f"lan-train: {config.map} on {BACKEND_NAMES[backend]} (--env {backend}), {config.algorithm}, "
+        f"lan-train: {config.environment} on {BACKEND_NAMES[backend]} (--env {backend}), {config.algorithm}, "
         f"seed {config.seed}, {begins}, writing to {run_dir}",
         flush=True,
     )
@@ -48,9 +48,9 @@ def assemble(
     keep_freed_memory()
     torch.set_num_threads(1)  # the learner splits its batches over --threads instead
     torch.manual_seed(config.seed)
-    env = make_env(config.map, backend, n_battles=config.envs, seed=config.seed)
+    env = make_env(config.environment, backend, n_battles=config.envs, seed=config.seed)
     eval_env = make_env(
-        config.map,
+        config.environment,
         backend,
         n_battles=battles_at_once(backend, config.eval_episodes),
         seed=config.seed + EVALUATION_SEED_OFFSET,
@@ -63,7 +63,7 @@ def assemble(
 
 def resume(directory: RunDirectory, config: TrainConfig, backend: str) -> Restored:
     """What the run in a directory goes on from; says so when that is not its newest checkpoint."""
-    restored = directory.restore(lambda: make_replay(config, env_spec(config.map)))
+    restored = directory.restore(lambda: make_replay(config, env_spec(config.environment)))
     if restored.checkpoint.backend != backend:
         raise InputError(
             f"{directory.path} was trained on {restored.checkpoint.backend}, not {backend}; "
