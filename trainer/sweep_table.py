@@ -50,7 +50,7 @@ class Row:
     def end(self, state: str) -> None:
         """The run ended."""
         self.refresh()
-        self.state = state
+        self.state, self.progress = state, read_progress(self.job.run_dir)
 
     @property
     def left_s(self) -> float | None:
