@@ -9,6 +9,7 @@ import torch
 from processes import free_ports, started
 
 from envs.make import make_env
+from exporters.evaluate import main as evaluate
 from exporters.export import main as export
 from runtime.address import parse_addresses
 from runtime.host import EpisodeResult, GameHost, connect_team
@@ -29,6 +30,17 @@ def live_game(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def trained(folder: Path, *words: object) -> str:
+    """The model file of a team that has learned 3m in process for a moment."""
+    torch.set_num_threads(1)
+    run_dir = str(folder / "run")
+    flags = ["--map", "3m", "--env", "sim", "--run-dir", run_dir, *map(str, words)]
+    assert train(flags) == 0
+    model = str(folder / "agent.onnx")
+    assert export(["--ckpt", run_dir, "--out", model]) == 0
+    return model
+
+
 async def play_on(backend: str, addresses: str, episodes: int) -> list[EpisodeResult]:
     env = make_env("3m", backend, seed=SEED)
     links = await connect_team(parse_addresses(addresses), env.spec, timeout_s=30)
@@ -43,12 +55,7 @@ async def play_on(backend: str, addresses: str, episodes: int) -> list[EpisodeRe
 def test_agents_play_the_same_battles_live_and_in_process(
     live_game: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.set_num_threads(1)
-    run_dir = str(live_game / "run")
-    words = ["--map", "3m", "--env", "sim", "--run-dir", run_dir, "--eval-episodes", "2", "--steps", "300"]
-    assert train([*words, "--batch-episodes", "4"]) == 0
-    model = str(live_game / "agent.onnx")
-    assert export(["--ckpt", run_dir, "--out", model]) == 0
+    model = trained(live_game, "--eval-episodes", 2, "--steps", 300, "--batch-episodes", 4)
     port = free_ports(3)
     flags = ("--model", model, "--agents", "0-2", "--listen", f"127.0.0.1:{port}")
     with started("agents", *flags, until="agents serve"):
@@ -57,12 +64,40 @@ def test_agents_play_the_same_battles_live_and_in_process(
         live = asyncio.run(play_on("sc2", addresses, episodes=3))
         capsys.readouterr()
         flags = ("--episodes", "2", "--seed", str(SEED), "--deadline-ms", "30000", "--json")
-        assert play(["--map", "3m", "--env", "sc2", "--agents", addresses, *flags]) == 0
+        words = ["--map", "3m", "--env", "sc2", "--agents", addresses, *flags]
+        assert play([*words, "--record", str(live_game / "battles.jsonl")]) == 0
+        assert play([*words, "--record", str(live_game / "battles.html")]) == 2
+        refusal = capsys.readouterr()
+        assert evaluate(["--model", model, "--env", "sc2", "--record", str(live_game / "battles.html")]) == 2
+        refused = capsys.readouterr().err
     assert sum(result.fallbacks for result in [*simulated, *live]) == 0
     for one, other in zip(simulated, live, strict=True):
         assert one.actions.tolist() == other.actions.tolist()
         assert (one.won, one.steps) == (other.won, other.steps)
         assert one.episode_return == pytest.approx(other.episode_return, abs=1e-4)
-    report = json.loads(capsys.readouterr().out)
+    report = json.loads(refusal.out)
     assert (report["backend"], report["episodes"]) == ("sc2", 2)
     assert report["won"] == sum(result.won for result in live[:2])
+    lines = [json.loads(line) for line in (live_game / "battles.jsonl").read_text().splitlines()]
+    assert [line["actions"] for line in lines] == [result.actions.tolist() for result in live[:2]]
+    for said in (refusal.err, refused):
+        assert "only the simulator can be recorded" in said
+    assert not (live_game / "battles.html").exists()
+
+
+@pytest.mark.slow
+def test_trained_agents_win_as_often_live_as_in_process(live_game: Path) -> None:
+    """64 battles, equal action by action, of a team that wins some of them."""
+    words = ("--until-win-rate", 0.1, "--steps", 150_000, "--eval-interval-steps", 5_000, "--seed", 1)
+    model = trained(live_game, *words, "--epsilon-anneal-steps", 10_000)
+    port = free_ports(3)
+    flags = ("--model", model, "--agents", "0-2", "--listen", f"127.0.0.1:{port}")
+    with started("agents", *flags, until="agents serve"):
+        addresses = ",".join(f"127.0.0.1:{port + agent}" for agent in range(3))
+        simulated = asyncio.run(play_on("sim", addresses, episodes=64))
+        live = asyncio.run(play_on("sc2", addresses, episodes=64))
+    assert 0 < sum(result.won for result in simulated) == sum(result.won for result in live)
+    assert sum(result.fallbacks for result in [*simulated, *live]) == 0
+    for one, other in zip(simulated, live, strict=True):
+        assert one.actions.tolist() == other.actions.tolist()
+        assert (one.won, one.steps) == (other.won, other.steps)
