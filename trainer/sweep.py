@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -62,9 +64,10 @@ class SweepConfig:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise InputError(f"--seeds must be at least 1, not {self.seeds}")
-        if self.workers is not None and self.workers < self.settings.threads:
+        cores = self.workers if self.workers is not None else os.cpu_count() or 1
+        if self.ray_address is None and cores < self.settings.threads:
             raise InputError(
-                f"--workers {self.workers}: a run takes --threads {self.settings.threads} cores; give as many"
+                f"--threads {self.settings.threads}: a run takes as many cores, --workers is {cores}"
             )
         if self.workers is not None and self.ray_address is not None:
             raise InputError("--workers is for this machine; a cluster at --ray-address has its own")
@@ -115,17 +118,19 @@ def sweep(config: SweepConfig) -> int:
 
 def make_jobs(config: SweepConfig) -> list[Job]:
     """The runs, their directories made; InputError for what cannot be."""
-    if not config.maps:
-        raise InputError("say which maps to learn, e.g. --maps 3m 2s3z")
-    for name in config.maps:
+    if not config.maps or not config.algorithms:
+        raise InputError("say what to learn and how, e.g. --maps 3m 2s3z --algorithms lan qmix")
+    settings = TrainConfig(**{f.name: getattr(config.settings, f.name) for f in fields(TrainConfig)})
+    backends = set()
+    for map_name, algorithm in itertools.product(config.maps, config.algorithms):
+        name = replace(settings, map=map_name, algorithm=algorithm).resolved().environment
         env_spec(name)
-    backends = {resolve_backend(config.settings.env, name) for name in config.maps}
+        backends.add(resolve_backend(settings.env, name))
     if len(backends) > 1:
         raise InputError(
             f"--maps {' '.join(config.maps)} would be played by {' and '.join(sorted(backends))}, "
             "which must not mix: name one by --env, or make two sweeps"
         )
-    settings = TrainConfig(**{f.name: getattr(config.settings, f.name) for f in fields(TrainConfig)})
     settings = replace(settings, env=backends.pop())
     jobs = plan_jobs(settings, config.maps, config.algorithms, config.seeds, config.out.absolute())
     try:

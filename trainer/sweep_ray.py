@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
+from collections import deque
 from typing import Any
 
 from envs.command import InputError
@@ -29,11 +29,13 @@ class RayExecutor:
             raise InputError("lan-sweep needs Ray: install it by pip install 'lan-smac[sweep]'") from None
         self._ray: Any = ray
         self._gpu_share = gpu_share
+        self._cores = (workers or os.cpu_count() or 1) if address is None else None
+        self._queue: deque[Job] = deque()
         self._running: dict[Any, Job] = {}
         quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         if address is None:
             ray.init(
-                "local", num_cpus=workers or os.cpu_count(), include_dashboard=False,
+                "local", num_cpus=self._cores, include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1", **quiet,
             )  # fmt: skip
             return
@@ -45,25 +47,36 @@ class RayExecutor:
 
     def submit(self, job: Job) -> None:
         """Have a run done as soon as a core for each of its threads is free."""
-        on_gpu = job.config.device.startswith("cuda")
-        task = self._ray.remote(run_job).options(
-            num_cpus=job.config.threads,
-            num_gpus=self._gpu_share if on_gpu else 0,
-            max_retries=RETRIES,
-            name=job.name,
-        )
-        self._running[task.remote(Path(job.run_dir), job.flags())] = job
+        self._queue.append(job)
+        self._start()
 
     def poll(self, timeout_s: float) -> list[tuple[Job, Outcome]]:
         """The runs that ended; waits for the next one, `timeout_s` at most."""
         ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
-        return [(self._running.pop(reference), self._outcome(reference)) for reference in ready]
+        ended = [(self._running.pop(reference), self._outcome(reference)) for reference in ready]
+        self._start()
+        return ended
 
     def close(self) -> None:
         """End what still runs; each run saves and stops."""
         for reference in self._running:
             self._ray.cancel(reference, force=True)
         self._ray.shutdown()
+
+    def _start(self) -> None:
+        """Hand Ray what there is room for: it takes waiting tasks in any order. A cluster gets all, to grow."""
+        while self._queue:
+            job = self._queue[0]
+            if self._cores is not None and (len(self._running) + 1) * job.config.threads > self._cores:
+                return
+            on_gpu = job.config.device.startswith("cuda")
+            task = self._ray.remote(run_job).options(
+                num_cpus=job.config.threads,
+                num_gpus=self._gpu_share if on_gpu else 0,
+                max_retries=RETRIES,
+                name=job.name,
+            )
+            self._running[task.remote(job.run_dir, job.flags())] = self._queue.popleft()
 
     def _outcome(self, reference: Any) -> Outcome:
         try:
