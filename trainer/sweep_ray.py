@@ -64,7 +64,7 @@ class RayExecutor:
         self._ray.shutdown()
 
     def _start(self) -> None:
-        """Hand Ray what there is room for: it takes waiting tasks in any order. A cluster gets all, to grow."""
+        """Hand Ray what there is room for, since it takes tasks in any order; a cluster gets all, to grow."""
         while self._queue:
             job = self._queue[0]
             if self._cores is not None and (len(self._running) + 1) * job.config.threads > self._cores:

@@ -137,7 +137,7 @@ def test_a_run_directory_is_trained_in_by_one_process(tmp_path: Path) -> None:
         ("--maps spread:none", "spread:3"),
         ("--maps 3m --seeds 0", "--seeds must be at least 1"),
         ("--maps 3m --steps 0", "--steps must be at least 1"),
-        ("--maps 3m --workers 1 --threads 2", "--workers 1"),
+        ("--maps 3m --workers 1 --threads 2", "--workers is 1"),
         ("--maps 3m --workers 1 --ray-address auto", "--ray-address"),
         ("--maps 3m --gpu-share 2", "--gpu-share"),
     ],
