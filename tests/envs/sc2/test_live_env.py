@@ -169,6 +169,26 @@ def test_no_game_outlives_a_killed_host(sc2_path: Path) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.3])
+def test_no_game_outlives_a_host_killed_while_the_game_starts(sc2_path: Path, after_s: float) -> None:
+    code = "from envs.make import make_env; print(flush=True); make_env('3m', 'sc2').reset()"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as host:
+        assert host.stdout is not None
+        host.stdout.readline()
+        deadline_s = time.monotonic() + 60
+        while not (games := psutil.Process(host.pid).children()):
+            assert host.poll() is None
+            assert time.monotonic() < deadline_s, "the host starts no game"
+            time.sleep(0.001)
+        time.sleep(after_s)
+        host.kill()
+        host.wait(10)
+    deadline_s = time.monotonic() + 10
+    while any(_runs(game.pid) for game in games):
+        assert time.monotonic() < deadline_s, "a game is still there"
+        time.sleep(0.05)
+
+
 def _runs(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
