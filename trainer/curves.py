@@ -100,6 +100,10 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
             if len(values) > 1:
                 where = "" if group == "all" else f" of {group}"
                 found.append(f"{name}{where}: {', '.join(sorted(values))}")
+    ends = {run.path: int(run.steps[-1]) // interval_of(run) * interval_of(run) for run in runs}
+    if len(set(ends.values())) > 1:
+        shortest, longest = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
+        found.append(f"length: {shortest} ends at {ends[shortest]:,} steps, {longest} at {ends[longest]:,}")
     taken: dict[tuple[str, str, int], Path] = {}
     for run in runs:
         key = (run.map, run.algorithm, run.seed)
@@ -107,6 +111,11 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
             found.append(f"seed {run.seed} of {run.algorithm} on {run.map} twice: {taken[key]}, {run.path}")
         taken[key] = run.path
     return found
+
+
+def interval_of(run: Run) -> int:
+    """Environment steps between a run's evaluations."""
+    return int(run.settings["eval_interval_steps"])
 
 
 def setting(run: Run, name: str) -> Any:
@@ -129,7 +138,7 @@ def make_curves(runs: Sequence[Run]) -> list[Curve]:
 
 def make_curve(map_name: str, algorithm: str, runs: Sequence[Run]) -> Curve:
     """Median and quartiles over the seeds of one algorithm on one map."""
-    interval = min(int(run.settings["eval_interval_steps"]) for run in runs)
+    interval = min(interval_of(run) for run in runs)
     by_point = [dict(zip((run.steps // interval).tolist(), run.values.tolist(), strict=True)) for run in runs]
     points = sorted(set.intersection(*(set(points) for points in by_point)))
     values = np.array([[seed[point] for point in points] for seed in by_point])  # [seeds, G]
@@ -169,6 +178,16 @@ def markdown_table(curves: Sequence[Curve]) -> str:
         cells = {curve.algorithm: final_text(curve) for curve in curves if curve.map == map_name}
         lines.append(f"| {map_name} | {' | '.join(cells.get(name, '-') for name in algorithms)} |")
     return "\n".join(lines)
+
+
+def evaluations_csv(runs: Sequence[Run], metric: str) -> str:
+    """Every evaluation of every run as a line of CSV, from which the figure can be drawn again."""
+    lines = [f"map,backend,algorithm,seed,env_steps,{metric}"]
+    for run in sorted(runs, key=lambda run: (run.map, run.algorithm, run.seed)):
+        name = f"{run.map},{run.backend},{run.algorithm},{run.seed}"
+        points = zip(run.steps.tolist(), run.values.tolist(), strict=True)
+        lines += [f"{name},{int(steps)},{value:.6g}" for steps, value in points]
+    return "\n".join(lines) + "\n"
 
 
 def final_text(curve: Curve) -> str:

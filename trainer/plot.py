@@ -40,8 +40,10 @@ class PlotConfig:
     """The figure: .png, .svg, or .html (figure and table in one page)."""
     metric: str = "win_rate"
     """What is drawn: win_rate, return_mean or episode_length_steps."""
+    data: Path | None = None
+    """Also write every evaluation that is drawn, as CSV."""
     force: bool = False
-    """Draw runs together even though they differ, and replace an existing figure."""
+    """Draw runs together even though they differ, and replace existing files."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,16 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def plot(config: PlotConfig) -> None:
     """Check, draw, and print the table."""
-    from trainer.curves import find_differences, load_run, make_curves, markdown_table
+    from trainer.curves import evaluations_csv, find_differences, load_run, make_curves, markdown_table
 
     if not config.runs:
         raise InputError("name the run directories to draw, e.g. lan-plot runs/3m-lan-seed* --out 3m.png")
     if config.out.suffix not in SUFFIXES:
         raise InputError(f"--out {config.out}: the name must end in {', '.join(SUFFIXES)}")
-    if not config.out.parent.is_dir():
-        raise InputError(f"--out {config.out}: there is no folder {config.out.parent}")
-    if config.out.exists() and not config.force:
-        raise InputError(f"{config.out} exists: choose another --out, or --force to replace it")
+    check_target("--out", config.out, force=config.force)
+    if config.data is not None:
+        check_target("--data", config.data, force=config.force)
     runs = [load_run(path, config.metric) for path in config.runs]
     differences = find_differences(runs)
     if differences and not config.force:
@@ -69,10 +70,20 @@ def plot(config: PlotConfig) -> None:
     curves = make_curves(runs)
     figure = draw(curves, config.metric, sorted({run.backend for run in runs}))
     table = markdown_table(curves)
-    write_figure(config.out, figure, table)
+    write_atomically(config.out, render(config.out, figure, table))
+    if config.data is not None:
+        write_atomically(config.data, evaluations_csv(runs, config.metric).encode())
     for difference in differences:
         print(f"lan-plot: drawn in spite of {difference}", file=sys.stderr)
     print(table)
+
+
+def check_target(flag: str, path: Path, *, force: bool) -> None:
+    """InputError unless a file may be written there."""
+    if not path.parent.is_dir():
+        raise InputError(f"{flag} {path}: there is no folder {path.parent}")
+    if path.exists() and not force:
+        raise InputError(f"{path} exists: choose another {flag}, or --force to replace it")
 
 
 def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figure:
@@ -129,8 +140,8 @@ def color_of(algorithm: str) -> str:
     return f"C{names.index(algorithm)}" if algorithm in names else "black"
 
 
-def write_figure(path: Path, figure: Figure, table: str) -> None:
-    """Write the figure, or the page with figure and table, whole or not at all."""
+def render(path: Path, figure: Figure, table: str) -> bytes:
+    """The figure, or the page with figure and table, in the format of the path's suffix."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg" if path.suffix == ".html" else path.suffix[1:], dpi=150)
     content = buffer.getvalue()
@@ -142,6 +153,11 @@ def write_figure(path: Path, figure: Figure, table: str) -> None:
             "<style>body{font-family:sans-serif;margin:2em}svg{max-width:100%;height:auto}</style>"
             f"{svg}<pre>{html.escape(table)}</pre>\n"
         ).encode()
+    return content
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; InputError when the disk says no."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(content)

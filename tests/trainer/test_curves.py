@@ -39,7 +39,9 @@ def write_run(folder: Path, values: list[float], *, backend: str = "sim", **sett
 def test_curves_are_medians_and_quartiles_as_far_as_every_seed_goes(tmp_path: Path) -> None:
     values = [[0.0, 0.2, 0.4, 0.9], [0.1, 0.4, 0.5], [0.0, 0.6, 1.0, 1.0], [0.1, 0.8, 0.7]]
     runs = [load_run(write_run(tmp_path, v, seed=seed), "win_rate") for seed, v in enumerate(values)]
-    assert find_differences(runs) == []
+    assert find_differences(runs) == [
+        f"length: {runs[1].path} ends at 20,000 steps, {runs[0].path} at 30,000"
+    ]
     (curve,) = make_curves(runs)
     assert curve.steps.tolist() == [0, 10_000, 20_000]
     np.testing.assert_allclose(curve.median, [0.05, 0.5, 0.6])
@@ -107,3 +109,37 @@ def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "10.00 [10.00, 10.00]" in out.read_text()
     assert main([str(run), "--out", str(out)]) == 2
     assert "exists" in capsys.readouterr().err
+
+
+def test_the_data_holds_every_evaluation_that_is_drawn(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path, [0, 0.25 * (seed + 1)], seed=seed) for seed in (1, 0)]
+    data = tmp_path / "curves.csv"
+    words = [
+        *map(str, paths),
+        "--out",
+        str(tmp_path / "a.svg"),
+        "--data",
+        str(data),
+        "--metric",
+        "return_mean",
+    ]
+    assert main(words) == 0
+    assert data.read_text().splitlines() == [
+        "map,backend,algorithm,seed,env_steps,return_mean",
+        "3m,sim,lan,0,0,0",
+        "3m,sim,lan,0,10037,5",
+        "3m,sim,lan,1,0,0",
+        "3m,sim,lan,1,10037,10",
+    ]
+    assert main([*words[:-4], "--data", str(data), "--out", str(tmp_path / "b.svg")]) == 2, "it exists"
+    assert not (tmp_path / "b.svg").exists()
+
+
+def test_a_run_that_is_not_yet_as_far_as_the_others_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [write_run(tmp_path, [0.5] * (2 + seed), seed=seed) for seed in range(2)]
+    words = [*map(str, paths), "--out", str(tmp_path / "a.svg")]
+    assert main(words) == 2
+    assert f"{paths[0]} ends at 10,000 steps" in capsys.readouterr().err
+    assert main([*words, "--force"]) == 0
