@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from envs.types import IntArray, MultiAgentEnv, TimeStep
+from trainer.config import TrainConfig
 from trainer.networks import AdvantageNet
 from trainer.replay import Episode
 from trainer.rollout import EpisodeStats, Scribe, collect
@@ -45,15 +46,47 @@ class Collector(Protocol):
         ...
 
 
+class Player(Protocol):
+    """Plays a round with the given weights; AbandonedError where `abandoned` is set meanwhile."""
+
+    def play(
+        self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event
+    ) -> Round:
+        """B episodes from this number on."""
+        ...
+
+    def close(self) -> None:
+        """Release what the player holds."""
+        ...
+
+
+class EnvPlayer:
+    """Plays in this process; random numbers come from `rng`, or follow from a round's number and the seed."""
+
+    def __init__(self, env: MultiAgentEnv, seed: int, rng: np.random.Generator | None = None) -> None:
+        self.env, self.seed, self.rng = env, seed, rng
+
+    def play(
+        self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event
+    ) -> Round:
+        """B episodes side by side."""
+        rng = self.rng or np.random.default_rng([self.seed, 2, first_episode])
+        self.env.next_episode = first_episode
+        return collect(self.env, net, epsilon, rng, lambda: AbandonableScribe(abandoned))
+
+    def close(self) -> None:
+        """The environment is its owner's."""
+
+
 class StrictCollector:
     """Plays when asked, with the learner's weights of that moment: the paper's order."""
 
-    def __init__(self, env: MultiAgentEnv, net: AdvantageNet, rng: np.random.Generator) -> None:
-        self.env, self.net, self.rng = env, net, rng
+    def __init__(self, player: Player, net: AdvantageNet) -> None:
+        self.player, self.net = player, net
 
     def take(self, epsilon: float, first_episode: int) -> Round:
         """Play a round."""
-        return collect(self.env, self.net, epsilon, self.rng)
+        return self.player.play(self.net, epsilon, first_episode, threading.Event())
 
     def prepare(self, epsilon: float, first_episode: int, *, begin: bool) -> None:
         """Nothing can be done ahead."""
@@ -66,7 +99,8 @@ class StrictCollector:
         """Nothing to load."""
 
     def close(self) -> None:
-        """Nothing runs."""
+        """End the player."""
+        self.player.close()
 
 
 class OverlappedCollector:
@@ -77,8 +111,8 @@ class OverlappedCollector:
     the two is faster: weights, epsilon and random numbers of a round are fixed before it begins.
     """
 
-    def __init__(self, env: MultiAgentEnv, net: AdvantageNet, seed: int) -> None:
-        self.env, self.net, self.seed = env, net, seed
+    def __init__(self, player: Player, net: AdvantageNet) -> None:
+        self.player, self.net = player, net
         self.actor = copy.deepcopy(net).requires_grad_(False)
         self._abandoned = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")
@@ -109,13 +143,10 @@ class OverlappedCollector:
         """Stop playing after the current step."""
         self._abandoned.set()
         self._thread.shutdown(wait=True, cancel_futures=True)
+        self.player.close()
 
     def _begin(self, epsilon: float, first_episode: int) -> Future[Round]:
-        rng = np.random.default_rng([self.seed, 2, first_episode])
-        self.env.next_episode = first_episode
-        return self._thread.submit(
-            collect, self.env, self.actor, epsilon, rng, lambda: AbandonableScribe(self._abandoned)
-        )
+        return self._thread.submit(self.player.play, self.actor, epsilon, first_episode, self._abandoned)
 
 
 class AbandonedError(Exception):
@@ -133,3 +164,17 @@ class AbandonableScribe(Scribe):
         if self.abandoned.is_set():
             raise AbandonedError
         super().step(step, actions)
+
+
+def make_collector(
+    config: TrainConfig, backend: str, env: MultiAgentEnv, net: AdvantageNet, rng: np.random.Generator
+) -> Collector:
+    """The collector that the settings ask for; `rng` is the strict order's stream of random numbers."""
+    strict = config.overlap == "off"
+    player: Player = EnvPlayer(env, config.seed, rng if strict else None)
+    if config.rollout_workers:
+        from trainer.workers import WorkerPool
+
+        where = config.environment, backend, config.seed
+        player = WorkerPool(config.rollout_workers, config.ray_address, where, config.envs, net)
+    return StrictCollector(player, net) if strict else OverlappedCollector(player, net)

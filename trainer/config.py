@@ -13,7 +13,17 @@ from trainer.algorithms import ALGORITHMS, OPTIMIZER_NAMES
 
 FILE_NAME = "config.json"
 CHANGEABLE_ON_RESUME = frozenset(
-    {"steps", "until_win_rate", "run_dir", "resume", "threads", "device", "keep_checkpoints", "replay_memory"}
+    {
+        "steps",
+        "until_win_rate",
+        "run_dir",
+        "resume",
+        "threads",
+        "device",
+        "keep_checkpoints",
+        "replay_memory",
+        "ray_address",
+    }
 )
 
 COUNTS = (
@@ -33,6 +43,8 @@ class TrainConfig:
     """What plays the battles: auto, sim (embedded simulator), sc2 (the live game) or smac (official SMAC)."""
     algorithm: str = "lan"
     """The learner: lan, lan-mean, iql, iql-nofog, vdn, qmix or qplex."""
+    sharing: Literal["all", "type"] = "all"
+    """Which agents share a network: all, or those of one unit type (a map with several types is needed)."""
     steps: int = 2_000_000
     """Environment steps to train for; one step is all agents acting once."""
     seed: int = 0
@@ -52,6 +64,10 @@ class TrainConfig:
     overlap: Literal["on", "off"] = "off"
     """on: play the next round while the learner learns, with weights that lack that round's updates; off: the
     paper's strict order, play, then learn."""
+    rollout_workers: int = 0
+    """Processes that play, each with an environment of its own, through Ray; 0: play in this process."""
+    ray_address: str | None = None
+    """The Ray cluster on which they run; one of its own on this machine when not given."""
     keep_checkpoints: int = 3
     """How many of the latest checkpoints to keep, so that a damaged one costs little."""
     replay_memory: float = 8.0
@@ -115,8 +131,8 @@ class TrainConfig:
             raise InputError(
                 f"--optimizer {self.optimizer!r}: {nearest_names(self.optimizer, OPTIMIZER_NAMES)}"
             )
-        if self.replay_memory < 0:
-            raise InputError(f"--replay-memory must not be negative, not {self.replay_memory}")
+        if self.replay_memory < 0 or self.rollout_workers < 0:
+            raise InputError("--replay-memory and --rollout-workers must not be negative")
         if self.seed < 0:
             raise InputError(f"--seed must not be negative, not {self.seed}")
 

@@ -20,7 +20,7 @@ from envs.command import InputError
 from envs.types import EnvSpec, MultiAgentEnv
 from trainer.batch import EpisodeBatch
 from trainer.checkpoint import FILE_NAME, Checkpoint
-from trainer.collector import Collector, OverlappedCollector, StrictCollector
+from trainer.collector import make_collector
 from trainer.config import TrainConfig
 from trainer.directory import Restored, RunDirectory
 from trainer.learner import Learner
@@ -57,11 +57,7 @@ class TrainingRun:
         self.rng = np.random.default_rng([config.seed, 1])
         self.state = RunState()
         self.window = Window()
-        self.collector: Collector = (
-            OverlappedCollector(env, learner.advantage, config.seed)
-            if config.overlap == "on"
-            else StrictCollector(env, learner.advantage, self.rng)
-        )
+        self.collector = make_collector(config, backend, env, learner.advantage, self.rng)
         self.replay = make_replay(config, env.spec) if restored is None else restored.replay
         if restored is not None:
             self._restore(restored.checkpoint)

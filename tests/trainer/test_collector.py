@@ -9,7 +9,7 @@ import torch
 from recall_env import RecallEnv
 
 from envs.types import IntArray, TimeStep
-from trainer.collector import AbandonedError, OverlappedCollector
+from trainer.collector import AbandonedError, EnvPlayer, OverlappedCollector
 from trainer.networks import AdvantageNet, advantage_net
 from trainer.replay import Episode
 from trainer.rollout import collect
@@ -33,7 +33,7 @@ def greedy_round(net: AdvantageNet, first_episode: int) -> list[list[list[int]]]
 
 def test_a_round_is_played_with_the_weights_of_the_moment_it_was_prepared() -> None:
     env, net = env_and_net()
-    collector = OverlappedCollector(env, net, seed=3)
+    collector = OverlappedCollector(EnvPlayer(env, 3), net)
     assert actions(collector.take(0.0, 0)[0]) == greedy_round(net, 0)
     with torch.no_grad():
         net.fc2.weight.mul_(-1)
@@ -47,11 +47,11 @@ def test_a_round_is_played_with_the_weights_of_the_moment_it_was_prepared() -> N
 
 def test_a_round_that_was_begun_is_played_again_after_a_restart() -> None:
     env, net = env_and_net()
-    one = OverlappedCollector(env, net, seed=3)
+    one = OverlappedCollector(EnvPlayer(env, 3), net)
     one.prepare(0.5, 8, begin=True)
     saved = {name: value.clone() for name, value in one.state_dict().items()}
     torch.manual_seed(4)
-    other = OverlappedCollector(RecallEnv(4, seed=3), advantage_net(env.spec), seed=3)
+    other = OverlappedCollector(EnvPlayer(RecallEnv(4, seed=3), 3), advantage_net(env.spec))
     other.load_state_dict(saved)
     assert actions(other.take(0.5, 8)[0]) == actions(one.take(0.5, 8)[0])
     one.close()
@@ -68,7 +68,7 @@ def test_a_round_that_nobody_waits_for_ends_at_its_next_step() -> None:
         return step(actions)
 
     env.step = slow_step  # type: ignore[method-assign]
-    collector = OverlappedCollector(env, net, seed=3)
+    collector = OverlappedCollector(EnvPlayer(env, 3), net)
     collector.prepare(0.0, 0, begin=True)
     assert playing.wait(10)
     collector.close()
@@ -83,7 +83,7 @@ def test_what_fails_beside_learning_is_raised_where_it_is_waited_for() -> None:
         raise OSError("the game is gone")
 
     env.step = broken  # type: ignore[method-assign]
-    collector = OverlappedCollector(env, net, seed=3)
+    collector = OverlappedCollector(EnvPlayer(env, 3), net)
     collector.prepare(0.0, 0, begin=True)
     with pytest.raises(OSError, match="the game is gone"):
         collector.take(0.0, 0)
