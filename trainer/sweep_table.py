@@ -16,6 +16,10 @@ from trainer.display import format_duration
 from trainer.sweep_jobs import LOG_NAME, Job, Progress, read_progress
 
 STYLES = {"finished": "green", "failed": "bold red", "training": "bold", "waiting": "dim"}
+WIDTHS = {
+    "algorithm": 9, "seed": 4, "state": 8, "done": 4, "win rate": 8, "return": 8, "time": 11, "left": 11,
+}  # fmt: skip
+LEFT = ("algorithm", "state")
 READ_EVERY_S = 1.0
 LINES_AROUND = 6
 """Lines of the table that are no runs."""
@@ -125,12 +129,9 @@ def make_table(rows: Sequence[Row], height: int) -> Group:
     """A line per run, `height` at most, and how many runs are in which state."""
     shown = pick(rows, height)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("map", "algorithm"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=26)
-    table.add_column("seed", justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True, min_width=8)
-    for name in ("steps", "done", "win rate", "return", "time", "left"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("map", no_wrap=True, overflow="ellipsis", max_width=20)  # 100 columns are enough
+    for name, width in WIDTHS.items():
+        table.add_column(name, no_wrap=True, min_width=width, justify="left" if name in LEFT else "right")
     for row in shown:
         table.add_row(*cells(row), style="dim" if row.state == "waiting" else "")
     hidden = len(rows) - len(shown)
@@ -147,7 +148,6 @@ def cells(row: Row) -> tuple[str | Text, ...]:
         config.algorithm,
         str(config.seed),
         Text(row.state, style=STYLES[row.state]),
-        f"{progress.env_steps:,}" if progress.env_steps else "-",
         f"{min(1.0, progress.env_steps / config.steps):.0%}",
         f"{progress.win_rate:.0%}" if rated else "-",
         f"{progress.return_mean:.2f}" if rated else "-",
