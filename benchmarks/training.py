@@ -5,7 +5,8 @@
 A real run in a temporary directory, evaluations and checkpoints included. The projection takes the rate of the
 run's second half, when replay is filled and exploration is falling; where battles grow longer there are fewer
 updates per step, where they grow shorter more. With `--overlap on` playing has seconds of its own, beside the
-learner's; `waiting` is what the learner waited for it.
+learner's; `waiting` is what the learner waited for it. Where other work shares the machine, trust the projection
+in core hours: it counts the processor's time, not the clock's.
 """
 
 from __future__ import annotations
@@ -140,6 +141,7 @@ def describe(
         "parts_s": {part: round(seconds, 2) for part, seconds in parts.items()},
         "second_half_steps_per_s": round(steps_per_s, 1),
         "projected_2m_steps_h": round(PROJECTED_STEPS / steps_per_s / 3600, 2),
+        "projected_2m_steps_core_h": round(PROJECTED_STEPS / state.env_steps * cpu_s / 3600, 2),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "replay_mb": round(run.replay.nbytes / 2**20, 1),
         "replay_of_5000_gib": round(5000 * per_episode / 2**30, 2),
