@@ -5,7 +5,7 @@
 Episodes are played by a team that acts at random, as at the start of training. `seen`: at the lengths they
 had. `full length`: every episode as long as the map allows, its observations as full as those of the longest
 fifth of the episodes played. `densest`: as full as in the fullest step of all, a bound. PyMARL pads every
-episode to the limit, keeps one-hots as float32 and masks as int32; its bytes follow from the dimensions alone.
+episode to the limit, keeps one-hots as float32 and masks as int32: its bytes follow from the dimensions.
 """
 
 from __future__ import annotations

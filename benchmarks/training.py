@@ -2,11 +2,11 @@
 
     python -m benchmarks.training --map corridor --steps 100000 [--overlap on] [--json]
 
-A real run in a temporary directory, evaluations and checkpoints included. The projection takes the rate of the
-run's second half, when replay is filled and exploration is falling; where battles grow longer there are fewer
-updates per step, where they grow shorter more. With `--overlap on` playing has seconds of its own, beside the
-learner's; `waiting` is what the learner waited for it. Where other work shares the machine, trust the projection
-in core hours: it counts the processor's time, not the clock's.
+A real run in a temporary directory, evaluations and checkpoints included. The projection takes the rate of
+the run's second half, when replay is filled and exploration is falling; where battles grow longer there are
+fewer updates per step, where they grow shorter more. With `--overlap on` playing has seconds of its own,
+beside the learner's; `waiting` is what the learner waited for it. Where other work shares the machine, trust
+the projection in core hours: it counts the processor's time, not the clock's.
 """
 
 from __future__ import annotations
