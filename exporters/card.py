@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -29,6 +29,8 @@ class InspectConfig:
     """Instead of a file: the map whose card to show."""
     algorithm: str = "lan"
     """With --map: the algorithm whose networks are counted."""
+    sharing: Literal["all", "type"] = "all"
+    """With --map: which agents share a network, all or those of one unit type."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object instead of a table."""
 
@@ -69,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(config: InspectConfig) -> None:
     """Print one card; InputError when there is nothing to make it from."""
     if config.map is not None and config.file is None:
-        card = of_map(config.map, config.algorithm)
+        card = of_map(config.map, config.algorithm, config.sharing)
     elif config.file is not None and config.map is None:
         card = of_file(config.file)
     else:
@@ -82,14 +84,15 @@ def run(config: InspectConfig) -> None:
         print_card(card)
 
 
-def of_map(name: str, algorithm: str) -> Card:
+def of_map(name: str, algorithm: str, sharing: str = "all") -> Card:
     """The card of a map: its dimensions, and the size of an algorithm's networks on it."""
     from envs.make import env_spec, without_fog
     from trainer.algorithms import ALGORITHMS
 
     no_fog = algorithm in ALGORITHMS and ALGORITHMS[algorithm].no_fog
     spec = env_spec(without_fog(name) if no_fog else name)
-    return Card("map", spec, count_parts(spec, algorithm), {"algorithm": algorithm})
+    provenance = {"algorithm": algorithm, "sharing": sharing}
+    return Card("map", spec, count_parts(spec, algorithm, sharing), provenance)
 
 
 def of_file(path: Path) -> Card:
@@ -113,6 +116,7 @@ def of_checkpoint(checkpoint: Checkpoint) -> Card:
     """The card of a checkpoint; target copies and the optimiser's state are not parameters."""
     provenance = {
         "algorithm": checkpoint.algorithm,
+        "sharing": checkpoint.sharing,
         "backend": checkpoint.backend,
         "env_steps": checkpoint.env_steps,
         "episodes": checkpoint.episodes,
@@ -173,16 +177,18 @@ def count_initializers(model_bytes: bytes) -> int:
     )
 
 
-def count_parts(spec: EnvSpec, algorithm: str) -> dict[str, int]:
+def count_parts(spec: EnvSpec, algorithm: str, sharing: str) -> dict[str, int]:
     """Trainable parameters by part of what an algorithm learns on an environment."""
     import torch
 
-    from trainer.algorithms import ALGORITHMS, make_learner
+    from trainer.algorithms import ALGORITHMS, make_learner, types_to_split
     from trainer.learner import LearnerSettings
 
     if algorithm not in ALGORITHMS:
         raise InputError(f"unknown algorithm {algorithm!r}: {nearest_names(algorithm, ALGORITHMS)}")
-    return make_learner(algorithm, spec, LearnerSettings(), torch.device("cpu")).parameter_counts()
+    agent_types = types_to_split(sharing, spec.name)
+    cpu = torch.device("cpu")
+    return make_learner(algorithm, spec, LearnerSettings(), cpu, agent_types).parameter_counts()
 
 
 def print_card(card: Card) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
+
+from envs.command import InputError
+from envs.make import agent_types
 
 if TYPE_CHECKING:
     import torch
@@ -43,18 +47,44 @@ ALGORITHMS: dict[str, AlgorithmDefaults] = {
 """The LAN paper's, PyMARL's, and for QPLEX its official implementation's settings."""
 
 
-def make_learner(algorithm: str, spec: EnvSpec, settings: LearnerSettings, device: torch.device) -> Learner:
-    """A fresh learner; its weights come from torch's global generator."""
+def make_learner(
+    algorithm: str,
+    spec: EnvSpec,
+    settings: LearnerSettings,
+    device: torch.device,
+    agent_types: Sequence[str] | None = None,
+) -> Learner:
+    """A fresh learner; its weights come from torch's global generator.
+
+    `agent_types` [N]: agents of one type share their local network; all agents do when it is None.
+    """
     from trainer.lan import LanLearner
     from trainer.qlearner import QLearner
 
+    lan = partial(LanLearner, spec, settings, device, agent_types=agent_types)
+    q_learner = partial(QLearner, spec, settings, device, agent_types=agent_types)
     makers: dict[str, Callable[[], Learner]] = {
-        "lan": lambda: LanLearner(spec, settings, device),
-        "lan-mean": lambda: LanLearner(spec, settings, device, subtract_mean=True),
-        "iql": lambda: QLearner(spec, settings, device, mixer=None),
-        "iql-nofog": lambda: QLearner(spec, settings, device, mixer=None),
-        "vdn": lambda: QLearner(spec, settings, device, mixer="vdn"),
-        "qmix": lambda: QLearner(spec, settings, device, mixer="qmix"),
-        "qplex": lambda: QLearner(spec, settings, device, mixer="qplex"),
+        "lan": lan,
+        "lan-mean": partial(lan, subtract_mean=True),
+        "iql": partial(q_learner, mixer=None),
+        "iql-nofog": partial(q_learner, mixer=None),
+        "vdn": partial(q_learner, mixer="vdn"),
+        "qmix": partial(q_learner, mixer="qmix"),
+        "qplex": partial(q_learner, mixer="qplex"),
     }
     return makers[algorithm]()
+
+
+def types_to_split(sharing: str, environment: str) -> tuple[str, ...] | None:
+    """[N] agents' types where `sharing` is `type`, None where all share; InputError if there is but one."""
+    if sharing == "all":
+        return None
+    types = agent_types(environment)
+    if types is None:
+        raise InputError(f"--sharing type: the agents of {environment} have no types; leave it out")
+    if len(set(types)) < 2:
+        raise InputError(
+            f"--sharing type: all agents of {environment} are of one type, {types[0]}, so there is nothing "
+            "to split; leave it out"
+        )
+    return types

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from envs.command import InputError
 from envs.types import CONTRACT_VERSION, EnvSpec
+from trainer.algorithms import types_to_split
 from trainer.networks import AdvantageNet, advantage_net
 
 FORMAT = "lan-checkpoint"
@@ -39,6 +40,16 @@ class Checkpoint:
     project_version: str
     learner: dict[str, Any]
     trainer: dict[str, Any]
+
+    @property
+    def sharing(self) -> str:
+        """Which agents share a network: `all`, or those of one `type`."""
+        return str(self.config.get("sharing", "all"))
+
+    @property
+    def agent_types(self) -> tuple[str, ...] | None:
+        """[N] agents' types where only agents of one type share a network, else None."""
+        return types_to_split(self.sharing, self.spec.name)
 
     @property
     def advantage(self) -> dict[str, Tensor]:
@@ -108,7 +119,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def load_advantage_net(checkpoint: Checkpoint) -> AdvantageNet:
     """The advantage network of a checkpoint, and nothing else of it; InputError when it does not fit."""
-    net = advantage_net(checkpoint.spec)
+    net = advantage_net(checkpoint.spec, checkpoint.agent_types)
     try:
         net.load_state_dict(checkpoint.advantage)
     except (KeyError, RuntimeError) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from envs.command import InputError, run_command
 from envs.make import env_spec, resolve_backend
+from trainer.algorithms import types_to_split
 from trainer.config import FILE_NAME, TrainConfig, check_resumed, load_config
 
 DESCRIPTION = (
@@ -44,8 +45,11 @@ def train(config: TrainConfig) -> int:
         )
     config = config.resolved()
     env_spec(config.environment)
+    types_to_split(config.sharing, config.environment)
     backend = resolve_backend(config.env, config.environment)
-    run_dir = config.run_dir or Path("runs") / f"{config.map}-{config.algorithm}-seed{config.seed}"
+    by_type = "-by-type" if config.sharing == "type" else ""
+    name = f"{config.map}-{config.algorithm}{by_type}-seed{config.seed}"
+    run_dir = config.run_dir or Path("runs") / name
     if config.resume is not None:
         check_resumed(load_config(config.resume).resolved(), config)
         run_dir = config.resume

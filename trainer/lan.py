@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -26,7 +28,8 @@ def lan_loss(
 class LanLearner(Learner):
     """Local advantages A, shared by all agents, and one centralized value V that is thrown away afterwards.
 
-    With `subtract_mean`, LAN-mean: the proxy is V + A - mean over actions of A (Eq. 6).
+    With `subtract_mean`, LAN-mean: the proxy is V + A - mean over actions of A (Eq. 6). With `agent_types`
+    [N], only agents of one type share their advantage network and their embedding in V (appendix B).
     """
 
     value: ValueNet
@@ -38,10 +41,11 @@ class LanLearner(Learner):
         device: torch.device,
         *,
         subtract_mean: bool = False,
+        agent_types: Sequence[str] | None = None,
     ) -> None:
         self.subtract_mean = subtract_mean
-        self.value = value_net(spec)
-        super().__init__(advantage_net(spec), {"value": self.value}, settings, device)
+        self.value = value_net(spec, agent_types)
+        super().__init__(advantage_net(spec, agent_types), {"value": self.value}, settings, device)
 
     def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
         """The loss of Eq. 3 over every agent and real step, dead agents included."""

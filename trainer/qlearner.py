@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,11 +19,18 @@ class QLearner(Learner):
     """Q-networks trained on the team's reward; the mixer, where there is one, is thrown away afterwards."""
 
     def __init__(
-        self, spec: EnvSpec, settings: LearnerSettings, device: torch.device, *, mixer: str | None
+        self,
+        spec: EnvSpec,
+        settings: LearnerSettings,
+        device: torch.device,
+        *,
+        mixer: str | None,
+        agent_types: Sequence[str] | None = None,
     ) -> None:
         self.n_actions = spec.n_actions
         self.mixer = None if mixer is None else make_mixer(mixer, spec)
-        super().__init__(advantage_net(spec), {"mixer": self.mixer} if self.mixer else {}, settings, device)
+        central: dict[str, torch.nn.Module] = {"mixer": self.mixer} if self.mixer else {}
+        super().__init__(advantage_net(spec, agent_types), central, settings, device)
 
     def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
         """Mean over real steps of the squared TD error, of Q_tot or, without a mixer, of every agent's Q."""

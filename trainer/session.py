@@ -16,7 +16,7 @@ from rich.console import Console
 
 from envs.command import InputError
 from envs.make import BACKEND_NAMES, battles_at_once, env_spec, make_env
-from trainer.algorithms import make_learner
+from trainer.algorithms import make_learner, types_to_split
 from trainer.config import FILE_NAME, TrainConfig
 from trainer.directory import Restored, RunDirectory
 from trainer.display import LiveReporter, PlainReporter, format_duration
@@ -55,7 +55,13 @@ def assemble(
         n_battles=battles_at_once(backend, config.eval_episodes),
         seed=config.seed + EVALUATION_SEED_OFFSET,
     )
-    learner = make_learner(config.algorithm, env.spec, learner_settings(config), torch_device(config.device))
+    learner = make_learner(
+        config.algorithm,
+        env.spec,
+        learner_settings(config),
+        torch_device(config.device),
+        types_to_split(config.sharing, config.environment),
+    )
     if restored is None:
         begin_directory(directory.path, config, backend, env.spec.to_json())
     return TrainingRun(config, backend, directory, env, eval_env, learner, project_version(), restored)

@@ -5,10 +5,12 @@ import torch
 from torch.nn import functional as F
 
 from envs.types import EnvSpec
-from trainer.networks import AdvantageNet
+from trainer.networks import AdvantageNet, AdvantageNetPerType
 from trainer.replay import Episode, pack_available
 
 SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit_dim=2, episode_limit=9)
+TYPES = ("knight", "archer", "knight")
+"""Types of SPEC's agents where only agents of one type share a network."""
 
 
 def random_episode(rng: np.random.Generator, length: int, *, truncated: bool = False) -> Episode:
@@ -38,16 +40,15 @@ def one_hot_inputs(obs: torch.Tensor, last_action: torch.Tensor) -> torch.Tensor
 
 
 def slow_advantages(net: AdvantageNet, episode: Episode) -> tuple[torch.Tensor, torch.Tensor]:
-    """Memory [L + 1, N, H] and advantages [L + 1, N, A] of one episode, one GRU cell call per step."""
-    h, hiddens = torch.zeros(SPEC.n_agents, 64), []
+    """Memory [L + 1, N, H] and advantages [L + 1, N, A] of one episode, one agent and step at a time."""
+    nets = [net.nets[kind] if isinstance(net, AdvantageNetPerType) else net for kind in TYPES]
+    h, hiddens, advantages = [torch.zeros(64)] * SPEC.n_agents, [], []
     last = torch.full((SPEC.n_agents,), -1)
     for t in range(episode.length + 1):
-        x = F.relu(
-            F.linear(one_hot_inputs(torch.from_numpy(episode.obs[t]), last), net.fc1.weight, net.fc1.bias)
-        )
-        h = net.gru(x, h)
-        hiddens.append(h)
+        inputs = one_hot_inputs(torch.from_numpy(episode.obs[t]), last)
+        h = [own.gru(F.relu(own.fc1(inputs[a])), h[a]) for a, own in enumerate(nets)]
+        hiddens.append(torch.stack(h))
+        advantages.append(torch.stack([own.fc2(h[a]) for a, own in enumerate(nets)]))
         if t < episode.length:
             last = torch.from_numpy(episode.action[t].astype(np.int64))
-    hidden = torch.stack(hiddens)
-    return hidden, net.fc2(hidden)
+    return torch.stack(hiddens), torch.stack(advantages)

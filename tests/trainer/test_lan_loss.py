@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from slow_reading import SPEC, one_hot_inputs, random_episode, slow_advantages
+from slow_reading import SPEC, TYPES, one_hot_inputs, random_episode, slow_advantages
 from torch.nn import functional as F
 
 from envs.types import EnvSpec
@@ -15,6 +15,7 @@ from trainer.replay import Episode, pack_episodes, unpack_available
 
 def slow_values(net: ValueNet, hidden: torch.Tensor, episode: Episode) -> torch.Tensor:
     """V [L + 1] of one episode, agent by agent."""
+    embeds = [net.embed[kind] if isinstance(net.embed, torch.nn.ModuleDict) else net.embed for kind in TYPES]
     values = []
     for t in range(episode.length + 1):
         last = (
@@ -23,7 +24,7 @@ def slow_values(net: ValueNet, hidden: torch.Tensor, episode: Episode) -> torch.
             else torch.full((SPEC.n_agents,), -1)
         )
         inputs = torch.cat((hidden[t], one_hot_inputs(torch.from_numpy(episode.obs[t]), last)), dim=1)
-        merged = sum(F.relu(net.embed(inputs[a])) for a in range(SPEC.n_agents))
+        merged = sum(F.relu(embeds[a](inputs[a])) for a in range(SPEC.n_agents))
         x = torch.cat((merged, torch.from_numpy(episode.state[t])))
         values.append(net.fc3(F.relu(net.fc2(F.relu(net.fc1(x))))).squeeze())
     return torch.stack(values)
@@ -54,14 +55,15 @@ def slow_loss(learner: LanLearner, episodes: list[Episode], *, bootstrap_on_time
 
 @pytest.mark.parametrize("bootstrap_on_timeout", [False, True])
 @pytest.mark.parametrize("value_gradient_to_gru", [True, False])
+@pytest.mark.parametrize("agent_types", [None, TYPES])
 def test_loss_and_gradients_equal_the_slow_reading(
-    bootstrap_on_timeout: bool, value_gradient_to_gru: bool
+    bootstrap_on_timeout: bool, value_gradient_to_gru: bool, agent_types: tuple[str, ...] | None
 ) -> None:
     torch.manual_seed(1)
     rng = np.random.default_rng(1)
     episodes = [random_episode(rng, n, truncated=n == 9) for n in (4, 9, 1, 6, 9)]
     settings = LearnerSettings(value_gradient_to_gru=value_gradient_to_gru)
-    learner = LanLearner(SPEC, settings, torch.device("cpu"))
+    learner = LanLearner(SPEC, settings, torch.device("cpu"), agent_types=agent_types)
     for net in learner.targets.values():  # targets that differ from the online nets
         for parameter in net.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
@@ -86,10 +88,13 @@ def test_loss_by_hand() -> None:
     assert loss.item() == pytest.approx((2.25 + 1 + 4 + 4) / 4)
 
 
-def test_acting_step_by_step_gives_what_the_unrolled_network_gives() -> None:
+@pytest.mark.parametrize("agent_types", [None, TYPES])
+def test_acting_step_by_step_gives_what_the_unrolled_network_gives(
+    agent_types: tuple[str, ...] | None,
+) -> None:
     torch.manual_seed(2)
     episode = random_episode(np.random.default_rng(2), 8)
-    learner = LanLearner(SPEC, LearnerSettings(), torch.device("cpu"))
+    learner = LanLearner(SPEC, LearnerSettings(), torch.device("cpu"), agent_types=agent_types)
     net = learner.advantage
     hidden, last = torch.zeros(3, 64), torch.full((3,), -1)
     _, unrolled = net.unroll(pack_episodes([episode], SPEC.n_actions))

@@ -17,7 +17,7 @@ from envs.battle.env import BattleEnv
 from envs.sc2.env import LiveBattle, Sc2Env
 from envs.sc2.game import game_seed
 from envs.smac.maps import load_map
-from trainer.networks import AdvantageNet
+from trainer.networks import advantage_net
 from trainer.replay import Episode
 from trainer.rollout import collect
 
@@ -70,7 +70,7 @@ def run_under_fire(monkeypatch: pytest.MonkeyPatch, kills: int, at_least: int) -
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     env = Sc2Env(load_map("3m"), seed=SEED)
-    net = AdvantageNet(env.spec.obs_dim, env.spec.n_actions, env.spec.n_agents)
+    net = advantage_net(env.spec)
     killer, rng = Killer(env, kills), np.random.default_rng(SEED)
     kept: list[tuple[Episode, tuple[int, int]]] = []
     killer.start()
