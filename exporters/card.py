@@ -168,13 +168,18 @@ def provenance_of(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def count_initializers(model_bytes: bytes) -> int:
-    """Numbers in the float initializers of a model file: the parameters, and nothing else is there."""
+    """Numbers in the float initializers of a model file: the parameters.
+
+    Beyond its input, as wide as its memory, a GRU reads the agent's type; those columns are no parameters.
+    """
     import onnx
 
     graph = onnx.load_model_from_string(model_bytes).graph
-    return sum(
-        math.prod(tensor.dims) for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT
-    )
+    shapes = {t.name: list(t.dims) for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
+    for node in graph.node:
+        if node.op_type == "GRU":
+            shapes[node.input[1]][2] = shapes[node.input[2]][2]  # W [1, 3H, H + K], R [1, 3H, H]
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def count_parts(spec: EnvSpec, algorithm: str, sharing: str) -> dict[str, int]:

@@ -6,7 +6,7 @@ runtime cannot drift from the trainer, and the file holds nothing of the machine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,17 +20,31 @@ IR_VERSION = 8
 """The file format that opset 17 came with; newer ones would only shut out older runtimes."""
 
 
-def build_model(weights: Mapping[str, FloatArray], spec: EnvSpec, metadata: Mapping[str, str]) -> bytes:
+def build_model(
+    weights: Mapping[str, FloatArray],
+    spec: EnvSpec,
+    metadata: Mapping[str, str],
+    agent_types: Sequence[str] | None = None,
+) -> bytes:
     """Serialize the graph of the model contract; equal arguments give equal bytes.
 
     `weights`: an AdvantageNet's state dict as f32 arrays, by its names. Every float initializer of the
     graph is one of these parameters and nothing else: the scalars of one-hots and mask are Constant nodes.
+    `agent_types` [N]: the weights are those of an AdvantageNetPerType; see `graph_per_type`.
     ValueError when a weight is missing, superfluous, not finite, or not of the shape that `spec` asks for.
     """
-    check_weights(weights, spec)
-    hidden_dim = weights["gru.weight_hh"].shape[1]
+    if agent_types is None:
+        check_weights(weights, spec)
+        hidden_dim = weights["gru.weight_hh"].shape[1]
+        operators, initializers = nodes(spec, hidden_dim), parameters(weights)
+    else:
+        from exporters.graph_per_type import nodes_per_type, parameters_per_type, split_weights
+
+        parts = split_weights(weights, agent_types, spec)
+        hidden_dim = next(iter(parts.values()))["gru.weight_hh"].shape[1]
+        operators, initializers = nodes_per_type(spec, agent_types, parts), parameters_per_type(parts)
     graph = helper.make_graph(
-        nodes(spec, hidden_dim),
+        operators,
         "advantage_network",
         inputs=[
             helper.make_tensor_value_info("obs", TensorProto.FLOAT, ["batch", spec.obs_dim]),
@@ -44,7 +58,7 @@ def build_model(weights: Mapping[str, FloatArray], spec: EnvSpec, metadata: Mapp
             helper.make_tensor_value_info("advantages", TensorProto.FLOAT, ["batch", spec.n_actions]),
             helper.make_tensor_value_info("next_hidden", TensorProto.FLOAT, ["batch", hidden_dim]),
         ],
-        initializer=[numpy_helper.from_array(array, name) for name, array in parameters(weights).items()],
+        initializer=[numpy_helper.from_array(array, name) for name, array in initializers.items()],
     )
     model = helper.make_model(
         graph,
@@ -59,22 +73,22 @@ def build_model(weights: Mapping[str, FloatArray], spec: EnvSpec, metadata: Mapp
 
 def nodes(spec: EnvSpec, hidden_dim: int) -> list[onnx.NodeProto]:
     """The graph's nodes in order of execution; the comment on the line gives the shape of its output."""
+    return [
+        *input_nodes(spec),
+        node("Gemm", "inputs fc1.weight fc1.bias", "fc1_out", transB=1),  # [batch, H]
+        node("Relu", "fc1_out", "x"),  # [batch, H]
+        node("Unsqueeze", "x zero", "x_seq"),  # [1, batch, H]
+        node("Unsqueeze", "hidden zero", "hidden_seq"),  # [1, batch, H]
+        gru_node("x_seq", "gru", "hidden_seq", "next_hidden_seq", hidden_dim),  # [1, batch, H]
+        node("Squeeze", "next_hidden_seq zero", "next_hidden"),  # [batch, H]
+        node("Gemm", "next_hidden fc2.weight fc2.bias", "advantages", transB=1),  # [batch, A]
+        *output_nodes(),
+    ]
+
+
+def input_nodes(spec: EnvSpec) -> list[onnx.NodeProto]:
+    """From the graph's inputs to `inputs` [batch, O + A + N]; `agent_id_one_hot` [batch, N] on the way."""
     A, N = spec.n_actions, spec.n_agents
-
-    def constant(name: str, value: int | float | list[int] | list[float]) -> onnx.NodeProto:
-        dtype = np.float32 if isinstance(np.ravel(value)[0].item(), float) else np.int64
-        return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(value, dtype)))
-
-    def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
-        return helper.make_node(op, inputs.split(), [output], **attributes)
-
-    gru = helper.make_node(
-        "GRU",
-        ["x_seq", "gru.W", "gru.R", "gru.B", "", "hidden_seq"],
-        ["", "next_hidden_seq"],
-        hidden_size=hidden_dim,
-        linear_before_reset=1,  # torch applies the reset gate after the recurrent matrix and its bias
-    )
     return [
         constant("off_on", [0.0, 1.0]),
         constant("mask_value", float("-inf")),  # below every finite advantage
@@ -88,16 +102,37 @@ def nodes(spec: EnvSpec, hidden_dim: int) -> list[onnx.NodeProto]:
         node("Slice", "last_action_or_none zero n_actions one", "last_action_one_hot"),  # [batch, A]
         node("OneHot", "agent_id n_agents off_on", "agent_id_one_hot"),  # [batch, N]
         node("Concat", "obs last_action_one_hot agent_id_one_hot", "inputs", axis=1),  # [batch, O + A + N]
-        node("Gemm", "inputs fc1.weight fc1.bias", "fc1_out", transB=1),  # [batch, H]
-        node("Relu", "fc1_out", "x"),  # [batch, H]
-        node("Unsqueeze", "x zero", "x_seq"),  # [1, batch, H]
-        node("Unsqueeze", "hidden zero", "hidden_seq"),  # [1, batch, H]
-        gru,  # [1, batch, H]
-        node("Squeeze", "next_hidden_seq zero", "next_hidden"),  # [batch, H]
-        node("Gemm", "next_hidden fc2.weight fc2.bias", "advantages", transB=1),  # [batch, A]
+    ]
+
+
+def output_nodes() -> list[onnx.NodeProto]:
+    """From `advantages` to the greedy action among the available ones."""
+    return [
         node("Where", "avail_actions advantages mask_value", "masked_advantages"),  # [batch, A]
         node("ArgMax", "masked_advantages", "action", axis=1, keepdims=0),  # [batch]
     ]
+
+
+def constant(name: str, value: float | list[int] | list[float] | FloatArray) -> onnx.NodeProto:
+    """A number or an array of them that is no parameter; f32 or i64, as it is given."""
+    dtype = np.float32 if isinstance(np.ravel(value)[0].item(), float) else np.int64
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(value, dtype)))
+
+
+def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
+    """An operator with one output; its inputs are parted by blanks."""
+    return helper.make_node(op, inputs.split(), [output], **attributes)
+
+
+def gru_node(x: str, name: str, hidden: str, next_hidden: str, hidden_dim: int) -> onnx.NodeProto:
+    """One step of a GRU with the weights NAME.W, .R, .B; all values [1, batch, …]."""
+    return helper.make_node(
+        "GRU",
+        [x, f"{name}.W", f"{name}.R", f"{name}.B", "", hidden],
+        ["", next_hidden],
+        hidden_size=hidden_dim,
+        linear_before_reset=1,  # torch applies the reset gate after the recurrent matrix and its bias
+    )
 
 
 def parameters(weights: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
