@@ -6,6 +6,8 @@ Episodes are played by a team that acts at random, as at the start of training. 
 had. `full length`: every episode as long as the map allows, its observations as full as those of the longest
 fifth of the episodes played. `densest`: as full as in the fullest step of all, a bound. PyMARL pads every
 episode to the limit, keeps one-hots as float32 and masks as int32: its bytes follow from the dimensions.
+What float16 changes is measured on one batch: loss and gradient relative to their size, and the share of
+greedy actions that stay the same.
 """
 
 from __future__ import annotations
@@ -22,13 +24,17 @@ from rich.table import Table
 
 from envs.command import run_command
 from envs.make import make_env
-from envs.types import EnvSpec
+from envs.types import EnvSpec, MultiAgentEnv
+from trainer.algorithms import make_learner
+from trainer.learner import LearnerSettings
 from trainer.networks import advantage_net
-from trainer.replay import StoredEpisode
+from trainer.replay import StoredEpisode, pack_episodes
 from trainer.rollout import collect
 
 REPLAY_EPISODES = 5_000
 BATTLES = 16
+BATCH_EPISODES = 32
+UPDATES_BEFORE = 30
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,6 @@ def measure_map(name: str, config: BenchmarkConfig) -> dict[str, object]:
         for episode in collect(env, net, 1.0, rng)[0]:
             for dtype, episodes in stored.items():
                 episodes.append(StoredEpisode.store(episode, dtype))
-    env.close()
     gib = REPLAY_EPISODES / 2**30
     lengths = [episode.length for episode in stored["float32"]]
     result: dict[str, object] = {
@@ -83,7 +88,34 @@ def measure_map(name: str, config: BenchmarkConfig) -> dict[str, object]:
             f"{dtype}_full_length_gib": round(gib * rows * per_row, 1),
             f"{dtype}_densest_gib": round(gib * rows * bound, 1),
         }
+    result |= half_precision_effect(env, stored)
+    env.close()
     return result
+
+
+def half_precision_effect(env: MultiAgentEnv, stored: dict[str, list[StoredEpisode]]) -> dict[str, float]:
+    """How LAN's loss, gradient and greedy actions on one batch change with float16, after a few updates."""
+    torch.manual_seed(0)
+    learner = make_learner("lan", env.spec, LearnerSettings(), torch.device("cpu"))
+    whole, half = (
+        pack_episodes(stored[dtype][:BATCH_EPISODES], env.spec.n_actions) for dtype in ("float32", "float16")
+    )
+    for _ in range(UPDATES_BEFORE):
+        learner.update(whole)
+    losses, gradients, greedy = [], [], []
+    for batch in (whole, half):
+        loss, _ = learner.loss(batch)
+        losses.append(loss.item())
+        gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, learner.parameters)]))
+        with torch.no_grad():
+            _, advantages = learner.advantage.unroll(batch)
+        greedy.append(advantages.masked_fill(~batch.avail_actions, -torch.inf).argmax(2))
+    change = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
+    return {
+        "float16_loss_change": float(f"{abs(losses[1] / losses[0] - 1):.1e}"),
+        "float16_gradient_change": float(f"{float(change):.1e}"),
+        "float16_same_greedy_actions": round(float((greedy[0] == greedy[1]).float().mean()), 5),
+    }
 
 
 def mean_count(episodes: Sequence[StoredEpisode]) -> float:
