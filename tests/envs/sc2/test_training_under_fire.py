@@ -7,17 +7,20 @@ import json
 import os
 import signal
 import socket
+import tempfile
 import threading
-from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
 from envs.battle.env import BattleEnv
+from envs.sc2.descriptors import sc2_protocol
 from envs.sc2.env import LiveBattle
-from envs.sc2.game import game_seed
+from envs.sc2.failures import Failures
+from envs.sc2.game import _process_type, game_seed
 from envs.smac.maps import load_map
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import main as train
@@ -26,8 +29,9 @@ from trainer.segments import read_segment
 
 SEED = 14
 KILLS = 50
-STEPS = 12_000
-MAX_BATTLES_OF_ONE_GAME = 1200
+STEPS = 6_000
+EVAL_INTERVAL = 1_500
+MAX_BATTLES_OF_ONE_GAME = 400
 
 
 def listens(port: int) -> bool:
@@ -35,40 +39,67 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-class Killer(threading.Thread):
-    """Kills this process's games with SIGKILL: every fifth at any moment, its start included, the others
-    in or after their second to sixth battle."""
+class Killer:
+    """Kills games with SIGKILL at random moments: some while they start, some in, after or between battles.
+
+    At most three in a row without a battle played to its end, for five stop a run, as they should.
+    """
 
     def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.battles: Counter[int] = Counter()  # begun, by the game's process id
-        self.ports: dict[int, int] = {}  # of every game that was seen, by process id
+        self.rng = np.random.default_rng(SEED)
+        self.ports: dict[int, int] = {}  # of every game that was started, by process id
         self.killed: list[int] = []
-        self.stop = threading.Event()
+        self.aimed_at: set[int] = set()
+        self.in_a_row = 0
 
-    def run(self) -> None:
-        rng = np.random.default_rng(SEED)
-        while len(self.killed) < KILLS and not self.stop.is_set():
-            wanted = 0 if len(self.killed) % 5 == 4 else int(rng.integers(2, 7))
-            while not (able := [pid for pid in self.games() if self.battles[pid] >= wanted]):
-                if self.stop.wait(0.005):
-                    return
-            self.stop.wait(rng.uniform(0.0, 0.05 if wanted else 2.0))
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(able[-1], signal.SIGKILL)
-                self.killed.append(able[-1])
-        while not self.stop.wait(0.2):
-            self.games()  # those that follow have ports as well
+    def game_started(self, pid: int, port: int) -> None:
+        self.ports[pid] = port
+        self.maybe_aim(pid, 0.2, within_s=3.0)
 
-    def games(self) -> list[int]:
-        """Those that run and were not killed."""
-        for child in psutil.Process().children():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                words = child.cmdline()
-                if "envs.sc2api.game" in words:
-                    self.ports.setdefault(child.pid, int(words[words.index("-port") + 1]))
-        alive = [pid for pid in self.ports if pid not in self.killed]
-        return [pid for pid in alive if psutil.pid_exists(pid)]
+    def battle_began(self, pid: int) -> None:
+        self.maybe_aim(pid, 0.35, within_s=0.3)
+
+    def battle_ended(self) -> None:
+        self.in_a_row = 0
+
+    def maybe_aim(self, pid: int, probability: float, within_s: float) -> None:
+        hits, after_s = self.rng.random() < probability, self.rng.uniform(0.0, within_s)
+        if hits and pid not in self.aimed_at and self.in_a_row < 3 and len(self.aimed_at) < KILLS:
+            self.aimed_at.add(pid)
+            self.in_a_row += 1
+            timer = threading.Timer(after_s, self.kill, [pid])
+            timer.daemon = True
+            timer.start()
+
+    def kill(self, pid: int) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).ppid() == os.getpid():  # nobody else has its number by now
+                os.kill(pid, signal.SIGKILL)
+                self.killed.append(pid)
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have the games of this process noted as they start, begin battles and end them."""
+        sc2_protocol()  # before pysc2 is imported
+        kind = _process_type()
+        launch, begin, forget = kind._launch, LiveBattle.begin, Failures.forget
+
+        def noted_launch(process: Any, config: Any, args: list[str], **more: Any) -> Any:
+            started = launch(process, config, args, **more)
+            self.game_started(started.pid, int(args[args.index("-port") + 1]))
+            return started
+
+        def noted_begin(battle: LiveBattle) -> None:
+            begin(battle)
+            assert battle.pid is not None
+            self.battle_began(battle.pid)
+
+        def noted_forget(failures: Failures) -> None:
+            forget(failures)
+            self.battle_ended()
+
+        monkeypatch.setattr(kind, "_launch", noted_launch)
+        monkeypatch.setattr(LiveBattle, "begin", noted_begin)
+        monkeypatch.setattr(Failures, "forget", noted_forget)
 
 
 def assert_are_simulated_battles(episodes: list[StoredEpisode], launches: int) -> None:
@@ -103,39 +134,27 @@ def assert_are_simulated_battles(episodes: list[StoredEpisode], launches: int) -
     assert len(seen) == len(episodes)
 
 
+def evaluations(episodes: list[StoredEpisode]) -> list[int]:
+    """At which steps a run of these episodes evaluates: at 0, past every interval, and at its end."""
+    ends = np.cumsum([0, *(episode.length for episode in episodes)])
+    crossed = [int(ends[np.argmax(ends >= at)]) for at in range(0, int(ends[-1]) + 1, EVAL_INTERVAL)]
+    return sorted({*crossed, int(ends[-1])})
+
+
 @pytest.mark.slow
 def test_training_survives_fifty_killed_games(
     sc2_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_dir, killer, begin = tmp_path / "run", Killer(), LiveBattle.begin
-
-    def noted(battle: LiveBattle) -> None:
-        begin(battle)
-        assert battle.pid is not None
-        killer.battles[battle.pid] += 1
-
-    monkeypatch.setattr(LiveBattle, "begin", noted)
-    words = [
-        "--map",
-        "3m",
-        "--env",
-        "sc2",
-        "--envs",
-        1,
-        "--seed",
-        SEED,
-        "--steps",
-        STEPS,
-        "--run-dir",
-        run_dir,
-    ]
-    words += ["--eval-interval-steps", 1_000_000, "--eval-episodes", 2, "--batch-episodes", 8]
-    killer.start()
-    try:
-        assert train(list(map(str, words))) == 0
-    finally:
-        killer.stop.set()
-        killer.join(10)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    portpicker: Any = pytest.importorskip("portpicker")
+    ports_before = set(portpicker._random_ports)
+    run_dir, killer = tmp_path / "run", Killer()
+    killer.watch(monkeypatch)
+    words = f"--map 3m --env sc2 --envs 1 --seed {SEED} --steps {STEPS} --run-dir {run_dir}".split()
+    words += f"--eval-interval-steps {EVAL_INTERVAL} --eval-episodes 2 --batch-episodes 8".split()
+    assert train(words) == 0
     assert len(killer.killed) == len(set(killer.killed)) == KILLS
 
     checkpoint = load_checkpoint(run_dir)
@@ -144,6 +163,8 @@ def test_training_survives_fifty_killed_games(
     assert len(episodes) == checkpoint.episodes == lines[-1]["episodes"]
     assert sum(episode.length for episode in episodes) == checkpoint.env_steps >= STEPS
     assert checkpoint.env_steps - episodes[-1].length < STEPS
+    assert [line["env_steps"] for line in lines if line["kind"] == "evaluation"] == evaluations(episodes)
+    assert checkpoint.updates == 2 * (len(episodes) - 7)  # LAN's two for every episode from the 8th on
     print(f"{len(episodes)} episodes, {checkpoint.env_steps} steps, {len(killer.ports)} games")
     assert_are_simulated_battles(episodes, launches=2 * KILLS)
 
@@ -153,3 +174,5 @@ def test_training_survives_fifty_killed_games(
         assert not listens(port), f"somebody still listens on port {port}"
         with socket.create_server(("127.0.0.1", port)):
             pass
+    assert set(portpicker._random_ports) == ports_before  # pysc2 gave back every port that it had picked
+    assert not list((tmp_path / "temporary").glob("sc*"))  # logs and folders of the games
