@@ -103,6 +103,7 @@ def metadata(checkpoint: Checkpoint) -> dict[str, str]:
         model.METADATA_CONTRACT_VERSION: str(checkpoint.spec.contract_version),
         model.METADATA_SPEC: checkpoint.spec.to_json(),
         model.METADATA_ALGORITHM: checkpoint.algorithm,
+        model.METADATA_SHARING: checkpoint.sharing,
         model.METADATA_BACKEND: checkpoint.backend,
         model.METADATA_ENV_STEPS: str(checkpoint.env_steps),
         model.METADATA_WIN_RATE: "" if checkpoint.win_rate is None else repr(checkpoint.win_rate),

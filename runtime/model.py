@@ -29,6 +29,7 @@ WARM_UP_TIMEOUT_S = 5.0
 METADATA_CONTRACT_VERSION = "lan.contract_version"
 METADATA_SPEC = "lan.spec"
 METADATA_ALGORITHM = "lan.algorithm"
+METADATA_SHARING = "lan.sharing"
 METADATA_BACKEND = "lan.backend"
 METADATA_ENV_STEPS = "lan.env_steps"
 METADATA_WIN_RATE = "lan.win_rate"

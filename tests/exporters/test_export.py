@@ -108,6 +108,7 @@ def test_metadata_says_where_the_model_comes_from(write_checkpoint: Write, tmp_p
         "lan.contract_version": str(CONTRACT_VERSION),
         "lan.spec": SPEC.to_json(),
         "lan.algorithm": "lan",
+        "lan.sharing": "all",
         "lan.backend": "sim",
         "lan.env_steps": "12345",
         "lan.win_rate": "0.75",
