@@ -106,8 +106,8 @@ def sweep(config: SweepConfig) -> int:
     if todo:
         from trainer.sweep_ray import RayExecutor
 
-        signal.signal(signal.SIGTERM, interrupt)
         executor = RayExecutor(workers=config.workers, address=config.ray_address, gpu_share=config.gpu_share)
+        signal.signal(signal.SIGTERM, interrupt)  # in the place of Ray's own handler
         try:
             failures = conduct(rows, executor)
         finally:

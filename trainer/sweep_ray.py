@@ -9,7 +9,7 @@ from typing import Any
 
 from envs.command import InputError
 from trainer.sweep_jobs import Job
-from trainer.sweep_run import Outcome, run_job
+from trainer.sweep_run import STOP_NAME, STOP_WAIT_S, Outcome, run_job
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """About the least that Ray takes: runs exchange nothing, their results are files."""
@@ -22,6 +22,7 @@ class RayExecutor:
 
     def __init__(self, *, workers: int | None, address: str | None, gpu_share: float) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no reports to Ray's makers
+        os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # SIGTERM is answered here, by no abort
         os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # tasks without a GPU keep what they see
         try:
             import ray
@@ -58,9 +59,12 @@ class RayExecutor:
         return ended
 
     def close(self) -> None:
-        """End what still runs; each run saves and stops."""
-        for reference in self._running:
-            self._ray.cancel(reference, force=True)
+        """End what still runs, once each run has saved, and Ray with it."""
+        for reference, job in self._running.items():
+            self._ray.cancel(reference)  # keeps what still waits from beginning
+            (job.run_dir / STOP_NAME).touch()
+        if self._running:
+            self._ray.wait(list(self._running), num_returns=len(self._running), timeout=STOP_WAIT_S)
         self._ray.shutdown()
 
     def _start(self) -> None:

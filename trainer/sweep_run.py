@@ -7,6 +7,7 @@ directory, so that a sweep started again never trains beside what an earlier one
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -26,7 +27,12 @@ from trainer.config import FILE_NAME
 from trainer.sweep_jobs import FINISHED_NAME, LOG_NAME
 
 LOCK_NAME = "lock"
+STOP_NAME = "stop"
+"""A file in a run directory that asks for its end; Ray's own ways to cancel a task do not reach a process."""
 LOCK_WAIT_S = 60.0
+LOOK_EVERY_S = 0.5
+STOP_WAIT_S = 60.0
+"""How long a run may take to finish its update and save."""
 PR_SET_PDEATHSIG = 1
 TAIL_LINES = 6
 
@@ -45,21 +51,31 @@ def run_job(run_dir: Path, flags: Sequence[str]) -> Outcome:
         return Outcome(
             f"{socket.gethostname()} does not see {run_dir}: all machines of a cluster must share --out"
         )
+    (run_dir / STOP_NAME).unlink(missing_ok=True)
     words = ["--resume", str(run_dir)] if (run_dir / FILE_NAME).exists() else list(flags)
     command = [sys.executable, "-m", "trainer.sweep_run", str(os.getpid()), str(run_dir), *words]
     log_path = run_dir / LOG_NAME
     with log_path.open("ab") as log:
         log.write(f"== lan-train {' '.join(words)}\n".encode())
         log.flush()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            code = process.wait()
-        finally:
-            process.terminate()  # whoever waits was interrupted; the run saves and stops
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )  # a session of its own: Ctrl-C on the terminal is the sweep's to answer
+        code = wait_for(process, run_dir / STOP_NAME)
     if code == 0 and (run_dir / FINISHED_NAME).exists():
         return Outcome()
     lines = log_path.read_text(errors="replace").splitlines()
     return Outcome(describe_exit(code), "\n".join(lines[-TAIL_LINES:]))
+
+
+def wait_for(process: subprocess.Popen[bytes], stop: Path) -> int:
+    """The exit code of a run, which is asked to save and stop once the file `stop` is there."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(LOOK_EVERY_S)
+        if stop.exists():
+            process.terminate()
+            stop.unlink()
 
 
 def describe_exit(code: int) -> str:
