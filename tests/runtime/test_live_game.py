@@ -88,8 +88,8 @@ def test_agents_play_the_same_battles_live_and_in_process(
 @pytest.mark.slow
 def test_trained_agents_win_as_often_live_as_in_process(live_game: Path) -> None:
     """64 battles, equal action by action, of a team that wins some of them."""
-    words = ("--until-win-rate", 0.1, "--steps", 150_000, "--eval-interval-steps", 5_000, "--seed", 1)
-    model = trained(live_game, *words, "--epsilon-anneal-steps", 10_000)
+    words = ("--until-win-rate", 0.05, "--steps", 100_000, "--seed", 0)
+    model = trained(live_game, *words)
     port = free_ports(3)
     flags = ("--model", model, "--agents", "0-2", "--listen", f"127.0.0.1:{port}")
     with started("agents", *flags, until="agents serve"):
