@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from envs.command import InputError
 from trainer.algorithms import ALGORITHMS
-from trainer.config import FILE_NAME
+from trainer.config import FILE_NAME, TrainConfig
 from trainer.metrics import read_metrics
 
 Reals = npt.NDArray[np.float64]
@@ -119,8 +119,8 @@ def interval_of(run: Run) -> int:
 
 
 def setting(run: Run, name: str) -> Any:
-    """A setting of a run, the algorithm's own where it was left to it."""
-    value = run.settings.get(name)
+    """A setting of a run: the algorithm's own where it was left to it, the default where it is younger."""
+    value = run.settings.get(name, getattr(TrainConfig, name, None))
     defaults = ALGORITHMS.get(run.algorithm)
     return getattr(defaults, name) if value is None and defaults and name in ALGORITHM_SETTINGS else value
 

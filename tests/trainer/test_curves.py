@@ -91,6 +91,18 @@ def test_algorithms_may_differ_in_the_settings_that_come_with_them(tmp_path: Pat
     assert find_differences(runs) == []
 
 
+def test_a_setting_that_an_older_run_does_not_know_counts_as_its_default(tmp_path: Path) -> None:
+    """Runs of before and after a setting was added are comparable where the setting was left alone."""
+    old, new = (write_run(tmp_path, [0.0, 0.5], seed=seed) for seed in (0, 1))
+    config = json.loads((old / "config.json").read_text())
+    del config["config"]["sharing"]
+    (old / "config.json").write_text(json.dumps(config))
+    assert find_differences([load_run(path, "win_rate") for path in (old, new)]) == []
+    split = write_run(tmp_path, [0.0, 0.5], seed=2, sharing="type")
+    found = find_differences([load_run(path, "win_rate") for path in (old, split)])
+    assert found == ['sharing: "all", "type"']
+
+
 def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     empty = write_run(tmp_path, [])
     out = tmp_path / "a.html"
