@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+import os
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,11 @@ COUNTS = (
 )  # fmt: skip
 
 
+def learner_threads() -> int:
+    """The learner's threads on this machine: at most two, since more have not been measured."""
+    return min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of one run; the defaults are the LAN paper's, one set for all maps."""
@@ -57,8 +63,9 @@ class TrainConfig:
     """Battles played side by side; the ratio of updates to episodes does not depend on it."""
     device: str = "cpu"
     """Where the networks live: cpu or cuda."""
-    threads: int = 1
-    """Into how many parts the learner splits a batch, each on a thread of its own."""
+    threads: int = field(default_factory=learner_threads)
+    """Into how many parts the learner splits a batch, each on a thread of its own; two where there are two
+    cores. A seeded run repeats itself with the same number."""
     until_win_rate: float | None = None
     """Stop once two evaluations in a row reach this win rate."""
     overlap: Literal["on", "off"] = "off"
@@ -199,10 +206,10 @@ def load_config(run_dir: Path) -> TrainConfig:
 
 def check_resumed(saved: TrainConfig, asked: TrainConfig) -> None:
     """InputError when a resumed run is asked to change a setting that would make it another run."""
-    for field in fields(TrainConfig):
-        before, now = getattr(saved, field.name), getattr(asked, field.name)
-        if field.name not in CHANGEABLE_ON_RESUME and before != now:
+    for setting in fields(TrainConfig):
+        before, now = getattr(saved, setting.name), getattr(asked, setting.name)
+        if setting.name not in CHANGEABLE_ON_RESUME and before != now:
             raise InputError(
-                f"a resumed run keeps its settings: {flag(field.name)} was {before}, now {now}; "
+                f"a resumed run keeps its settings: {flag(setting.name)} was {before}, now {now}; "
                 "leave it out, or start a new run in another directory"
             )

@@ -38,6 +38,8 @@ class RunSettings(TrainConfig):
     run_dir: tyro.conf.Suppress[Path | None] = None
     resume: tyro.conf.Suppress[Path | None] = None
     ray_address: tyro.conf.Suppress[str | None] = None
+    threads: int = 1
+    """Into how many parts the learner of every run splits a batch, each on a thread of its own."""
 
 
 @dataclass(frozen=True)
