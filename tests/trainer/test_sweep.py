@@ -17,7 +17,7 @@ from trainer.sweep_jobs import FINISHED_NAME, Job, plan_jobs, read_progress
 from trainer.sweep_run import Outcome, run_job, take_lock
 from trainer.sweep_table import Row, make_table
 
-SETTINGS = TrainConfig(env="sim", steps=1_000, value_gradient_to_gru=False, learning_rate=1e-3)
+SETTINGS = TrainConfig(env="sim", steps=1_000, value_gradient_to_gru=False, learning_rate=1e-3, threads=1)
 
 
 class InOrder:
