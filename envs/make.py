@@ -85,9 +85,7 @@ def agent_types(name: str) -> tuple[str, ...] | None:
     """[N] the type of each agent's unit on a SMAC map, such as `stalker`; None where agents have no types."""
     if is_other(name):
         return None
-    from envs.smac.maps import load_map
-
-    return tuple(kind.name.lower() for kind in load_map(name.removesuffix(NO_FOG)).ally_types)
+    return tuple(kind.name.lower() for kind in find_map(name).ally_types)
 
 
 def make_other(name: str, *, n_battles: int, seed: int) -> MultiAgentEnv | None:
@@ -118,10 +116,18 @@ def env_spec(map_name: str) -> EnvSpec:
     if (other := make_other(map_name, n_battles=1, seed=0)) is not None:
         other.close()
         return other.spec
-    from envs.smac.maps import load_map
+    return replace(find_map(map_name).spec, name=map_name)
 
-    spec = load_map(map_name.removesuffix(NO_FOG)).spec
-    return replace(spec, name=map_name)
+
+def find_map(name: str) -> SmacMap:
+    """The SMAC map of that name, or of that name without fog; InputError with the nearest of all names."""
+    from envs.smac.maps import MAP_NAMES, load_map
+
+    without_suffix = name.removesuffix(NO_FOG)
+    if without_suffix not in MAP_NAMES:
+        known = nearest_names(without_suffix, (*MAP_NAMES, "checkers", "spread:3"))
+        raise InputError(f"unknown map {name!r}: {known}")
+    return load_map(without_suffix)
 
 
 def battles_at_once(backend: str, wanted: int) -> int:
@@ -134,9 +140,7 @@ def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: 
     backend = resolve_backend(backend, map_name)
     if (other := make_other(map_name, n_battles=n_battles, seed=seed)) is not None:
         return other
-    from envs.smac.maps import load_map
-
-    smac_map = load_map(map_name.removesuffix(NO_FOG))
+    smac_map = find_map(map_name)
     env = make_smac(smac_map, backend, n_battles=n_battles, seed=seed)
     if not is_without_fog(map_name):
         return env

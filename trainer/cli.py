@@ -11,7 +11,7 @@ from pathlib import Path
 from envs.command import InputError, run_command
 from envs.make import env_spec, resolve_backend
 from trainer.algorithms import types_to_split
-from trainer.config import FILE_NAME, TrainConfig, check_resumed, load_config
+from trainer.config import FILE_NAME, TrainConfig, check_resumed, learner_name, load_config
 
 DESCRIPTION = (
     "Train a team on a SMAC map. Checkpoints, metrics.jsonl and TensorBoard events go to a run directory; "
@@ -47,9 +47,8 @@ def train(config: TrainConfig) -> int:
     env_spec(config.environment)
     types_to_split(config.sharing, config.environment)
     backend = resolve_backend(config.env, config.environment)
-    by_type = "-by-type" if config.sharing == "type" else ""
-    name = f"{config.map}-{config.algorithm}{by_type}-seed{config.seed}"
-    run_dir = config.run_dir or Path("runs") / name
+    learner = learner_name(config.algorithm, config.sharing)
+    run_dir = config.run_dir or Path("runs") / f"{config.map}-{learner}-seed{config.seed}"
     if config.resume is not None:
         check_resumed(load_config(config.resume).resolved(), config)
         run_dir = config.resume

@@ -187,6 +187,11 @@ class TrainConfig:
         return cls(**{**data, "run_dir": None if run_dir is None else Path(run_dir)})
 
 
+def learner_name(algorithm: str, sharing: str) -> str:
+    """What run directories and curves are called by: the algorithm, and how its agents share networks."""
+    return algorithm + ("-by-type" if sharing == "type" else "")
+
+
 def flag(name: str) -> str:
     """The command line's spelling of a field."""
     return "--" + name.replace("_", "-")

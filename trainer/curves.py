@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from envs.command import InputError
 from trainer.algorithms import ALGORITHMS
-from trainer.config import FILE_NAME, TrainConfig
+from trainer.config import FILE_NAME, TrainConfig, learner_name
 from trainer.metrics import read_metrics
 
 Reals = npt.NDArray[np.float64]
 
-FREE_SETTINGS = frozenset({"seed", "run_dir", "threads", "device", "until_win_rate", "map", "algorithm"})
+FREE_SETTINGS = frozenset(
+    {"seed", "run_dir", "threads", "device", "until_win_rate", "map", "algorithm", "sharing"}
+)
 """Settings in which runs may differ and still be drawn together."""
 ALGORITHM_SETTINGS = frozenset({"updates_per_episode", "optimizer", "first_update_episodes"})
 """Settings that come with an algorithm; they may differ between algorithms, not within one."""
@@ -39,13 +41,18 @@ class Run:
     steps: Reals
     values: Reals
 
+    @property
+    def learner(self) -> str:
+        """What its curve is called, such as `lan` or `lan-by-type`."""
+        return learner_name(self.algorithm, self.settings.get("sharing", "all"))
+
 
 @dataclass(frozen=True)
 class Curve:
-    """Seeds of one algorithm on one map: median and quartiles [G] on the grid `steps` [G]."""
+    """Seeds of one learner on one map: median and quartiles [G] on the grid `steps` [G]."""
 
     map: str
-    algorithm: str
+    learner: str
     n_seeds: int
     steps: Reals
     median: Reals
@@ -106,9 +113,9 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
         found.append(f"length: {shortest} ends at {ends[shortest]:,} steps, {longest} at {ends[longest]:,}")
     taken: dict[tuple[str, str, int], Path] = {}
     for run in runs:
-        key = (run.map, run.algorithm, run.seed)
+        key = (run.map, run.learner, run.seed)
         if key in taken:
-            found.append(f"seed {run.seed} of {run.algorithm} on {run.map} twice: {taken[key]}, {run.path}")
+            found.append(f"seed {run.seed} of {run.learner} on {run.map} twice: {taken[key]}, {run.path}")
         taken[key] = run.path
     return found
 
@@ -126,65 +133,65 @@ def setting(run: Run, name: str) -> Any:
 
 
 def make_curves(runs: Sequence[Run]) -> list[Curve]:
-    """One curve per map and algorithm, on a grid of the evaluation interval, as far as every seed goes.
+    """One curve per map and learner, on a grid of the evaluation interval, as far as every seed goes.
 
     Evaluations come a few steps after each multiple of the interval; each is drawn at its multiple.
     """
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
-        groups[run.map, run.algorithm].append(run)
-    return [make_curve(map_name, algorithm, group) for (map_name, algorithm), group in sorted(groups.items())]
+        groups[run.map, run.learner].append(run)
+    return [make_curve(map_name, learner, group) for (map_name, learner), group in sorted(groups.items())]
 
 
-def make_curve(map_name: str, algorithm: str, runs: Sequence[Run]) -> Curve:
-    """Median and quartiles over the seeds of one algorithm on one map."""
+def make_curve(map_name: str, learner: str, runs: Sequence[Run]) -> Curve:
+    """Median and quartiles over the seeds of one learner on one map."""
     interval = min(interval_of(run) for run in runs)
     by_point = [dict(zip((run.steps // interval).tolist(), run.values.tolist(), strict=True)) for run in runs]
     points = sorted(set.intersection(*(set(points) for points in by_point)))
     values = np.array([[seed[point] for point in points] for seed in by_point])  # [seeds, G]
     lower, median, upper = np.percentile(values, (25, 50, 75), axis=0)
-    return Curve(map_name, algorithm, len(runs), np.array(points, float) * interval, median, lower, upper)
+    return Curve(map_name, learner, len(runs), np.array(points, float) * interval, median, lower, upper)
 
 
 def average_over_maps(curves: Sequence[Curve]) -> dict[str, tuple[Reals, Reals]]:
-    """Per algorithm that was run on every map: grid and mean over maps of the medians (paper, Figure 4)."""
+    """Per learner that was run on every map: grid and mean over maps of the medians (paper, Figure 4)."""
     maps = {curve.map for curve in curves}
     averages = {}
-    for algorithm in sorted({curve.algorithm for curve in curves}):
-        own = [curve for curve in curves if curve.algorithm == algorithm]
+    for learner in sorted({curve.learner for curve in curves}):
+        own = [curve for curve in curves if curve.learner == learner]
         if {curve.map for curve in own} == maps:
             grid = sorted(set.intersection(*(set(curve.steps.tolist()) for curve in own)))
             rows = [[dict(zip(c.steps, c.median, strict=True))[step] for step in grid] for c in own]
-            averages[algorithm] = (np.array(grid), np.mean(rows, axis=0))
+            averages[learner] = (np.array(grid), np.mean(rows, axis=0))
     return averages
 
 
 def count_first(curves: Sequence[Curve], margin: float = 1 / 32) -> dict[str, int]:
-    """On how many maps an algorithm's final median leads all others' by `margin` (paper, Figure 4)."""
-    counts = dict.fromkeys(sorted({curve.algorithm for curve in curves}), 0)
+    """On how many maps a learner's final median leads all others' by `margin` (paper, Figure 4)."""
+    counts = dict.fromkeys(sorted({curve.learner for curve in curves}), 0)
     for map_name in {curve.map for curve in curves}:
-        final = {curve.algorithm: float(curve.median[-1]) for curve in curves if curve.map == map_name}
-        for algorithm, value in final.items():
-            others = [other for name, other in final.items() if name != algorithm]
-            counts[algorithm] += bool(others) and all(value >= other + margin for other in others)
+        final = {curve.learner: float(curve.median[-1]) for curve in curves if curve.map == map_name}
+        for learner, value in final.items():
+            others = [other for name, other in final.items() if name != learner]
+            counts[learner] += bool(others) and all(value >= other + margin for other in others)
     return counts
 
 
 def markdown_table(curves: Sequence[Curve]) -> str:
     """Final medians with interquartile ranges and the number of seeds, a row per map."""
-    algorithms = sorted({curve.algorithm for curve in curves})
-    lines = [f"| map | {' | '.join(algorithms)} |", "|---" * (len(algorithms) + 1) + "|"]
+    learners = sorted({curve.learner for curve in curves})
+    lines = [f"| map | {' | '.join(learners)} |", "|---" * (len(learners) + 1) + "|"]
     for map_name in sorted({curve.map for curve in curves}):
-        cells = {curve.algorithm: final_text(curve) for curve in curves if curve.map == map_name}
-        lines.append(f"| {map_name} | {' | '.join(cells.get(name, '-') for name in algorithms)} |")
+        cells = {curve.learner: final_text(curve) for curve in curves if curve.map == map_name}
+        lines.append(f"| {map_name} | {' | '.join(cells.get(name, '-') for name in learners)} |")
     return "\n".join(lines)
 
 
 def evaluations_csv(runs: Sequence[Run], metric: str) -> str:
     """Every evaluation of every run as a line of CSV, from which the figure can be drawn again."""
     lines = [f"map,backend,algorithm,seed,env_steps,{metric}"]
-    for run in sorted(runs, key=lambda run: (run.map, run.algorithm, run.seed)):
-        name = f"{run.map},{run.backend},{run.algorithm},{run.seed}"
+    for run in sorted(runs, key=lambda run: (run.map, run.learner, run.seed)):
+        name = f"{run.map},{run.backend},{run.learner},{run.seed}"
         points = zip(run.steps.tolist(), run.values.tolist(), strict=True)
         lines += [f"{name},{int(steps)},{value:.6g}" for steps, value in points]
     return "\n".join(lines) + "\n"

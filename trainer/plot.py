@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -103,11 +103,11 @@ def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figur
             draw_curve(panel, curve)
         dress(panel, f"{map_name} ({', '.join(backends)})", metric)
     if len(maps) > 1:
-        for algorithm, (steps, mean) in average_over_maps(curves).items():
-            axes[len(maps)].plot(steps / 1000, mean, color=color_of(algorithm), label=algorithm)
+        for learner, (steps, mean) in average_over_maps(curves).items():
+            axes[len(maps)].plot(steps / 1000, mean, **style_of(learner), label=learner)
         dress(axes[len(maps)], f"mean of the medians over {len(maps)} maps", metric)
         counts, panel = count_first(curves), axes[len(maps) + 1]
-        panel.barh(list(counts), list(counts.values()), color=[color_of(name) for name in counts])
+        panel.barh(list(counts), list(counts.values()), color=[style_of(name)["color"] for name in counts])
         panel.set_title("maps led by 1/32 at the end", fontsize=10)
         panel.xaxis.get_major_locator().set_params(integer=True)
     for panel in axes[n_panels:]:
@@ -117,10 +117,12 @@ def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figur
 
 def draw_curve(panel: Axes, curve: Curve) -> None:
     """Median as a line, the quartiles as a band."""
-    color = color_of(curve.algorithm)
+    style = style_of(curve.learner)
     seeds = f"{curve.n_seeds} seed{'s' * (curve.n_seeds > 1)}"
-    panel.plot(curve.steps / 1000, curve.median, color=color, label=f"{curve.algorithm} ({seeds})")
-    panel.fill_between(curve.steps / 1000, curve.lower, curve.upper, color=color, alpha=0.2, linewidth=0)
+    panel.plot(curve.steps / 1000, curve.median, **style, label=f"{curve.learner} ({seeds})")
+    panel.fill_between(
+        curve.steps / 1000, curve.lower, curve.upper, color=style["color"], alpha=0.2, linewidth=0
+    )
 
 
 def dress(panel: Axes, title: str, metric: str) -> None:
@@ -134,10 +136,11 @@ def dress(panel: Axes, title: str, metric: str) -> None:
     panel.legend(fontsize=8)
 
 
-def color_of(algorithm: str) -> str:
-    """The same color for an algorithm in every figure."""
-    names = list(ALGORITHMS)
-    return f"C{names.index(algorithm)}" if algorithm in names else "black"
+def style_of(learner: str) -> dict[str, Any]:
+    """The same color for an algorithm in every figure; dashed where its networks are by unit type."""
+    names, algorithm = list(ALGORITHMS), learner.removesuffix("-by-type")
+    color = f"C{names.index(algorithm)}" if algorithm in names else "black"
+    return {"color": color, "linestyle": "-" if algorithm == learner else "--"}
 
 
 def render(path: Path, figure: Figure, table: str) -> bytes:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from envs.command import InputError, run_command
 from envs.make import env_spec, resolve_backend
+from trainer.algorithms import types_to_split
 from trainer.config import TrainConfig
 from trainer.sweep_jobs import LOG_NAME, Job, plan_jobs
 from trainer.sweep_run import Outcome
@@ -127,6 +128,7 @@ def make_jobs(config: SweepConfig) -> list[Job]:
     for map_name, algorithm in itertools.product(config.maps, config.algorithms):
         name = replace(settings, map=map_name, algorithm=algorithm).resolved().environment
         env_spec(name)
+        types_to_split(settings.sharing, name)
         backends.add(resolve_backend(settings.env, name))
     if len(backends) > 1:
         raise InputError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.command import InputError
-from trainer.config import FILE_NAME, TrainConfig, flag, load_config
+from trainer.config import FILE_NAME, TrainConfig, flag, learner_name, load_config
 from trainer.metrics import FILE_NAME as METRICS_NAME
 
 FINISHED_NAME = "finished.json"
@@ -33,7 +33,8 @@ class Job:
     @property
     def name(self) -> str:
         """The run in words."""
-        return f"{self.config.map} {self.config.algorithm} seed {self.config.seed}"
+        learner = learner_name(self.config.algorithm, self.config.sharing)
+        return f"{self.config.map} {learner} seed {self.config.seed}"
 
     @property
     def finished(self) -> bool:
@@ -65,7 +66,7 @@ def plan_jobs(
     for seed in range(seeds):
         for map_name in dict.fromkeys(maps):
             for algorithm in dict.fromkeys(algorithms):
-                run_dir = out / f"{map_name}-{algorithm}-seed{seed}"
+                run_dir = out / f"{map_name}-{learner_name(algorithm, settings.sharing)}-seed{seed}"
                 config = replace(settings, map=map_name, algorithm=algorithm, seed=seed, run_dir=run_dir)
                 jobs.append(Job(config.resolved()))
     for job in jobs:

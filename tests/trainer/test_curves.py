@@ -98,9 +98,21 @@ def test_a_setting_that_an_older_run_does_not_know_counts_as_its_default(tmp_pat
     del config["config"]["sharing"]
     (old / "config.json").write_text(json.dumps(config))
     assert find_differences([load_run(path, "win_rate") for path in (old, new)]) == []
-    split = write_run(tmp_path, [0.0, 0.5], seed=2, sharing="type")
-    found = find_differences([load_run(path, "win_rate") for path in (old, split)])
-    assert found == ['sharing: "all", "type"']
+    faster = write_run(tmp_path, [0.0, 0.5], seed=2, overlap="on")
+    found = find_differences([load_run(path, "win_rate") for path in (old, faster)])
+    assert found == ['overlap: "off", "on"']
+
+
+def test_networks_by_unit_type_have_a_curve_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "split").mkdir()
+    shared = write_run(tmp_path, [0.0, 0.25], map="2s3z")
+    split = write_run(tmp_path / "split", [0.0, 0.75], map="2s3z", sharing="type")
+    runs = [load_run(path, "win_rate") for path in (shared, split)]
+    assert find_differences(runs) == []
+    finals = {curve.learner: curve.median[-1] for curve in make_curves(runs)}
+    assert finals == {"lan": 0.25, "lan-by-type": 0.75}
+    assert main([str(shared), str(split), "--out", str(tmp_path / "curves.svg")]) == 0
+    assert "lan-by-type" in (tmp_path / "curves.svg").read_text()
 
 
 def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

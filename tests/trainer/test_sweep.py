@@ -134,6 +134,8 @@ def test_a_run_directory_is_trained_in_by_one_process(tmp_path: Path) -> None:
         ("--maps 3m --algorithms", "--algorithms lan"),
         ("--maps 3m checkers --algorithms lan iql-nofog", "checkers"),
         ("--maps 3n", "did you mean '3m'"),
+        ("--maps checker", "did you mean 'checkers'"),
+        ("--maps 2s3z 3m --sharing type", "all agents of 3m are of one type"),
         ("--maps spread:none", "spread:3"),
         ("--maps 3m --seeds 0", "--seeds must be at least 1"),
         ("--maps 3m --steps 0", "--steps must be at least 1"),

@@ -1,0 +1,101 @@
+"""`lan-train` with LAN's update as it is usually written, to see that the fast one learns the same.
+
+Episodes are padded to the longest and masked, one-hots are concatenated, the networks are called once per
+step, and autograd does the rest; everything else, from seeds to checkpoints, is `lan-train` itself:
+
+    python -m benchmarks.plain_lan --map 3m --seed 0 --steps 80000 --threads 1 --run-dir runs/plain-3m-0
+    lan-train --map 3m --seed 0 --steps 80000 --threads 1 --run-dir runs/fast-3m-0
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import trainer.lan
+from trainer.batch import EpisodeBatch
+from trainer.cli import main as lan_train
+from trainer.lan import LanLearner
+from trainer.learner import UNAVAILABLE
+from trainer.networks import SharedAdvantageNet, ValueNet
+
+
+class PlainLanLearner(LanLearner):
+    """LAN for agents that share one network, on padded episodes [B, T + 1, ...], one step after the other."""
+
+    def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
+        """As `LanLearner.loss`: the mean over real steps and agents, by a mask."""
+        rows, real = padded_rows(batch)
+        obs, state, avail = batch.obs[rows], batch.state[rows], batch.avail_actions[rows]
+        last_action = batch.last_action[rows]
+        action = last_action[:, 1:].clamp(min=0)
+        reward, terminated = (of_steps(x, rows, batch.n_episodes) for x in (batch.reward, batch.terminated))
+        mask = real[:, 1:]
+
+        advantages, value = self._values(self.advantage, self.value, obs, last_action, state)
+        q_proxy = value[:, :-1] + advantages[:, :-1].gather(3, action[..., None]).squeeze(3)
+        with torch.no_grad():
+            targets = self.targets["advantage"], self.targets["value"]
+            target_advantages, target_value = self._values(*targets, obs, last_action, state)
+            best = advantages.masked_fill(~avail, UNAVAILABLE)[:, 1:].argmax(3, keepdim=True)
+            q_next = target_value[:, 1:] + target_advantages[:, 1:].gather(3, best).squeeze(3)
+            y = reward[..., None] + self.settings.gamma * (1 - terminated[..., None]) * q_next
+        squares = (q_proxy - y).square() * mask[..., None]
+        n_agents = obs.shape[2]
+        return squares.sum() / (mask.sum() * n_agents), q_proxy[mask]
+
+    def _values(
+        self, net: nn.Module, value: nn.Module, obs: Tensor, last_action: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Advantages [B, T + 1, N, A] and values [B, T + 1, 1], one step at a time."""
+        assert isinstance(net, SharedAdvantageNet)
+        assert isinstance(value, ValueNet)
+        assert isinstance(value.embed, nn.Linear)
+        B, steps, N, _ = obs.shape
+        actions = F.one_hot(last_action + 1, net.n_actions + 1)[..., 1:].float()  # -1 becomes zeros
+        ids = torch.eye(N).expand(B, steps, N, N)
+        inputs = torch.cat((obs, actions, ids), dim=3)
+        hidden = inputs.new_zeros(B * N, net.hidden_dim)
+        advantages, values = [], []
+        for t in range(steps):
+            x = inputs[:, t].reshape(B * N, -1)
+            hidden = net.gru(F.relu(net.fc1(x)), hidden)
+            advantages.append(net.fc2(hidden).view(B, N, -1))
+            if self.subtract_mean:
+                advantages[-1] = advantages[-1] - advantages[-1].mean(2, keepdim=True)
+            seen = hidden if self.settings.value_gradient_to_gru else hidden.detach()
+            merged = F.relu(value.embed(torch.cat((seen, x), dim=1))).view(B, N, -1).sum(1)
+            v = F.relu(value.fc1(torch.cat((merged, state[:, t]), dim=1)))
+            values.append(value.fc3(F.relu(value.fc2(v))))
+        return torch.stack(advantages, dim=1), torch.stack(values, dim=1)
+
+
+def padded_rows(batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
+    """[B, T + 1] i64: the packed row of each episode's step (0 after its end), and whether there is one."""
+    rows = torch.zeros(batch.n_episodes, len(batch.row_counts), dtype=torch.long)
+    real = torch.zeros_like(rows, dtype=torch.bool)
+    start = 0
+    for t, count in enumerate(batch.row_counts):
+        rows[:count, t] = torch.arange(start, start + count)
+        real[:count, t] = True
+        start += count
+    return rows, real
+
+
+def of_steps(values: Tensor, rows: Tensor, n_episodes: int) -> Tensor:
+    """[B, T]: what is packed by next rows [P - B], such as rewards, for each step."""
+    return values[(rows[:, 1:] - n_episodes).clamp(min=0)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`lan-train`, its LAN learner replaced by the plain one for this process."""
+    trainer.lan.LanLearner = PlainLanLearner  # type: ignore[misc]
+    return lan_train(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
