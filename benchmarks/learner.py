@@ -32,9 +32,10 @@ from envs.types import EnvSpec
 from trainer.algorithms import ALGORITHMS, make_learner
 from trainer.batch import EpisodeBatch
 from trainer.learner import Learner, LearnerSettings
+from trainer.memory import keep_freed_memory
 from trainer.networks import HIDDEN_DIM
 from trainer.replay import Episode, pack_available, pack_episodes
-from trainer.session import keep_freed_memory, torch_device
+from trainer.session import torch_device
 
 EPISODES = 32
 SHAPES = {

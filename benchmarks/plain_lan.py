@@ -1,7 +1,7 @@
 """`lan-train` with LAN's update as it is usually written, to see that the fast one learns the same.
 
-Episodes are padded to the longest and masked, one-hots are concatenated, the networks are called once per
-step, and autograd does the rest; everything else, from seeds to checkpoints, is `lan-train` itself:
+Episodes are padded to the longest and masked, one-hots are concatenated, the GRU is called once per step, and
+autograd does the rest; everything else, from seeds to checkpoints, is `lan-train` itself:
 
     python -m benchmarks.plain_lan --map 3m --seed 0 --steps 80000 --threads 1 --run-dir runs/plain-3m-0
     lan-train --map 3m --seed 0 --steps 80000 --threads 1 --run-dir runs/fast-3m-0
@@ -51,7 +51,7 @@ class PlainLanLearner(LanLearner):
     def _values(
         self, net: nn.Module, value: nn.Module, obs: Tensor, last_action: Tensor, state: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Advantages [B, T + 1, N, A] and values [B, T + 1, 1], one step at a time."""
+        """Advantages [B, T + 1, N, A] and values [B, T + 1, 1]; the memory one step after the other."""
         assert isinstance(net, SharedAdvantageNet)
         assert isinstance(value, ValueNet)
         assert isinstance(value.embed, nn.Linear)
@@ -59,19 +59,19 @@ class PlainLanLearner(LanLearner):
         actions = F.one_hot(last_action + 1, net.n_actions + 1)[..., 1:].float()  # -1 becomes zeros
         ids = torch.eye(N).expand(B, steps, N, N)
         inputs = torch.cat((obs, actions, ids), dim=3)
-        hidden = inputs.new_zeros(B * N, net.hidden_dim)
-        advantages, values = [], []
+        h = inputs.new_zeros(B * N, net.hidden_dim)
+        hiddens = []
         for t in range(steps):
-            x = inputs[:, t].reshape(B * N, -1)
-            hidden = net.gru(F.relu(net.fc1(x)), hidden)
-            advantages.append(net.fc2(hidden).view(B, N, -1))
-            if self.subtract_mean:
-                advantages[-1] = advantages[-1] - advantages[-1].mean(2, keepdim=True)
-            seen = hidden if self.settings.value_gradient_to_gru else hidden.detach()
-            merged = F.relu(value.embed(torch.cat((seen, x), dim=1))).view(B, N, -1).sum(1)
-            v = F.relu(value.fc1(torch.cat((merged, state[:, t]), dim=1)))
-            values.append(value.fc3(F.relu(value.fc2(v))))
-        return torch.stack(advantages, dim=1), torch.stack(values, dim=1)
+            h = net.gru(F.relu(net.fc1(inputs[:, t].reshape(B * N, -1))), h)
+            hiddens.append(h.view(B, N, -1))
+        hidden = torch.stack(hiddens, dim=1)
+        advantages = net.fc2(hidden)
+        if self.subtract_mean:
+            advantages = advantages - advantages.mean(3, keepdim=True)
+        seen = hidden if self.settings.value_gradient_to_gru else hidden.detach()
+        merged = F.relu(value.embed(torch.cat((seen, inputs), dim=3))).sum(2)
+        v = F.relu(value.fc1(torch.cat((merged, state), dim=2)))
+        return advantages, value.fc3(F.relu(value.fc2(v)))
 
 
 def padded_rows(batch: EpisodeBatch) -> tuple[Tensor, Tensor]:

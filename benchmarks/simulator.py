@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -27,6 +26,7 @@ from envs.battle.world import Bools, Ints, Seeds
 from envs.command import InputError, nearest_names, run_command
 from envs.smac.maps import MAP_NAMES, load_map
 from envs.smac.units import LOOPS_PER_STEP
+from trainer.memory import peak_memory_mb
 
 
 @dataclass(frozen=True)
@@ -150,9 +150,9 @@ def measure(map_name: str, battles: int, threads: int | None, seconds: float, re
 def memory_mb(map_name: str = "corridor", battles: int = 1024) -> float:
     """Peak memory of `battles` battles above what importing and one battle take, MB."""
     Player(map_name, 1, 1).play(0.2)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory_mb()
     Player(map_name, battles, None).play(3.0)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return peak_memory_mb() - before
 
 
 def run(config: Config) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from envs.make import resolve_backend
 from trainer.config import TrainConfig
 from trainer.directory import RunDirectory
 from trainer.display import PlainReporter, format_duration
+from trainer.memory import peak_memory_mb
 from trainer.metrics import read_metrics
 from trainer.run import TrainingRun
 from trainer.session import assemble
@@ -69,7 +69,8 @@ def train_config(config: BenchmarkConfig) -> TrainConfig:
     """The settings of the run."""
     told = asdict(config)
     del told["json"]
-    return TrainConfig(**told, env="sim").resolved()
+    log_interval = max(1, min(TrainConfig.log_interval_steps, config.steps // 10))
+    return TrainConfig(**told, env="sim", log_interval_steps=log_interval).resolved()
 
 
 class Stopwatch:
@@ -142,7 +143,7 @@ def describe(
         "second_half_steps_per_s": round(steps_per_s, 1),
         "projected_2m_steps_h": round(PROJECTED_STEPS / steps_per_s / 3600, 2),
         "projected_2m_steps_core_h": round(PROJECTED_STEPS / state.env_steps * cpu_s / 3600, 2),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_memory_mb": round(peak_memory_mb()),
         "replay_mb": round(run.replay.nbytes / 2**20, 1),
         "replay_of_5000_gib": round(5000 * per_episode / 2**30, 2),
         "last_win_rate": state.win_rate,

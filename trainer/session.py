@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import resource
 import signal
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +19,7 @@ from trainer.config import FILE_NAME, TrainConfig
 from trainer.directory import Restored, RunDirectory
 from trainer.display import LiveReporter, PlainReporter, format_duration
 from trainer.learner import LearnerSettings
+from trainer.memory import keep_freed_memory, peak_memory_mb
 from trainer.run import DivergedError, TrainingRun, make_replay
 
 EVALUATION_SEED_OFFSET = 1_000_003
@@ -132,13 +131,12 @@ def print_summary(run: TrainingRun, first_steps: int) -> None:
     steps, wall_s = state.env_steps - first_steps, run.wall_s - run.wall_before_s
     ended = "finished" if run.finished else f"stopped; go on with lan-train --resume {folder}"
     parts = ", ".join(f"{part} {seconds / wall_s:.1%}" for part, seconds in split.items())
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     win_rate = "not evaluated yet" if state.win_rate is None else f"{state.win_rate:.0%}"
     print(
         f"{ended}: {state.env_steps:,} steps, {state.episodes:,} episodes, {run.learner.updates:,} updates, "
         f"last win rate {win_rate}\n"
         f"{steps:,} steps in {format_duration(wall_s)}: {steps / wall_s:,.0f} steps/s ({parts}); "
-        f"peak memory {peak_mb:,.0f} MB, replay {run.replay.nbytes / 2**20:,.0f} MB\n"
+        f"peak memory {peak_memory_mb():,.0f} MB, replay {run.replay.nbytes / 2**20:,.0f} MB\n"
         f"checkpoint: {folder / 'run.pt'}"
     )
 
@@ -180,17 +178,6 @@ def torch_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"--device {name}: only cpu and cuda are supported")
     return device
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep large freed blocks: an update allocates the same ones again at once."""
-    m_trim_threshold, m_mmap_threshold = -1, -3
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(m_mmap_threshold, 1 << 30)
-        libc.mallopt(m_trim_threshold, (1 << 31) - 1)
-    except (OSError, AttributeError):
-        return  # not glibc: only speed is lost
 
 
 def project_version() -> str:
