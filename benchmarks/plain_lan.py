@@ -3,8 +3,9 @@
 Episodes are padded to the longest and masked, one-hots are concatenated, the GRU is called once per step, and
 autograd does the rest; everything else, from seeds to checkpoints, is `lan-train` itself:
 
-    python -m benchmarks.plain_lan --map 3m --seed 0 --steps 80000 --threads 1 --run-dir runs/plain-3m-0
-    lan-train --map 3m --seed 0 --steps 80000 --threads 1 --run-dir runs/fast-3m-0
+    python -m benchmarks.plain_lan --map 3m --seed 0 --steps 60000 --threads 1
+    lan-train --map 3m --seed 0 --steps 60000 --threads 1
+    lan-plot runs/3m-lan-plain-seed0 runs/3m-lan-seed0
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import trainer.lan
+import trainer.session
+from envs.types import EnvSpec
+from trainer.algorithms import ALGORITHMS
 from trainer.batch import EpisodeBatch
 from trainer.cli import main as lan_train
 from trainer.lan import LanLearner
-from trainer.learner import UNAVAILABLE
+from trainer.learner import UNAVAILABLE, LearnerSettings
 from trainer.networks import SharedAdvantageNet, ValueNet
+
+NAME = "lan-plain"
 
 
 class PlainLanLearner(LanLearner):
@@ -91,10 +96,19 @@ def of_steps(values: Tensor, rows: Tensor, n_episodes: int) -> Tensor:
     return values[(rows[:, 1:] - n_episodes).clamp(min=0)]
 
 
+def make_plain(
+    algorithm: str, spec: EnvSpec, settings: LearnerSettings, device: torch.device, agent_types: None = None
+) -> PlainLanLearner:
+    """In the place of `make_learner`, for the one algorithm that is made here."""
+    assert (algorithm, agent_types, device.type) == (NAME, None, "cpu")
+    return PlainLanLearner(spec, settings, device)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """`lan-train`, its LAN learner replaced by the plain one for this process."""
-    trainer.lan.LanLearner = PlainLanLearner  # type: ignore[misc]
-    return lan_train(argv)
+    """`lan-train` with one more algorithm, for this process: what its runs are called by."""
+    ALGORITHMS[NAME] = ALGORITHMS["lan"]
+    trainer.session.make_learner = make_plain  # type: ignore[attr-defined, assignment]
+    return lan_train([*(sys.argv[1:] if argv is None else argv), "--algorithm", NAME])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,10 @@
 """The plain learner that curves are compared with computes what LAN's learner computes, padding and all."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +14,10 @@ from benchmarks.plain_lan import PlainLanLearner
 from envs.types import EnvSpec
 from trainer.lan import LanLearner
 from trainer.learner import LearnerSettings
+from trainer.metrics import read_metrics
 from trainer.replay import pack_episodes
 
+ROOT = Path(__file__).resolve().parents[2]
 SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit_dim=2, episode_limit=9)
 
 
@@ -33,3 +40,12 @@ def test_the_plain_update_is_the_same_update(subtract_mean: bool, value_gradient
     for gradient, reference in zip(fast_gradients, plain_gradients, strict=True):
         scale = float(np.abs(reference.numpy()).max())
         torch.testing.assert_close(gradient, reference, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_a_plain_run_has_a_name_of_its_own_and_learns(tmp_path: Path) -> None:
+    words = f"--map 3m --env sim --steps 300 --threads 1 --batch-episodes 4 --run-dir {tmp_path / 'run'}"
+    command = [sys.executable, "-m", "benchmarks.plain_lan", *words.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["algorithm"] == "lan-plain"
+    assert read_metrics(tmp_path / "run")[-1]["updates"] > 0
