@@ -57,6 +57,8 @@ class BattleEnv:
         self._avail = np.zeros((B, N, self._spec.n_actions), np.bool_)  # as last shown
         self.units = Units(self._battles, self._world)
         self.n_threads = min(threads or os.cpu_count() or 1, B) if B * U >= THREADED_UNITS else 1
+        self._own_battles = B // self.n_threads
+        """Battles that the calling thread plays itself: the others begin later, by what waking them takes."""
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = -1
         announce("the battle simulator", kernel.start_battles, kernel.play, kernel.show)
@@ -163,9 +165,12 @@ class BattleEnv:
         if self._pool is None or self._pool_pid != os.getpid():  # threads do not survive a fork
             self._pool = ThreadPoolExecutor(n - 1, thread_name_prefix="battles")
             self._pool_pid = os.getpid()
-        cuts = [B * part // n for part in range(n + 1)]
-        parts = [self._pool.submit(play, first, last) for first, last in pairwise(cuts[:-1])]
-        play(cuts[-2], cuts[-1])
+        own = self._own_battles
+        cuts = [(B - own) * part // (n - 1) for part in range(n)]
+        parts = [self._pool.submit(play, first, last) for first, last in pairwise(cuts)]
+        play(B - own, B)
+        own += -1 if all(part.done() for part in parts) else 1  # who waits for whom
+        self._own_battles = min(max(own, 1), B - n + 1)
         for part in parts:
             part.result()
         return self._time_step(views)
