@@ -60,8 +60,11 @@ class Curve:
     upper: Reals
 
 
-def load_run(path: Path, metric: str) -> Run:
-    """The evaluations of a run directory; InputError when it holds none."""
+def load_run(path: Path, metric: str, until_steps: int | None = None) -> Run:
+    """The evaluations of a run directory, up to `until_steps`; InputError when it holds none.
+
+    An evaluation belongs to the multiple of the interval that it came after.
+    """
     try:
         config = json.loads((path / FILE_NAME).read_text())
         records = read_metrics(path)
@@ -77,6 +80,9 @@ def load_run(path: Path, metric: str) -> Run:
         known = sorted(name for name in evaluations[0] if name not in ("kind", "env_steps", "wall_s"))
         raise InputError(f"evaluations have no {metric!r}; they have {', '.join(known)}")
     settings = config["config"]
+    if until_steps is not None:
+        interval = int(settings["eval_interval_steps"])
+        evaluations = [r for r in evaluations if r["env_steps"] // interval * interval <= until_steps]
     return Run(
         path=path,
         map=settings["map"],

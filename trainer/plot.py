@@ -42,6 +42,8 @@ class PlotConfig:
     """What is drawn: win_rate, return_mean or episode_length_steps."""
     data: Path | None = None
     """Also write every evaluation that is drawn, as CSV."""
+    until: int | None = None
+    """Leave out what lies beyond so many environment steps, so that longer runs compare with shorter ones."""
     force: bool = False
     """Draw runs together even though they differ, and replace existing files."""
 
@@ -62,7 +64,9 @@ def plot(config: PlotConfig) -> None:
     check_target("--out", config.out, force=config.force)
     if config.data is not None:
         check_target("--data", config.data, force=config.force)
-    runs = [load_run(path, config.metric) for path in config.runs]
+    if config.until is not None and config.until < 1:
+        raise InputError(f"--until must be at least 1, not {config.until}")
+    runs = [load_run(path, config.metric, config.until) for path in config.runs]
     differences = find_differences(runs)
     if differences and not config.force:
         listed = "; ".join(differences)

@@ -167,3 +167,16 @@ def test_a_run_that_is_not_yet_as_far_as_the_others_is_named(
     assert main(words) == 2
     assert f"{paths[0]} ends at 10,000 steps" in capsys.readouterr().err
     assert main([*words, "--force"]) == 0
+
+
+def test_longer_runs_are_cut_to_compare_with_shorter_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short, long = (write_run(tmp_path, [0.0] * n, seed=n) for n in (3, 5))  # to 20 000 and 40 000 steps
+    command = [str(short), str(long), "--out", str(tmp_path / "curves.svg"), "--until"]
+    assert main([*command, "0"]) == 2
+    assert "--until must be at least 1" in capsys.readouterr().err
+    assert main([*command, "30000"]) == 2
+    assert "ends at 20,000 steps" in capsys.readouterr().err
+    assert main([*command, "20000"]) == 0
+    assert "at 20k steps, 2 seeds" in capsys.readouterr().out
