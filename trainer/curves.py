@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from envs.command import InputError
+from envs.command import InputError, nearest_names
 from trainer.algorithms import ALGORITHMS
 from trainer.config import FILE_NAME, TrainConfig, learner_name
 from trainer.metrics import read_metrics
@@ -40,11 +40,14 @@ class Run:
     settings: dict[str, Any]
     steps: Reals
     values: Reals
+    by: str | None = None
+    """The setting whose values have curves of their own."""
 
     @property
     def learner(self) -> str:
-        """What its curve is called, such as `lan` or `lan-by-type`."""
-        return learner_name(self.algorithm, self.settings.get("sharing", "all"))
+        """What its curve is called, such as `lan`, `lan-by-type` or `lan overlap=on`."""
+        name = learner_name(self.algorithm, self.settings.get("sharing", "all"))
+        return name if self.by is None else f"{name} {self.by}={setting(self, self.by)}"
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,11 @@ class Curve:
     upper: Reals
 
 
-def load_run(path: Path, metric: str, until_steps: int | None = None) -> Run:
+def load_run(path: Path, metric: str, *, until_steps: int | None = None, by: str | None = None) -> Run:
     """The evaluations of a run directory, up to `until_steps`; InputError when it holds none.
 
-    An evaluation belongs to the multiple of the interval that it came after.
+    An evaluation belongs to the multiple of the interval that it came after. Runs that differ in the setting
+    `by` belong to different curves.
     """
     try:
         config = json.loads((path / FILE_NAME).read_text())
@@ -93,7 +97,18 @@ def load_run(path: Path, metric: str, until_steps: int | None = None) -> Run:
         settings=settings,
         steps=np.array([record["env_steps"] for record in evaluations], float),
         values=np.array([record[metric] for record in evaluations], float),
+        by=by,
     )
+
+
+def known_setting(name: str) -> str:
+    """A setting by which curves can be told apart, as a field's name; InputError with the nearest names."""
+    own = {"seed", "run_dir", "resume", "map", "algorithm", "sharing"}
+    known = {field.name for field in fields(TrainConfig)} - own
+    wanted = name.removeprefix("--").replace("-", "_")
+    if wanted not in known:
+        raise InputError(f"--by {name}: no such setting; {nearest_names(wanted, known)}")
+    return wanted
 
 
 def find_differences(runs: Sequence[Run]) -> list[str]:
@@ -104,7 +119,7 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
         if len(values) > 1:
             found.append(f"{name}: {', '.join(map(str, sorted(values)))}")
     names = {name for run in runs for name in run.settings} - FREE_SETTINGS
-    for name in sorted(names - {"env"}):
+    for name in sorted(names - {"env"} - {run.by for run in runs}):
         by_group = defaultdict(set)
         for run in runs:
             group = run.algorithm if name in ALGORITHM_SETTINGS else "all"

@@ -28,6 +28,7 @@ DESCRIPTION = (
 )
 SUFFIXES = (".png", ".svg", ".html")
 PANEL_INCHES = (4.2, 3.0)
+LINE_STYLES = ("-", "--", ":", "-.")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class PlotConfig:
     """Also write every evaluation that is drawn, as CSV."""
     until: int | None = None
     """Leave out what lies beyond so many environment steps, so that longer runs compare with shorter ones."""
+    by: str | None = None
+    """Give each value of this setting a curve of its own, e.g. replay_dtype or overlap."""
     force: bool = False
     """Draw runs together even though they differ, and replace existing files."""
 
@@ -55,7 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def plot(config: PlotConfig) -> None:
     """Check, draw, and print the table."""
-    from trainer.curves import evaluations_csv, find_differences, load_run, make_curves, markdown_table
+    from trainer.curves import (
+        evaluations_csv,
+        find_differences,
+        known_setting,
+        load_run,
+        make_curves,
+        markdown_table,
+    )
 
     if not config.runs:
         raise InputError("name the run directories to draw, e.g. lan-plot runs/3m-lan-seed* --out 3m.png")
@@ -66,7 +76,8 @@ def plot(config: PlotConfig) -> None:
         check_target("--data", config.data, force=config.force)
     if config.until is not None and config.until < 1:
         raise InputError(f"--until must be at least 1, not {config.until}")
-    runs = [load_run(path, config.metric, config.until) for path in config.runs]
+    by = None if config.by is None else known_setting(config.by)
+    runs = [load_run(path, config.metric, until_steps=config.until, by=by) for path in config.runs]
     differences = find_differences(runs)
     if differences and not config.force:
         listed = "; ".join(differences)
@@ -97,6 +108,7 @@ def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figur
     from trainer.curves import average_over_maps, count_first
 
     maps = sorted({curve.map for curve in curves})
+    styles = styles_of(list({curve.learner for curve in curves}))
     n_panels = len(maps) + (2 if len(maps) > 1 else 0)
     columns = min(4, n_panels)
     rows = -(-n_panels // columns)
@@ -104,14 +116,14 @@ def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figur
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, map_name in zip(axes, maps, strict=False):
         for curve in (curve for curve in curves if curve.map == map_name):
-            draw_curve(panel, curve)
+            draw_curve(panel, curve, styles[curve.learner])
         dress(panel, f"{map_name} ({', '.join(backends)})", metric)
     if len(maps) > 1:
         for learner, (steps, mean) in average_over_maps(curves).items():
-            axes[len(maps)].plot(steps / 1000, mean, **style_of(learner), label=learner)
+            axes[len(maps)].plot(steps / 1000, mean, **styles[learner], label=learner)
         dress(axes[len(maps)], f"mean of the medians over {len(maps)} maps", metric)
         counts, panel = count_first(curves), axes[len(maps) + 1]
-        panel.barh(list(counts), list(counts.values()), color=[style_of(name)["color"] for name in counts])
+        panel.barh(list(counts), list(counts.values()), color=[styles[name]["color"] for name in counts])
         panel.set_title("maps led by 1/32 at the end", fontsize=10)
         panel.xaxis.get_major_locator().set_params(integer=True)
     for panel in axes[n_panels:]:
@@ -119,9 +131,8 @@ def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figur
     return figure
 
 
-def draw_curve(panel: Axes, curve: Curve) -> None:
+def draw_curve(panel: Axes, curve: Curve, style: dict[str, Any]) -> None:
     """Median as a line, the quartiles as a band."""
-    style = style_of(curve.learner)
     seeds = f"{curve.n_seeds} seed{'s' * (curve.n_seeds > 1)}"
     panel.plot(curve.steps / 1000, curve.median, **style, label=f"{curve.learner} ({seeds})")
     panel.fill_between(
@@ -140,11 +151,21 @@ def dress(panel: Axes, title: str, metric: str) -> None:
     panel.legend(fontsize=8)
 
 
-def style_of(learner: str) -> dict[str, Any]:
-    """The same color for an algorithm in every figure; dashed where its networks are by unit type."""
-    names, algorithm = list(ALGORITHMS), learner.removesuffix("-by-type")
-    color = f"C{names.index(algorithm)}" if algorithm in names else "black"
-    return {"color": color, "linestyle": "-" if algorithm == learner else "--"}
+def styles_of(learners: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colors and line styles: a color for each algorithm, the same in every figure, and a line style for each
+    variant of it (`lan-by-type`, `lan overlap=on`); colors too where all are variants of one algorithm."""
+    names = list(ALGORITHMS)
+    styles: dict[str, dict[str, Any]] = {}
+    variants: dict[str, int] = {}
+    for learner in sorted(learners):
+        algorithm = learner.split(" ")[0].removesuffix("-by-type")
+        color = f"C{names.index(algorithm)}" if algorithm in names else "black"
+        variant = variants[algorithm] = variants.get(algorithm, -1) + 1
+        styles[learner] = {"color": color, "linestyle": LINE_STYLES[variant % len(LINE_STYLES)]}
+    if len(variants) == 1:
+        for index, style in enumerate(styles.values()):
+            style["color"] = f"C{index}"
+    return styles
 
 
 def render(path: Path, figure: Figure, table: str) -> bytes:

@@ -180,3 +180,21 @@ def test_longer_runs_are_cut_to_compare_with_shorter_ones(
     assert "ends at 20,000 steps" in capsys.readouterr().err
     assert main([*command, "20000"]) == 0
     assert "at 20k steps, 2 seeds" in capsys.readouterr().out
+
+
+def test_a_settings_values_have_curves_of_their_own_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = []
+    for kind, final in (("float16", 0.5), ("float32", 1.0)):
+        (tmp_path / kind).mkdir()
+        paths.append(str(write_run(tmp_path / kind, [0.0, final], replay_dtype=kind)))
+    out = tmp_path / "curves.svg"
+    assert main([*paths, "--out", str(out)]) == 2
+    assert "replay_dtype" in capsys.readouterr().err
+    assert main([*paths, "--out", str(out), "--by", "replay-type"]) == 2
+    assert "did you mean 'replay_dtype'" in capsys.readouterr().err
+    assert main([*paths, "--out", str(out), "--by", "replay-dtype"]) == 0
+    table = capsys.readouterr().out
+    assert "| map | lan replay_dtype=float16 | lan replay_dtype=float32 |" in table
+    assert "| 3m | 0.50 [0.50, 0.50] at 10k steps, 1 seed | 1.00" in table
