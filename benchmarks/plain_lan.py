@@ -61,8 +61,8 @@ class PlainLanLearner(LanLearner):
         assert isinstance(value, ValueNet)
         assert isinstance(value.embed, nn.Linear)
         B, steps, N, _ = obs.shape
-        actions = F.one_hot(last_action + 1, net.n_actions + 1)[..., 1:].float()  # -1 becomes zeros
-        ids = torch.eye(N).expand(B, steps, N, N)
+        actions = F.one_hot(last_action + 1, net.n_actions + 1)[..., 1:].to(obs.dtype)  # -1 becomes zeros
+        ids = torch.eye(N, dtype=obs.dtype).expand(B, steps, N, N)
         inputs = torch.cat((obs, actions, ids), dim=3)
         h = inputs.new_zeros(B * N, net.hidden_dim)
         hiddens = []
