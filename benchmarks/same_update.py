@@ -3,7 +3,7 @@
     python -m benchmarks.same_update runs/3m-lan-seed0
 
 Takes batches from the run's replay and computes the gradient three ways at the run's weights: fast, plain
-(`benchmarks.plain_lan`), and plain in float64. Prints the norms of the differences, relative to the gradient's.
+(`benchmarks.plain_lan`), and plain in float64. Prints how far they are apart, relative to the gradient.
 """
 
 from __future__ import annotations
