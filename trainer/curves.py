@@ -20,7 +20,7 @@ from trainer.metrics import read_metrics
 Reals = npt.NDArray[np.float64]
 
 FREE_SETTINGS = frozenset(
-    {"seed", "run_dir", "threads", "device", "until_win_rate", "map", "algorithm", "sharing"}
+    {"seed", "run_dir", "threads", "device", "steps", "until_win_rate", "map", "algorithm", "sharing"}
 )
 """Settings in which runs may differ and still be drawn together."""
 ALGORITHM_SETTINGS = frozenset({"updates_per_episode", "optimizer", "first_update_episodes"})
