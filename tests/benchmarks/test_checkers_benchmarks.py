@@ -1,10 +1,13 @@
-"""Checkers solved exactly: the tables are the environment's rules, the values those of known boards."""
+"""Checkers solved exactly, with the environment's rules as tables; and who ate what, counted from states."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from benchmarks import checkers_policy
 from benchmarks.checkers_optimum import (
     CELLS,
     FOODS,
@@ -17,7 +20,9 @@ from benchmarks.checkers_optimum import (
     rules,
     settle,
 )
-from envs.checkers import COLUMNS, MOVES, NOTHING, CheckersEnv
+from envs.checkers import APPLE, COLUMNS, DOWN, LEFT, LEMON, MOVES, NOTHING, SPEC, STAY, CheckersEnv
+from envs.types import IntArray, MultiAgentEnv, Team, TimeStep
+from exporters.evaluate import Contestant
 
 
 def test_the_tables_are_the_environments_rules() -> None:
@@ -55,3 +60,25 @@ def test_a_discount_of_one_is_refused(
     monkeypatch.setattr("sys.argv", ["checkers_optimum", "--gamma", "1"])
     assert main() == 2
     assert "--gamma 1.0: a discount lies above 0 and below 1" in capsys.readouterr().err
+
+
+def test_meals_are_counted_for_who_ate_them() -> None:
+    plan = [(STAY, LEFT), (DOWN, STAY), (LEFT, LEFT), (LEFT, STAY)]  # then both stand still
+
+    def make_team(env: MultiAgentEnv, seed: int) -> Callable[[], Team]:
+        actions = iter([*plan, *[(STAY, STAY)] * SPEC.episode_limit])
+
+        def team(step: TimeStep) -> IntArray:
+            return np.array([next(actions)])
+
+        return lambda: team
+
+    total, length, meals = checkers_policy.watch(Contestant("plan", SPEC, "sim", make_team))
+    assert (total, length) == (-1 + 10 + 1 - 10, SPEC.episode_limit)
+    assert meals == {(1, LEMON, 2): 1, (0, APPLE, 1): 1, (1, APPLE, 2): 1, (0, LEMON, 1): 1}
+
+
+def test_no_files_are_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["checkers_policy"])
+    assert checkers_policy.main() == 2
+    assert "name the files to play" in capsys.readouterr().err
