@@ -11,7 +11,6 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from envs.checkers import (
     COLUMNS,
@@ -26,6 +25,7 @@ from envs.checkers import (
     first_board,
 )
 from envs.command import InputError, run_command
+from envs.types import FloatArray, IntArray
 
 CELLS = ROWS * COLUMNS
 FOODS = ROWS * FOOD_COLUMNS
@@ -33,9 +33,6 @@ PAIRS = CELLS * CELLS
 JOINT = len(MOVES) ** 2
 CHUNK = 1024
 """Sets of food worked on at once."""
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,9 @@ class Rules:
     then is, 0 where no food ever lies. `pay`, of the same shape: what eating it gives the team.
     """
 
-    moved: Ints
-    bit: Ints
-    pay: Floats
+    moved: IntArray
+    bit: IntArray
+    pay: FloatArray
 
 
 def rules() -> Rules:
@@ -76,12 +73,17 @@ def rules() -> Rules:
     return Rules(at[0] * CELLS + at[1], food_bits()[at], pay)
 
 
-def food_bits() -> Ints:
+def food_bits() -> IntArray:
     """[CELLS]: the bit that stands for a cell's food in a set, 0 where none ever lies."""
     row, column = np.divmod(np.arange(CELLS), COLUMNS)
     return np.where(
         column < FOOD_COLUMNS, 1 << (row * FOOD_COLUMNS + np.minimum(column, FOOD_COLUMNS - 1)), 0
     )
+
+
+def lemon_set() -> int:
+    """The set of all lemons; what is left without an apple is part of it."""
+    return int(food_bits()[first_board().ravel() == LEMON].sum())
 
 
 def first_pair() -> int:
@@ -90,9 +92,9 @@ def first_pair() -> int:
     return int(first * CELLS + second)
 
 
-def solve(gamma: float, table: Rules) -> Floats:
+def solve(gamma: float, table: Rules) -> FloatArray:
     """[PAIRS, 2^FOODS]: discounted value under best play, minus infinity with an agent on food."""
-    lemons = int(food_bits()[first_board().ravel() == LEMON].sum())
+    lemons = lemon_set()
     sets = np.arange(1 << FOODS)
     values = np.full((PAIRS, len(sets)), -np.inf, np.float32)
     values[:, (sets & ~lemons) == 0] = 0  # no apple left: the episode is over
@@ -105,7 +107,7 @@ def solve(gamma: float, table: Rules) -> Floats:
     return values
 
 
-def eat(values: Floats, left: Ints, gamma: float, table: Rules) -> Floats:
+def eat(values: FloatArray, left: IntArray, gamma: float, table: Rules) -> FloatArray:
     """[PAIRS, K]: the best value of a joint action that eats something, with `left` [K] on the board."""
     best = np.full((PAIRS, len(left)), -np.inf, np.float32)
     for joint in range(JOINT):
@@ -116,7 +118,7 @@ def eat(values: Floats, left: Ints, gamma: float, table: Rules) -> Floats:
     return best
 
 
-def settle(best: Floats, left: Ints, gamma: float, table: Rules) -> Floats:
+def settle(best: FloatArray, left: IntArray, gamma: float, table: Rules) -> FloatArray:
     """[PAIRS, K]: the same with any number of steps before the next bite; 0 where no bite is worth it."""
     first, second = np.divmod(np.arange(PAIRS), CELLS)
     standing = (food_bits()[first] | food_bits()[second])[:, None] & left
@@ -132,9 +134,9 @@ def settle(best: Floats, left: Ints, gamma: float, table: Rules) -> Floats:
         values = new
 
 
-def best_play(values: Floats, gamma: float, table: Rules) -> tuple[list[int], float]:
+def best_play(values: FloatArray, gamma: float, table: Rules) -> tuple[list[int], float]:
     """Joint actions from the start to the last apple or the time limit, and what the tables say they pay."""
-    lemons = int(food_bits()[first_board().ravel() == LEMON].sum())
+    lemons = lemon_set()
     left, pair, total = (1 << FOODS) - 1, first_pair(), 0.0
     actions: list[int] = []
     while left & ~lemons and len(actions) < EPISODE_LIMIT_STEPS:
@@ -164,8 +166,8 @@ def run(config: Config) -> None:
     for gamma in config.gamma:
         values = solve(gamma, table)
         actions, total = best_play(values, gamma, table)
-        if paid(actions) != total:
-            raise RuntimeError(f"the environment paid {paid(actions)} where {total} was computed")
+        if (real := paid(actions)) != total:
+            raise RuntimeError(f"the environment paid {real} where {total} was computed")
         print(f"| {gamma} | {values[first_pair(), -1]:.2f} | {total:.0f} | {len(actions)} |", flush=True)
 
 

@@ -14,12 +14,12 @@ from typing import Annotated
 
 import tyro
 
+from benchmarks.checkers_optimum import FOODS
 from envs.checkers import APPLE, COLUMNS, FOOD_COLUMNS, LEMON, ROWS, SPEC, CheckersEnv
 from envs.command import InputError, run_command
 from envs.types import FloatArray, TimeStep
 from exporters.evaluate import Contestant, onnx_contestant, torch_contestant
 
-FOODS = ROWS * FOOD_COLUMNS
 Meals = Counter[tuple[int, int, int]]
 """How often (agent, APPLE or LEMON, row) happened."""
 
