@@ -29,6 +29,7 @@ KERNEL_SOURCES: Final = (
     "envs.battle.combat",
     "envs.battle.fields",
     "envs.battle.kernel",
+    "envs.battle.medivac",
     "envs.battle.movement",
     "envs.battle.rng",
     "envs.battle.terrain",

@@ -44,6 +44,7 @@ STEER_KEPT_LOOPS: Final = 8  # how long a side is kept after the way was last bl
 STEER_TRIES: Final = 8  # units whose tangents are tried one after the other
 GRAZE: Final = 0.999  # share of the contact distance within which a way is blocked, so that a tangent is free
 CROWD_CELLS: Final = 4.0  # arrived is who meets a team mate that stands this close to the point
+JUST_INSIDE_CELLS: Final = 1e-3  # walked past the edge of a range: rounding must not leave one outside
 
 
 @helper
