@@ -4,38 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from attacks import attack, first_hit
 
-from envs.battle.fields import (
-    ALIVE,
-    BACKSWING,
-    COOLDOWN,
-    ENERGY,
-    HEALTH,
-    HEALTH_MAX,
-    SHIELD,
-    SHIELD_WAIT,
-    Order,
-    X,
-    Y,
-)
+from envs.battle.fields import ALIVE, BACKSWING, COOLDOWN, HEALTH, HEALTH_MAX, SHIELD, SHIELD_WAIT, Order, X
 from envs.smac.units import UnitType as Type
-
-FAR = (Type.ZEALOT, 30.0, 30.0)
-
-
-def attack(battlefield, attacker, victim, *, distance):
-    """One unit ordered to attack a passive one at `distance` cells from edge to edge."""
-    field = battlefield([(attacker, 10, 10)], [(victim, 20, 10)])
-    field.f[X, 1] = 10 + field.units.radius[0] + field.units.radius[1] + distance
-    field.order(0, Order.ATTACK_UNIT, target=1)
-    return field
-
-
-def first_hit(field, victim=1):
-    """What the first hit took from shield and health."""
-    before = field.f[SHIELD, victim], field.f[HEALTH, victim]
-    field.loops_until(lambda: field.life(victim) < sum(before), at_most=60)
-    return before[0] - field.f[SHIELD, victim], before[1] - field.f[HEALTH, victim]
 
 
 def test_shields_have_no_armor_and_absorb_first(battlefield):
@@ -249,131 +221,6 @@ def test_a_zealots_second_blow_is_lost_when_it_is_ordered_away_or_dies(battlefie
     dead.f[HEALTH, 0] = 0
     dead.play(8)
     assert dead.life(1) == 45 - 8
-
-
-def test_shields_regenerate_2_per_second_from_10_seconds_after_the_last_damage(battlefield):
-    field = attack(battlefield, Type.MARINE, Type.ZEALOT, distance=3)
-    first_hit(field)
-    field.order(0, Order.MOVE, x=2, y=2)
-    field.play(160)
-    assert field.f[SHIELD, 1] == pytest.approx(44)
-    field.play(16)
-    assert field.f[SHIELD, 1] == pytest.approx(46)
-    field.play(320)
-    assert field.f[SHIELD, 1] == 50
-
-
-@pytest.mark.parametrize("kind", [Type.ZERGLING, Type.HYDRALISK, Type.BANELING, Type.SPINE_CRAWLER])
-def test_zerg_regenerate_0_2734_health_per_second(battlefield, kind):
-    field = battlefield([(kind, 10, 10)], [FAR])
-    field.f[HEALTH, 0] = 10
-    field.play(16)
-    assert field.f[HEALTH, 0] == pytest.approx(10.2734)
-
-
-def test_colossus_sweeps_two_lances_across_the_target(battlefield):
-    # 11 points on a line of ±1.25 across the direction of fire, each reaches .15 + a quarter of .375 = .244
-    victims = [(0.0, 0.0), (0.0, 1.25), (0.0, -1.48), (0.0, 1.51), (0.2, 0.6), (0.3, -0.6)]
-    field = battlefield(
-        [(Type.COLOSSUS, 10, 10)], [(Type.MARINE, 16, 10 + 2 * i) for i in range(len(victims))]
-    )
-    for u, (dx, dy) in enumerate(victims, start=1):
-        field.f[X, u], field.f[Y, u] = 16 + dx, 10 + dy
-    field.f[HEALTH, 1:] = 200
-    field.order(0, Order.ATTACK_UNIT, target=1)
-    for _ in range(3 + 4 + 6):  # damage point 1.33 loops, delay 4, 11 points of half a loop
-        field.f[X, 1:] = [16 + dx for dx, _ in victims]  # held in place
-        field.f[Y, 1:] = [10 + dy for _, dy in victims]
-        field.play()
-    assert (200 - field.f[HEALTH, 1:]).tolist() == [40, 40, 40, 0, 40, 0]
-
-
-def test_colossus_sweep_takes_time_and_ends_when_it_is_ordered_away(battlefield):
-    field = attack(battlefield, Type.COLOSSUS, Type.MARAUDER, distance=5)
-    field.play(3 + 3)
-    assert field.life(1) == 125  # within the delay of .25 s
-    field.order(0, Order.STOP)
-    field.play(16)
-    assert field.life(1) == 125
-    assert field.f[COOLDOWN, 0] > 0
-
-
-def test_lances_spare_ones_own(battlefield):
-    field = battlefield([(Type.COLOSSUS, 10, 10), (Type.ZEALOT, 15, 10.8)], [(Type.MARAUDER, 15, 10)])
-    field.order(0, Order.ATTACK_UNIT, target=2)
-    field.play(24)
-    assert field.life(1) == 150
-    assert field.life(2) == 125 - 2 * (20 - 1)
-
-
-def test_baneling_bursts_on_contact_and_spares_its_own(battlefield):
-    field = battlefield(
-        [(Type.BANELING, 10, 10), (Type.ZERGLING, 9, 10)],
-        [(Type.MARINE, 11, 10), (Type.MARINE, 12.2, 10), (Type.MARINE, 12.4, 11), (Type.MEDIVAC, 10, 10.5)],
-    )
-    field.order(0, Order.ATTACK_UNIT, target=2)
-    field.play(2)
-    assert field.k[ALIVE].tolist() == [0, 1, 1, 1, 1, 1]
-    assert [field.life(u) for u in range(1, 6)] == [
-        35,
-        10,
-        10,
-        45,
-        150,
-    ]  # 2.2 + a quarter of .375 reaches 2.29
-
-
-def test_baneling_bursts_when_it_is_killed_and_may_set_off_others(battlefield):
-    field = battlefield(
-        [(Type.BANELING, 10, 10), (Type.BANELING, 11, 10)],
-        [(Type.BANELING, 10, 11), (Type.MARINE, 10, 12), (Type.STALKER, 25, 25)],
-    )
-    field.f[HEALTH, 0] = 0
-    field.f[HEALTH, 2] = 15
-    field.play(1)
-    # the first kills the enemy's baneling, which bursts in turn and takes 20 of the second
-    assert field.k[ALIVE].tolist() == [0, 1, 0, 1, 1]
-    assert field.life(1) == pytest.approx(10)
-    assert field.life(3) == 45 - 35
-
-
-def test_medivac_heals_9_health_per_second_for_a_third_of_energy_each(battlefield):
-    field = battlefield([(Type.MARINE, 10, 10), (Type.MEDIVAC, 12, 10)], [FAR])
-    field.f[HEALTH, 0] = 20
-    field.order(1, Order.HEAL, target=0)
-    field.play(16)
-    assert field.f[HEALTH, 0] == pytest.approx(29)
-    assert field.f[ENERGY, 1] == pytest.approx(50 + 0.5625 - 9 * 0.33)
-    field.play(100)
-    assert field.f[HEALTH, 0] == 45
-
-
-def test_medivac_needs_five_energy_to_begin_but_spends_all(battlefield):
-    field = battlefield([(Type.MARINE, 10, 10), (Type.MEDIVAC, 12, 10)], [FAR])
-    field.f[HEALTH, 0] = 1
-    field.f[ENERGY, 1] = 4.8
-    field.order(1, Order.HEAL, target=0)
-    field.play(5)  # .035 energy a loop: 4.98
-    assert field.f[HEALTH, 0] == 1
-    field.play(32)
-    assert field.f[HEALTH, 0] == pytest.approx(1 + 32 * 9 / 16, abs=0.6)
-    assert 0 <= field.f[ENERGY, 1] < 5
-
-
-def test_medivac_flies_into_heal_range_of_four(battlefield):
-    field = battlefield([(Type.MARINE, 10, 10), (Type.MEDIVAC, 20, 10)], [FAR])
-    field.f[HEALTH, 0] = 1
-    field.order(1, Order.HEAL, target=0)
-    field.loops_until(lambda: field.f[HEALTH, 0] > 1)
-    assert field.gap(0, 1) == pytest.approx(4, abs=0.01)
-
-
-def test_medivac_heals_no_machines(battlefield):
-    field = battlefield([(Type.STALKER, 10, 10), (Type.MEDIVAC, 12, 10)], [FAR])
-    field.f[HEALTH, 0] = 20
-    field.order(1, Order.HEAL, target=0)
-    field.play(16)
-    assert field.f[HEALTH, 0] == 20
 
 
 def test_death_ends_a_units_orders_and_leaves_no_trace(battlefield):
