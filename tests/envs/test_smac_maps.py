@@ -1,19 +1,15 @@
-"""The 23 maps: SMAC's dimensions, the ground, who stands where, and map files that are refused."""
+"""The 23 maps: SMAC's dimensions, the ground, who stands where."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from importlib import resources
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from envs.command import InputError
 from envs.smac.layout import agent_order
-from envs.smac.maps import MAP_NAMES, load_map, read_map
+from envs.smac.maps import MAP_NAMES, load_map
 from envs.smac.units import UNITS, UnitType
 
 # map | agents | enemies | limit | races | map type | type bits | actions | obs | state with and without last
@@ -171,120 +167,6 @@ def test_every_map_says_what_is_exact_and_what_is_a_choice() -> None:
 def test_an_unknown_map_is_refused_with_the_nearest_names() -> None:
     with pytest.raises(InputError, match=r"unknown map 'coridor': did you mean 'corridor'"):
         load_map("coridor")
-
-
-def map_data(name: str = "3m") -> dict[str, Any]:
-    text = (resources.files("envs.smac") / "data" / f"{name}.json").read_text(encoding="utf-8")
-    data: dict[str, Any] = json.loads(text)
-    return data
-
-
-def changed(change: Callable[[dict[str, Any]], object], name: str = "3m") -> str:
-    data = map_data(name)
-    change(data)
-    return json.dumps(data)
-
-
-def put(*path: str | int, value: object) -> Callable[[dict[str, Any]], None]:
-    def change(data: Any) -> None:
-        for key in path[:-1]:
-            data = data[key]
-        data[path[-1]] = value
-
-    return change
-
-
-WALL = put("terrain", value=["#" * 32] * 32)
-SPLIT = put("terrain", value=["." * 15 + "#" + "." * 16] * 32)
-
-REFUSED = [
-    (put("allies", 0, "y", value=2.0), r"allies\[0\]\.x, allies\[0\]\.y: marine at \(9\.0, 2\.0\) cannot"),
-    (put("enemies", 0, "x", value=32), r"enemies\[0\]\.x: must be a number from 0 to below 32, not 32"),
-    (put("enemies", 0, "x", value=float("nan")), r"enemies\[0\]\.x: must be a number"),
-    (put("allies", 0, "y", value=True), r"allies\[0\]\.y: must be a number .*, not True"),
-    (put("allies", 0, "unit", value="marin"), r"allies\[0\]\.unit: unknown 'marin'; did you mean 'marine'"),
-    (put("allies", 0, "count", value=0), r"allies\[0\]\.count: must be a whole number of at least 1, not 0"),
-    (put("allies", 0, "count", value=2.5), r"allies\[0\]\.count: must be a whole number"),
-    (put("enemies", 0, "count", value=2000), r"enemies\[0\]\.count: 2000 marines .* do not fit on 512 cells"),
-    (put("episode_limit_steps", value=-5), r"episode_limit_steps: must be a whole number of at least 1"),
-    (put("episode_limit_steps", value="60"), r"episode_limit_steps: must be a whole number"),
-    (put("name", value=""), r"name: must be text"),
-    (put("ally_race", value="X"), r"ally_race: unknown 'X'"),
-    (put("enemy_race", value="Z"), r"enemies\[0\]\.unit: marine is not of race 'Z'"),
-    (put("map_type", value="marine"), r"map_type: unknown 'marine'; did you mean 'marines'"),
-    (put("unit_type_bits", value=2), r"unit_type_bits: must be 0 for map type 'marines'"),
-    (put("allies", value=[]), r"allies: is empty"),
-    (put("allies", value={}), r"allies: must be a list, not dict"),
-    (put("allies", 0, value=3), r"allies\[0\]: must be an object, not int"),
-    (put("enemy_order", "kind", value="attack"), r"enemy_order\.kind: unknown 'attack'"),
-    (put("enemy_order", "points", value=[]), r"enemy_order\.points: must be 1 for 'attack_move', not 0"),
-    (put("enemy_order", "points", value=[[1]]), r"enemy_order\.points\[0\]: must be \[x, y\]"),
-    (put("enemy_order", "points", value=[[1, 40]]), r"enemy_order\.points\[0\]\.y: must be a number"),
-    (put("terrain", 3, value="." * 31), r"terrain\[3\]: must be 32 characters, not 31"),
-    (put("terrain", 3, value="x" * 32), r"terrain\[3\]: unknown \['x'\]; known are \. # \^"),
-    (put("terrain", value=["." * 32]), r"terrain: must be 32 rows, not 1"),
-    (put("cliff_levels", 0, value="9" * 32), r"cliff_levels\[0\]: unknown \['9'\]"),
-    (WALL, r"allies\[0\]\.x, allies\[0\]\.y: marine at \(9\.0, 16\.0\) cannot stand there"),
-    (SPLIT, r"enemies\[0\]\.x, enemies\[0\]\.y: marine is walled off"),
-    (put("extra", value=1), r"map: has unknown 'extra'; known are name"),
-    (lambda data: data.pop("notes"), r"map: lacks notes"),
-]
-
-
-@pytest.mark.parametrize(("change", "problem"), REFUSED, ids=[problem for _, problem in REFUSED])
-def test_bad_maps_are_refused_with_file_and_field(
-    change: Callable[[dict[str, Any]], object], problem: str
-) -> None:
-    with pytest.raises(InputError, match=r"^bad\.json: " + problem):
-        read_map(changed(change), where="bad.json")
-
-
-def test_a_unit_without_a_type_bit_and_too_few_heal_actions_are_refused() -> None:
-    with pytest.raises(InputError, match=r"allies\[0\]\.unit: map type 'bane' has no type bit for hydralisk"):
-        read_map(changed(put("allies", 0, "unit", value="hydralisk"), "bane_vs_bane"))
-    only_one = [{"unit": "marine", "count": 1, "x": 23.0, "y": 16.0}]
-    with pytest.raises(InputError, match=r"allies: a medivac has 1 heal actions, too few for 9 units"):
-        read_map(changed(put("enemies", value=only_one), "MMM"))
-
-
-def pocket(data: dict[str, Any]) -> None:
-    """Wall in the cell (11, 16), two cells east of where 25 marines spawn."""
-    rows = [list(row) for row in data["terrain"]]
-    for x, y in ((10, 16), (12, 16), (11, 15), (11, 17)):
-        rows[31 - y][x] = "#"
-    data["terrain"] = ["".join(row) for row in rows]
-
-
-def test_spawns_that_fit_by_area_but_not_around_their_point_are_refused() -> None:
-    crowd = put("enemies", 0, "count", value=900)
-    with pytest.raises(
-        InputError, match=r"^a: enemies\[0\]\.count: 3m: \d+ of 900 marines do not fit around"
-    ):
-        read_map(changed(crowd), where="a")
-    second = {"unit": "stalker", "count": 350, "x": 9.0, "y": 16.0}
-    with pytest.raises(InputError, match=r"^a: allies\[2\]\.count: 2s3z: \d+ of 350 stalkers do not fit"):
-        read_map(changed(lambda data: data["allies"].append(second), "2s3z"), where="a")
-    with pytest.raises(
-        InputError, match=r"^a: allies: a marine would be placed at \(11\.\d, 16\.\d\), walled"
-    ):
-        read_map(changed(pocket, "25m"), where="a")
-
-
-def test_files_that_cannot_be_read_are_refused_with_their_name(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read the map .*missing\.json"):
-        read_map(tmp_path / "missing.json")
-    for name, content in {"cut": b'{"name": "3m"', "deep": b"[" * 100_000, "binary": b"\xff\xfe\x00"}.items():
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=name):
-            read_map(tmp_path / name)
-    with pytest.raises(InputError, match="map: must be an object, not list"):
-        read_map("[]")
-
-
-def test_a_map_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "4m.json"
-    path.write_text(changed(lambda data: (put("allies", 0, "count", value=4)(data), data.update(name="4m"))))
-    assert read_map(path).spec.n_agents == 4
 
 
 def test_every_unit_type_has_a_race_attributes_and_life() -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playing import hosted, play_in_process, same_actions, team
 from processes import started
 from small_models import model_bytes
 from tag_env import SPEC, TagEnv
-from test_playing import hosted, play_in_process, same_actions, team
 
 from envs.make import make_env
 from envs.types import TimeStep

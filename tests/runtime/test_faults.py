@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from faulty_proxy import FAULTS, proxied
+from playing import hosted, play_in_process, same_actions
 from processes import free_ports, started
 from small_models import model_bytes
 from tag_env import TagEnv
-from test_playing import hosted, play_in_process, same_actions
 
 from envs.make import env_spec, make_env
 from envs.types import IntArray, MultiAgentEnv, TimeStep

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import shutil
 import ssl
 from collections.abc import Awaitable, Callable
@@ -10,52 +9,23 @@ from typing import Any
 
 import grpc
 import pytest
+from certificates import files, issue_expired, make_pki, read
+from playing import play_in_process, same_actions
 from processes import free_ports, run, started
 from tag_env import TagEnv
 from test_agent_server import act, served
-from test_playing import play_in_process, same_actions
 
 from envs.command import InputError
 from protos import policy_pb2, policy_pb2_grpc
 from runtime.address import Address, parse_addresses
-from runtime.certs import Authority, CertsConfig, certs
 from runtime.host import EpisodeResult, GameHost, connect_team
 from runtime.model import load_model
-from runtime.tls import HOST_URI, HostTls, TlsFiles, agent_dns_name, agent_uri, server_credentials
-
-DAY = datetime.timedelta(days=1)
+from runtime.tls import HostTls, TlsFiles, agent_dns_name, agent_uri, server_credentials
 
 
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates as lan-certs makes them, and those of intruders: foreign, expired, nameless."""
-    out = tmp_path_factory.mktemp("certs")
-    certs(CertsConfig(out=out, agents=3))
-    foreign = Authority(DAY)
-    (out / "foreign").mkdir()
-    foreign.write(out / "foreign")
-    foreign.issue(out / "foreign", "host", HOST_URI, "host.lan")
-    for agent_id in range(3):
-        name = agent_dns_name(agent_id)
-        foreign.issue(out / "foreign", f"agent-{agent_id}", agent_uri(agent_id), name)
-    return out
-
-
-def issue_expired(pki: Path, out: Path) -> None:
-    """A host's certificate of the right authority that was valid until yesterday."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    authority = Authority(DAY)
-    authority.key = load_pem_private_key((pki / "ca-key.pem").read_bytes(), None)
-    authority.name = x509.load_pem_x509_certificate((pki / "ca.pem").read_bytes()).subject
-    authority.start, authority.end = authority.start - 3 * DAY, authority.start - DAY
-    authority.issue(out, "expired", HOST_URI, "host.lan")
-
-
-def files(directory: Path, name: str, ca: Path | None = None) -> TlsFiles:
-    ca = ca or directory / "ca.pem"
-    return TlsFiles(directory / f"{name}.pem", directory / f"{name}-key.pem", ca)
+    return make_pki(tmp_path_factory.mktemp("certs"))
 
 
 def agent_config(pki: Path, agent_id: int = 2) -> dict[str, Any]:
@@ -74,10 +44,6 @@ async def status_of(open_channel: Any) -> grpc.StatusCode:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Describe(policy_pb2.DescribeRequest(), timeout=5)
         return caught.value.code()
-
-
-def read(directory: Path, name: str) -> tuple[bytes, bytes]:
-    return (directory / f"{name}-key.pem").read_bytes(), (directory / f"{name}.pem").read_bytes()
 
 
 @pytest.mark.asyncio
