@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from trainer.curves import Curve
 
 DESCRIPTION = (
-    "Draw the evaluations of runs: median and quartiles over seeds, a panel per map, the average over maps "
-    "where there are several. Prints a table of the final values. Refuses runs that are not comparable."
+    "Draw the evaluations of runs: median and quartiles over seeds, a panel per map, and of win rates on "
+    "several maps the average. Prints a table of the final values. Refuses runs that are not comparable."
 )
 SUFFIXES = (".png", ".svg", ".html")
 PANEL_INCHES = (4.2, 3.0)
@@ -102,14 +102,18 @@ def check_target(flag: str, path: Path, *, force: bool) -> None:
 
 
 def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figure:
-    """A panel per map and, with several maps, one of the average and one of the counts of firsts."""
+    """A panel per map; of win rates on several maps also the average, and the counts of firsts.
+
+    Returns and lengths have another scale on every map: an average would tell nothing.
+    """
     from matplotlib.figure import Figure
 
     from trainer.curves import average_over_maps, count_first
 
     maps = sorted({curve.map for curve in curves})
     styles = styles_of(list({curve.learner for curve in curves}))
-    n_panels = len(maps) + (2 if len(maps) > 1 else 0)
+    over_maps = len(maps) > 1 and metric == "win_rate"
+    n_panels = len(maps) + (2 if over_maps else 0)
     columns = min(4, n_panels)
     rows = -(-n_panels // columns)
     figure = Figure((PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows), layout="constrained")
@@ -118,7 +122,7 @@ def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figur
         for curve in (curve for curve in curves if curve.map == map_name):
             draw_curve(panel, curve, styles[curve.learner])
         dress(panel, f"{map_name} ({', '.join(backends)})", metric)
-    if len(maps) > 1:
+    if over_maps:
         for learner, (steps, mean) in average_over_maps(curves).items():
             axes[len(maps)].plot(steps / 1000, mean, **styles[learner], label=learner)
         dress(axes[len(maps)], f"mean of the medians over {len(maps)} maps", metric)

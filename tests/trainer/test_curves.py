@@ -17,7 +17,7 @@ from trainer.curves import (
     make_curves,
     markdown_table,
 )
-from trainer.plot import main
+from trainer.plot import draw, main
 
 
 def write_run(folder: Path, values: list[float], *, backend: str = "sim", **settings: Any) -> Path:
@@ -62,6 +62,16 @@ def test_averages_and_firsts_over_maps(tmp_path: Path) -> None:
     assert main([*(str(run.path) for run in runs), "--out", str(tmp_path / "all.svg")]) == 0
     text = (tmp_path / "all.svg").read_text()
     assert text.count("<svg") == 1
+
+
+def test_only_win_rates_are_averaged_over_maps(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path, [0, 0.5], map=name) for name in ("3m", "8m")]
+    panels = {}
+    for metric in ("win_rate", "return_mean"):
+        curves = make_curves([load_run(path, metric) for path in paths])
+        panels[metric] = [axes.get_title() for axes in draw(curves, metric, ["sim"]).axes]
+    assert panels["return_mean"] == ["3m (sim)", "8m (sim)"]
+    assert panels["win_rate"][2:] == ["mean of the medians over 2 maps", "maps led by 1/32 at the end"]
 
 
 @pytest.mark.parametrize(
