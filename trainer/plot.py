@@ -28,6 +28,7 @@ DESCRIPTION = (
 )
 SUFFIXES = (".png", ".svg", ".html")
 PANEL_INCHES = (4.2, 3.0)
+LEGEND_INCHES = 1.4
 LINE_STYLES = ("-", "--", ":", "-.")
 
 
@@ -116,7 +117,8 @@ def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figur
     n_panels = len(maps) + (2 if over_maps else 0)
     columns = min(4, n_panels)
     rows = -(-n_panels // columns)
-    figure = Figure((PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows), layout="constrained")
+    size = PANEL_INCHES[0] * columns + LEGEND_INCHES, PANEL_INCHES[1] * rows
+    figure = Figure(size, layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, map_name in zip(axes, maps, strict=False):
         for curve in (curve for curve in curves if curve.map == map_name):
@@ -124,7 +126,7 @@ def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figur
         dress(panel, f"{map_name} ({', '.join(backends)})", metric)
     if over_maps:
         for learner, (steps, mean) in average_over_maps(curves).items():
-            axes[len(maps)].plot(steps / 1000, mean, **styles[learner], label=learner)
+            axes[len(maps)].plot(steps / 1000, mean, **styles[learner])
         dress(axes[len(maps)], f"mean of the medians over {len(maps)} maps", metric)
         counts, panel = count_first(curves), axes[len(maps) + 1]
         panel.barh(list(counts), list(counts.values()), color=[styles[name]["color"] for name in counts])
@@ -132,27 +134,39 @@ def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figur
         panel.xaxis.get_major_locator().set_params(integer=True)
     for panel in axes[n_panels:]:
         panel.set_visible(False)
+    add_legend(figure, curves, styles)
     return figure
+
+
+def add_legend(figure: Figure, curves: Sequence[Curve], styles: dict[str, dict[str, Any]]) -> None:
+    """One legend for all panels, beside them, where it hides no curve."""
+    from matplotlib.lines import Line2D
+
+    lines = []
+    for learner, style in styles.items():
+        n_seeds = sorted({curve.n_seeds for curve in curves if curve.learner == learner})
+        seeds = " to ".join(str(n) for n in dict.fromkeys((n_seeds[0], n_seeds[-1])))
+        label = f"{learner} ({seeds} seed{'s' * (n_seeds[-1] > 1)})"
+        lines.append(Line2D([], [], **style, label=label))
+    figure.legend(handles=lines, loc="outside right upper", fontsize=8)
 
 
 def draw_curve(panel: Axes, curve: Curve, style: dict[str, Any]) -> None:
     """Median as a line, the quartiles as a band."""
-    seeds = f"{curve.n_seeds} seed{'s' * (curve.n_seeds > 1)}"
-    panel.plot(curve.steps / 1000, curve.median, **style, label=f"{curve.learner} ({seeds})")
+    panel.plot(curve.steps / 1000, curve.median, **style)
     panel.fill_between(
         curve.steps / 1000, curve.lower, curve.upper, color=style["color"], alpha=0.2, linewidth=0
     )
 
 
 def dress(panel: Axes, title: str, metric: str) -> None:
-    """Title, labels, legend."""
+    """Title, labels, grid."""
     panel.set_title(title, fontsize=10)
     panel.set_xlabel("environment steps (thousands)")
     panel.set_ylabel(metric.replace("_", " "))
     if metric == "win_rate":
         panel.set_ylim(-0.03, 1.03)
     panel.grid(alpha=0.3)
-    panel.legend(fontsize=8)
 
 
 def styles_of(learners: Sequence[str]) -> dict[str, dict[str, Any]]:

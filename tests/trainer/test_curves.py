@@ -74,6 +74,20 @@ def test_only_win_rates_are_averaged_over_maps(tmp_path: Path) -> None:
     assert panels["win_rate"][2:] == ["mean of the medians over 2 maps", "maps led by 1/32 at the end"]
 
 
+def test_one_legend_stands_beside_all_panels(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path, [0.0, 0.5], map=name, seed=seed) for name in ("3m", "8m") for seed in (0, 1)]
+    paths.append(write_run(tmp_path, [0.0, 0.2], map="3m", seed=2))
+    paths.append(write_run(tmp_path, [0.0, 0.5], map="8m", algorithm="vdn"))
+    curves = make_curves([load_run(path, "win_rate") for path in paths])
+    figure = draw(curves, "win_rate", ["sim"])
+    assert all(axes.get_legend() is None for axes in figure.axes)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["lan (2 to 3 seeds)", "vdn (1 seed)"]
+    figure.draw_without_rendering()
+    left = legend.get_window_extent().x0
+    assert all(axes.get_window_extent().x1 <= left for axes in figure.axes)
+
+
 @pytest.mark.parametrize(
     ("other", "named"),
     [
