@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -63,6 +64,8 @@ def assemble(
     )
     if restored is None:
         begin_directory(directory.path, config, backend, env.spec.to_json())
+    else:
+        save_end(directory.path, config)
     return TrainingRun(config, backend, directory, env, eval_env, learner, project_version(), restored)
 
 
@@ -162,6 +165,25 @@ def write_config(path: Path, config: TrainConfig, backend: str, spec: str) -> No
             "python": sys.version.split()[0],
         },
     }
+    write_json(path, data)
+
+
+def save_end(run_dir: Path, config: TrainConfig) -> None:
+    """Keep when a resumed run is to end, so that resuming it once more need not say so again."""
+    path = run_dir / FILE_NAME
+    data = json.loads(path.read_text())
+    end = {"steps": config.steps, "until_win_rate": config.until_win_rate}
+    if data["config"] | end == data["config"]:
+        return
+    data["config"] |= end
+    try:
+        write_json(path, data)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write a file of JSON, whole or not at all."""
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(data, indent=2) + "\n")
     partial.replace(path)

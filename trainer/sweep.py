@@ -55,7 +55,7 @@ class SweepConfig:
     """How many seeds, from 0 on."""
     out: Path = Path("runs/sweep")
     """Where the run directories go, as MAP-ALGORITHM-seedSEED; maps, algorithms and seeds may be added to a
-    sweep later, other settings may not change."""
+    sweep later, and --steps raised, other settings may not change."""
     workers: int | None = None
     """Cores to use on this machine; all of them when not given. A run takes --threads of them."""
     ray_address: str | None = None

@@ -38,8 +38,12 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do."""
-        return (self.run_dir / FINISHED_NAME).exists()
+        """Whether nothing is left to do: the run finished, and was to be no shorter than now."""
+        try:
+            finished = json.loads((self.run_dir / FINISHED_NAME).read_text())
+        except (FileNotFoundError, ValueError):
+            return False
+        return bool(finished.get("steps", 0) >= self.config.steps)
 
     def flags(self) -> list[str]:
         """The command line of `lan-train` that begins this run."""
@@ -81,6 +85,8 @@ def check_settings(job: Job) -> None:
     saved = load_config(job.run_dir).resolved()
     names = {field.name for field in fields(TrainConfig)} - {"run_dir", "resume"}
     changed = [name for name in sorted(names) if getattr(saved, name) != getattr(job.config, name)]
+    if job.config.steps > saved.steps:
+        changed.remove("steps")  # a sweep may be made longer: its runs go on
     if changed:
         listed = ", ".join(
             f"{flag(name)} was {getattr(saved, name)}, now {getattr(job.config, name)}" for name in changed

@@ -45,14 +45,15 @@ class Outcome:
     log_tail: str = ""
 
 
-def run_job(run_dir: Path, flags: Sequence[str]) -> Outcome:
-    """Train in a process until it ends; `flags` begin the run, and are not needed where it has begun."""
+def run_job(run_dir: Path, flags: Sequence[str], steps: int) -> Outcome:
+    """Train in a process until it ends; `flags` begin the run, where it has begun it goes on to `steps`."""
     if not run_dir.is_dir():
         return Outcome(
             f"{socket.gethostname()} does not see {run_dir}: all machines of a cluster must share --out"
         )
     (run_dir / STOP_NAME).unlink(missing_ok=True)
-    words = ["--resume", str(run_dir)] if (run_dir / FILE_NAME).exists() else list(flags)
+    begun = (run_dir / FILE_NAME).exists()
+    words = ["--resume", str(run_dir), "--steps", str(steps)] if begun else list(flags)
     command = [sys.executable, "-m", "trainer.sweep_run", str(os.getpid()), str(run_dir), *words]
     log_path = run_dir / LOG_NAME
     with log_path.open("ab") as log:
@@ -137,7 +138,7 @@ def mark_finished(run_dir: Path) -> None:
     at_end = checkpoint.env_steps >= config.steps or state["good_evaluations"] >= 2
     if not at_end or state["pending_updates"] or state["evaluated_at_steps"] < checkpoint.env_steps:
         return
-    result = {"env_steps": checkpoint.env_steps, "updates": checkpoint.updates}
+    result = {"steps": config.steps, "env_steps": checkpoint.env_steps, "updates": checkpoint.updates}
     partial = run_dir / f"{FINISHED_NAME}.partial"
     partial.write_text(json.dumps(result) + "\n")
     partial.replace(run_dir / FINISHED_NAME)

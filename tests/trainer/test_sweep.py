@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import tyro
 from rich.console import Console
+from small_runs import without_clock
 
 from envs.command import InputError
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, load_config
 from trainer.sweep import conduct, main
 from trainer.sweep_jobs import FINISHED_NAME, Job, plan_jobs, read_progress
 from trainer.sweep_run import Outcome, run_job, take_lock
@@ -38,7 +39,7 @@ class InOrder:
             return [(job, Outcome("exit code 1", "the run diverged"))]
         evaluation = {"kind": "evaluation", "env_steps": 1_040, "win_rate": 0.5, "return_mean": 7.25}
         (job.run_dir / "metrics.jsonl").write_text(json.dumps(evaluation) + "\n")
-        (job.run_dir / FINISHED_NAME).write_text("{}\n")
+        (job.run_dir / FINISHED_NAME).write_text(json.dumps({"steps": job.config.steps}))
         return [(job, Outcome())]
 
 
@@ -72,6 +73,27 @@ def test_finished_runs_are_not_run_again_and_failed_ones_are(tmp_path: Path) -> 
     assert {name[-1] for name in again.done} == {"1", "2"}
     assert conduct(make_rows(tmp_path, seeds=3), last := InOrder()) == {}
     assert last.done == []
+
+
+def test_a_sweep_made_longer_equals_one_that_was_told_at_once(tmp_path: Path) -> None:
+    short = TrainConfig(map="checkers", env="sim", algorithm="iql", steps=300, envs=2, threads=1)
+    short = replace(short, batch_episodes=2, first_update_episodes=2, eval_interval_steps=100)
+    short = replace(short, eval_episodes=1, log_interval_steps=100)
+    long = replace(short, steps=600)
+
+    def run(settings: TrainConfig, out: Path) -> Path:
+        (job,) = plan_jobs(settings, ["checkers"], ["iql"], 1, out)
+        job.run_dir.mkdir(parents=True, exist_ok=True)
+        assert not job.finished
+        assert run_job(job.run_dir, job.flags(), job.config.steps) == Outcome()
+        assert job.finished
+        return job.run_dir
+
+    run(short, tmp_path / "grown")
+    grown, whole = run(long, tmp_path / "grown"), run(long, tmp_path / "whole")
+    assert load_config(grown) == replace(load_config(whole), run_dir=grown)
+    assert (grown / FINISHED_NAME).read_text() == (whole / FINISHED_NAME).read_text()
+    assert without_clock(grown) == without_clock(whole)
 
 
 def test_the_sweep_says_each_change_in_logs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,11 +133,11 @@ def test_a_run_that_begins_is_seen_by_its_log(tmp_path: Path) -> None:
 
 
 def test_a_run_that_cannot_begin_says_so_by_its_log(tmp_path: Path) -> None:
-    outcome = run_job(tmp_path, ["--map", "3n", "--env", "sim", "--run-dir", str(tmp_path)])
+    outcome = run_job(tmp_path, ["--map", "3n", "--env", "sim", "--run-dir", str(tmp_path)], steps=1_000)
     assert outcome.error == "exit code 2"
     assert "did you mean '3m'" in outcome.log_tail
     assert outcome.log_tail in (tmp_path / "train.log").read_text()
-    away = run_job(tmp_path / "elsewhere", [])
+    away = run_job(tmp_path / "elsewhere", [], steps=1_000)
     assert away.error is not None
     assert "must share --out" in away.error
 
@@ -159,10 +181,11 @@ def test_a_sweep_of_other_settings_is_not_mixed_in(
     job.run_dir.mkdir()
     (job.run_dir / "config.json").write_text(json.dumps({"config": job.config.to_dict(), "backend": "sim"}))
     words = ["--maps", "3m", "--seeds", "1", "--env", "sim", "--out", str(tmp_path)]
-    words += ["--learning-rate", "1e-3", "--no-value-gradient-to-gru", "--steps", "2000"]
-    assert main(words) == 2
-    error = capsys.readouterr().err
-    assert "holds a run of other settings (--gamma was 0.9, now 0.99, --steps was 1000, now 2000)" in error
+    words += ["--learning-rate", "1e-3", "--no-value-gradient-to-gru"]
+    assert main([*words, "--steps", "2000"]) == 2
+    assert "holds a run of other settings (--gamma was 0.9, now 0.99): " in capsys.readouterr().err
+    assert main([*words, "--steps", "500", "--gamma", "0.9"]) == 2
+    assert "holds a run of other settings (--steps was 1000, now 500): " in capsys.readouterr().err
 
 
 def test_without_ray_the_sweep_says_what_to_install(
