@@ -49,6 +49,18 @@ class Run:
         name = learner_name(self.algorithm, self.settings.get("sharing", "all"))
         return name if self.by is None else f"{name} {self.by}={setting(self, self.by)}"
 
+    @property
+    def by_point(self) -> dict[int, float]:
+        """The value at each multiple of the interval, and at the run's end, in environment steps.
+
+        A point has the first evaluation that came after it: later ones, of an end from which the run was made
+        longer, lie between two points.
+        """
+        values: dict[int, float] = {}
+        for steps, value in zip(self.steps.tolist(), self.values.tolist(), strict=True):
+            values.setdefault(point_of(steps, self.settings), value)
+        return values
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -64,10 +76,9 @@ class Curve:
 
 
 def load_run(path: Path, metric: str, *, until_steps: int | None = None, by: str | None = None) -> Run:
-    """The evaluations of a run directory, up to `until_steps`; InputError when it holds none.
+    """The evaluations of a run directory, up to the point `until_steps`; InputError when it holds none.
 
-    An evaluation belongs to the multiple of the interval that it came after. Runs that differ in the setting
-    `by` belong to different curves.
+    Runs that differ in the setting `by` belong to different curves.
     """
     try:
         config = json.loads((path / FILE_NAME).read_text())
@@ -85,8 +96,7 @@ def load_run(path: Path, metric: str, *, until_steps: int | None = None, by: str
         raise InputError(f"evaluations have no {metric!r}; they have {', '.join(known)}")
     settings = config["config"]
     if until_steps is not None:
-        interval = int(settings["eval_interval_steps"])
-        evaluations = [r for r in evaluations if r["env_steps"] // interval * interval <= until_steps]
+        evaluations = [r for r in evaluations if point_of(r["env_steps"], settings) <= until_steps]
     return Run(
         path=path,
         map=settings["map"],
@@ -128,7 +138,7 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
             if len(values) > 1:
                 where = "" if group == "all" else f" of {group}"
                 found.append(f"{name}{where}: {', '.join(sorted(values))}")
-    ends = {run.path: int(run.steps[-1]) // interval_of(run) * interval_of(run) for run in runs}
+    ends = {run.path: max(run.by_point) for run in runs}
     if len(set(ends.values())) > 1:
         shortest, longest = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
         found.append(f"length: {shortest} ends at {ends[shortest]:,} steps, {longest} at {ends[longest]:,}")
@@ -141,9 +151,10 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def interval_of(run: Run) -> int:
-    """Environment steps between a run's evaluations."""
-    return int(run.settings["eval_interval_steps"])
+def point_of(steps: float, settings: dict[str, Any]) -> int:
+    """The point of the grid after which an evaluation came: a multiple of the interval, or the run's end."""
+    end, interval = int(settings["steps"]), int(settings["eval_interval_steps"])
+    return end if steps >= end else int(steps) // interval * interval
 
 
 def setting(run: Run, name: str) -> Any:
@@ -154,9 +165,9 @@ def setting(run: Run, name: str) -> Any:
 
 
 def make_curves(runs: Sequence[Run]) -> list[Curve]:
-    """One curve per map and learner, on a grid of the evaluation interval, as far as every seed goes.
+    """One curve per map and learner, at the points of `Run.by_point`, as far as every seed goes.
 
-    Evaluations come a few steps after each multiple of the interval; each is drawn at its multiple.
+    Evaluations come a few steps after each point; each is drawn at its point.
     """
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
@@ -166,12 +177,11 @@ def make_curves(runs: Sequence[Run]) -> list[Curve]:
 
 def make_curve(map_name: str, learner: str, runs: Sequence[Run]) -> Curve:
     """Median and quartiles over the seeds of one learner on one map."""
-    interval = min(interval_of(run) for run in runs)
-    by_point = [dict(zip((run.steps // interval).tolist(), run.values.tolist(), strict=True)) for run in runs]
+    by_point = [run.by_point for run in runs]
     points = sorted(set.intersection(*(set(points) for points in by_point)))
     values = np.array([[seed[point] for point in points] for seed in by_point])  # [seeds, G]
     lower, median, upper = np.percentile(values, (25, 50, 75), axis=0)
-    return Curve(map_name, learner, len(runs), np.array(points, float) * interval, median, lower, upper)
+    return Curve(map_name, learner, len(runs), np.array(points, float), median, lower, upper)
 
 
 def average_over_maps(curves: Sequence[Curve]) -> dict[str, tuple[Reals, Reals]]:

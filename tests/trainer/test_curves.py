@@ -50,6 +50,26 @@ def test_curves_are_medians_and_quartiles_as_far_as_every_seed_goes(tmp_path: Pa
     assert "0.60 [0.47, 0.77] at 20k steps, 4 seeds" in markdown_table([curve])
 
 
+@pytest.mark.parametrize(
+    ("end", "evaluated", "points"),
+    [
+        (3_000, [0, 3_031], [0, 3_000]),
+        (25_000, [0, 10_040, 20_007, 25_013], [0, 10_000, 20_000, 25_000]),
+        (30_000, [0, 10_040, 20_007, 25_013, 30_002], [0, 10_000, 20_000, 30_000]),  # once ended at 25 000
+    ],
+)
+def test_the_last_evaluation_stands_at_the_runs_end(
+    tmp_path: Path, end: int, evaluated: list[int], points: list[int]
+) -> None:
+    path = write_run(tmp_path, [], steps=end)
+    lines = [{"kind": "evaluation", "env_steps": steps, "win_rate": steps / 40_000} for steps in evaluated]
+    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (curve,) = make_curves([load_run(path, "win_rate")])
+    assert curve.steps.tolist() == points
+    drawn = [steps for steps in evaluated if steps != 25_013 or end == 25_000]
+    np.testing.assert_allclose(curve.median, np.array(drawn) / 40_000)
+
+
 def test_averages_and_firsts_over_maps(tmp_path: Path) -> None:
     finals = {("3m", "lan"): 0.9, ("3m", "vdn"): 0.5, ("8m", "lan"): 0.70, ("8m", "vdn"): 0.71}
     paths = [write_run(tmp_path, [0, final], map=m, algorithm=a) for (m, a), final in finals.items()]
