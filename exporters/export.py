@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from envs.command import InputError, run_command
+from envs.files import write_atomically
 
 if TYPE_CHECKING:
     from exporters.parity import ParityReport
@@ -143,21 +143,6 @@ def check_parity(
             f"{report.max_difference:.3g} in the advantages"
         )
     return report
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `path` whole or not at all; InputError when the disk says no."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def print_summary(checkpoint: Checkpoint, out: Path, model_bytes: bytes, report: ParityReport) -> None:

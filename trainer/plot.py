@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import io
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from envs.command import InputError, run_command
+from envs.files import write_atomically
 from trainer.algorithms import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -200,17 +200,6 @@ def render(path: Path, figure: Figure, table: str) -> bytes:
             f"{svg}<pre>{html.escape(table)}</pre>\n"
         ).encode()
     return content
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; InputError when the disk says no."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 if __name__ == "__main__":

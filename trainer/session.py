@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 
 from envs.command import InputError
+from envs.files import write_atomically
 from envs.make import BACKEND_NAMES, battles_at_once, env_spec, make_env
 from trainer.algorithms import make_learner, types_to_split
 from trainer.config import FILE_NAME, TrainConfig
@@ -176,17 +177,12 @@ def save_end(run_dir: Path, config: TrainConfig) -> None:
     if data["config"] | end == data["config"]:
         return
     data["config"] |= end
-    try:
-        write_json(path, data)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+    write_json(path, data)
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write a file of JSON, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(data, indent=2) + "\n")
-    partial.replace(path)
+    """Write a file of JSON, whole or not at all; InputError when the disk says no."""
+    write_atomically(path, (json.dumps(data, indent=2) + "\n").encode())
 
 
 def torch_device(name: str) -> torch.device:

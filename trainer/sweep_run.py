@@ -23,6 +23,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from envs.command import InputError
+from envs.files import write_atomically
 from trainer.config import FILE_NAME
 from trainer.sweep_jobs import FINISHED_NAME, LOG_NAME
 
@@ -90,17 +91,16 @@ def main(argv: Sequence[str]) -> int:
     """The process: parent's id, run directory, flags of `lan-train`; returns its exit code."""
     parent, run_dir = int(argv[0]), Path(argv[1])
     end_with(parent)
+    from trainer.cli import main as lan_train
+
     try:
-        lock = take_lock(run_dir / LOCK_NAME)
+        with take_lock(run_dir / LOCK_NAME):
+            code = lan_train(argv[2:])
+            if code == 0:
+                mark_finished(run_dir)
     except InputError as error:
         print(f"lan-sweep: error: {error}", file=sys.stderr)
         return 2
-    from trainer.cli import main as lan_train
-
-    with lock:
-        code = lan_train(argv[2:])
-        if code == 0:
-            mark_finished(run_dir)
     return code
 
 
@@ -139,9 +139,7 @@ def mark_finished(run_dir: Path) -> None:
     if not at_end or state["pending_updates"] or state["evaluated_at_steps"] < checkpoint.env_steps:
         return
     result = {"steps": config.steps, "env_steps": checkpoint.env_steps, "updates": checkpoint.updates}
-    partial = run_dir / f"{FINISHED_NAME}.partial"
-    partial.write_text(json.dumps(result) + "\n")
-    partial.replace(run_dir / FINISHED_NAME)
+    write_atomically(run_dir / FINISHED_NAME, (json.dumps(result) + "\n").encode())
 
 
 if __name__ == "__main__":
