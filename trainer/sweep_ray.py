@@ -60,8 +60,7 @@ class RayExecutor:
 
     def close(self) -> None:
         """End what still runs, once each run has saved, and Ray with it."""
-        for reference, job in self._running.items():
-            self._ray.cancel(reference)  # keeps what still waits from beginning
+        for job in self._running.values():
             (job.run_dir / STOP_NAME).touch()
         if self._running:
             self._ray.wait(list(self._running), num_returns=len(self._running), timeout=STOP_WAIT_S)
@@ -73,6 +72,7 @@ class RayExecutor:
             job = self._queue[0]
             if self._cores is not None and (len(self._running) + 1) * job.config.threads > self._cores:
                 return
+            (job.run_dir / STOP_NAME).unlink(missing_ok=True)  # of a sweep that was killed while it stopped
             on_gpu = job.config.device.startswith("cuda")
             task = self._ray.remote(run_job).options(
                 num_cpus=job.config.threads,

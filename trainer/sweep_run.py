@@ -29,7 +29,8 @@ from trainer.sweep_jobs import FINISHED_NAME, LOG_NAME
 
 LOCK_NAME = "lock"
 STOP_NAME = "stop"
-"""A file in a run directory that asks for its end; Ray's own ways to cancel a task do not reach a process."""
+"""A file in a run directory that asks for its end. Ray's own way to cancel a task ends the worker's wait,
+not the process that it waits for, which Ray then kills before it has saved."""
 LOCK_WAIT_S = 60.0
 LOOK_EVERY_S = 0.5
 STOP_WAIT_S = 60.0
@@ -52,7 +53,9 @@ def run_job(run_dir: Path, flags: Sequence[str], steps: int) -> Outcome:
         return Outcome(
             f"{socket.gethostname()} does not see {run_dir}: all machines of a cluster must share --out"
         )
-    (run_dir / STOP_NAME).unlink(missing_ok=True)
+    if (run_dir / STOP_NAME).exists():
+        (run_dir / STOP_NAME).unlink()
+        return Outcome("stopped before its beginning")
     begun = (run_dir / FILE_NAME).exists()
     words = ["--resume", str(run_dir), "--steps", str(steps)] if begun else list(flags)
     command = [sys.executable, "-m", "trainer.sweep_run", str(os.getpid()), str(run_dir), *words]

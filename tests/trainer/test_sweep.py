@@ -15,7 +15,7 @@ from envs.command import InputError
 from trainer.config import TrainConfig, load_config
 from trainer.sweep import conduct, main
 from trainer.sweep_jobs import FINISHED_NAME, Job, plan_jobs, read_progress
-from trainer.sweep_run import Outcome, run_job, take_lock
+from trainer.sweep_run import STOP_NAME, Outcome, run_job, take_lock
 from trainer.sweep_table import Row, make_table
 
 SETTINGS = TrainConfig(env="sim", steps=1_000, value_gradient_to_gru=False, learning_rate=1e-3, threads=1)
@@ -186,6 +186,12 @@ def test_a_sweep_of_other_settings_is_not_mixed_in(
     assert "holds a run of other settings (--gamma was 0.9, now 0.99): " in capsys.readouterr().err
     assert main([*words, "--steps", "500", "--gamma", "0.9"]) == 2
     assert "holds a run of other settings (--steps was 1000, now 500): " in capsys.readouterr().err
+
+
+def test_a_run_that_still_waits_when_its_sweep_stops_does_not_begin(tmp_path: Path) -> None:
+    (tmp_path / STOP_NAME).touch()
+    assert run_job(tmp_path, ["--map", "3m"], steps=1_000) == Outcome("stopped before its beginning")
+    assert not any(tmp_path.iterdir())
 
 
 def test_without_ray_the_sweep_says_what_to_install(

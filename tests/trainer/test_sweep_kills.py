@@ -21,16 +21,16 @@ pytest.importorskip("ray")
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ("checkers-iql-seed0", "checkers-iql-seed1", "checkers-lan-seed0", "checkers-lan-seed1")
 SETTINGS = (
-    "--maps", "checkers", "--algorithms", "iql", "lan", "--seeds", "2", "--steps", "1600", "--workers", "1",
+    "--maps", "checkers", "--algorithms", "iql", "lan", "--seeds", "2", "--workers", "1",
     "--envs", "4", "--batch-episodes", "4", "--eval-episodes", "1", "--eval-interval-steps", "400",
     "--log-interval-steps", "100",
 )  # fmt: skip
 DEADLINE_S = 300
 
 
-def start_sweep(out: Path) -> subprocess.Popen[bytes]:
+def start_sweep(out: Path, steps: int = 1_600) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "trainer.sweep", *SETTINGS, "--out", str(out)]
+    command = [sys.executable, "-m", "trainer.sweep", *SETTINGS, "--steps", str(steps), "--out", str(out)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -76,7 +76,7 @@ def results(out: Path) -> dict[str, tuple[list[str], str, Any]]:
 
 @pytest.mark.slow
 def test_an_interrupted_sweep_ends_when_its_runs_have_saved(tmp_path: Path) -> None:
-    process = start_sweep(tmp_path)
+    process = start_sweep(tmp_path, steps=1_000_000)  # 1 600 steps may end before the signal arrives
     run_dir = tmp_path / "checkers-iql-seed0"
     wait_until("the first training", lambda: has_lines(run_dir, 2))
     started = psutil.Process(process.pid).children(recursive=True)
