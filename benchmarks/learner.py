@@ -29,13 +29,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from envs.command import run_command
 from envs.types import EnvSpec
-from trainer.algorithms import ALGORITHMS, make_learner
-from trainer.batch import EpisodeBatch
-from trainer.learner import Learner, LearnerSettings
-from trainer.memory import keep_freed_memory
-from trainer.networks import HIDDEN_DIM
-from trainer.replay import Episode, pack_available, pack_episodes
-from trainer.session import torch_device
+from trainer.learning.algorithms import ALGORITHMS, make_learner
+from trainer.learning.batch import EpisodeBatch
+from trainer.learning.learner import Learner, LearnerSettings
+from trainer.learning.networks import HIDDEN_DIM
+from trainer.replay.buffer import Episode, pack_available, pack_episodes
+from trainer.runs.process_memory import keep_freed_memory
+from trainer.runs.session import torch_device
 
 EPISODES = 32
 SHAPES = {

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import trainer.session
+import trainer.runs.session
 from envs.types import EnvSpec
-from trainer.algorithms import ALGORITHMS
-from trainer.batch import EpisodeBatch
 from trainer.cli import main as lan_train
-from trainer.lan import LanLearner
-from trainer.learner import UNAVAILABLE, LearnerSettings
-from trainer.networks import SharedAdvantageNet, ValueNet
+from trainer.learning.algorithms import ALGORITHMS
+from trainer.learning.batch import EpisodeBatch
+from trainer.learning.lan import LanLearner
+from trainer.learning.learner import UNAVAILABLE, LearnerSettings
+from trainer.learning.networks import SharedAdvantageNet, ValueNet
 
 NAME = "lan-plain"
 
@@ -107,7 +107,7 @@ def make_plain(
 def main(argv: Sequence[str] | None = None) -> int:
     """`lan-train` with one more algorithm, for this process: what its runs are called by."""
     ALGORITHMS[NAME] = ALGORITHMS["lan"]
-    trainer.session.make_learner = make_plain  # type: ignore[attr-defined, assignment]
+    trainer.runs.session.make_learner = make_plain  # type: ignore[attr-defined, assignment]
     return lan_train([*(sys.argv[1:] if argv is None else argv), "--algorithm", NAME])
 
 

@@ -25,11 +25,11 @@ from rich.table import Table
 from envs.command import run_command
 from envs.make import make_env
 from envs.types import EnvSpec, MultiAgentEnv
-from trainer.algorithms import make_learner
-from trainer.learner import LearnerSettings
-from trainer.networks import advantage_net
-from trainer.replay import StoredEpisode, pack_episodes
-from trainer.rollout import collect
+from trainer.learning.algorithms import make_learner
+from trainer.learning.learner import LearnerSettings
+from trainer.learning.networks import advantage_net
+from trainer.playing.rollout import collect
+from trainer.replay.buffer import StoredEpisode, pack_episodes
 
 REPLAY_EPISODES = 5_000
 BATTLES = 16

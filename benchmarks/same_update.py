@@ -23,13 +23,13 @@ from torch import Tensor
 from benchmarks.plain_lan import PlainLanLearner
 from envs.command import InputError, run_command
 from envs.make import env_spec
-from trainer.batch import EpisodeBatch
 from trainer.config import load_config
-from trainer.directory import RunDirectory
-from trainer.lan import LanLearner
-from trainer.learner import Learner
-from trainer.run import make_replay
-from trainer.session import learner_settings
+from trainer.learning.batch import EpisodeBatch
+from trainer.learning.lan import LanLearner
+from trainer.learning.learner import Learner
+from trainer.runs.directory import RunDirectory
+from trainer.runs.run import make_replay
+from trainer.runs.session import learner_settings
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def measure(env: MultiAgentEnv, seconds: float, seed: int = 0) -> dict[str, floa
     for _ in range(20):  # both sides have compiled and warmed up
         step = env.reset() if step.done.all() else env.step(random_actions(step, rng))
     me = psutil.Process()
-    game = next(child for child in me.children() if "envs.sc2api.game" in " ".join(child.cmdline()))
+    game = next(child for child in me.children() if "envs.sc2api.binary" in " ".join(child.cmdline()))
     server_before, client_before = sum(game.cpu_times()[:2]), sum(me.cpu_times()[:2])
     steps, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:

@@ -60,7 +60,7 @@ def team_spec(config: ServingConfig, n_agents: int) -> EnvSpec:
 def write_model(path: Path, spec: EnvSpec) -> None:
     """A model file with random weights: what it decides does not change what it costs."""
     from exporters.graph import build_model
-    from runtime.model import METADATA_CONTRACT_VERSION, METADATA_SPEC
+    from runtime.model_file.loader import METADATA_CONTRACT_VERSION, METADATA_SPEC
 
     rng, H = np.random.default_rng(0), 64
     shapes = {
@@ -102,7 +102,8 @@ def running(command: list[str], until: str, **environment: str) -> Iterator[tupl
 def agents_command(model: Path, n_agents: int, port: int, *flags: str) -> list[str]:
     """The command line of a team."""
     listen = ["--listen", f"127.0.0.1:{port}"]
-    return ["-m", "runtime.agents", "--model", str(model), "--agents", f"0-{n_agents - 1}", *listen, *flags]
+    team = ["--model", str(model), "--agents", f"0-{n_agents - 1}"]
+    return ["-m", "runtime.agent.many", *team, *listen, *flags]
 
 
 def some_time_step(spec: EnvSpec) -> TimeStep:
@@ -123,8 +124,8 @@ def some_time_step(spec: EnvSpec) -> TimeStep:
 @contextlib.asynccontextmanager
 async def team(spec: EnvSpec, port: int, tls: Any = None) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
     """One joint step through agents, as lan-play takes it."""
-    from runtime.address import Address
-    from runtime.host import GameHost, connect_team
+    from runtime.host.game import GameHost, connect_team
+    from runtime.identity.addresses import Address
 
     addresses = [Address("127.0.0.1", port + index) for index in range(spec.n_agents)]
     links = await connect_team(addresses, spec, START_TIMEOUT_S, tls)
@@ -181,8 +182,8 @@ async def measure(steps: dict[str, Callable[[], Awaitable[Any]]], count: int) ->
 
 def measure_team(config: ServingConfig, n_agents: int, directory: Path) -> dict[str, Any]:
     """One team size: joint steps through echoes, agents, agents with TLS, and agents with state on disk."""
-    from runtime.certs import CertsConfig, certs
-    from runtime.tls import HostTls, TlsFiles
+    from runtime.identity.certs import CertsConfig, certs
+    from runtime.identity.tls import HostTls, TlsFiles
 
     spec = team_spec(config, n_agents)
     model = directory / f"{n_agents}.onnx"
@@ -244,7 +245,7 @@ def measure_single(config: ServingConfig, directory: Path) -> dict[str, Any]:
     spec = team_spec(config, 6)
     model = directory / "single.onnx"
     write_model(model, spec)
-    command = ["-m", "runtime.agent", "--model", str(model), "--agent-id", "0", "--listen", "127.0.0.1:0"]
+    command = ["-m", "runtime.agent.cli", "--model", str(model), "--agent-id", "0", "--listen", "127.0.0.1:0"]
     with running(command, "serves") as (_, ready_s, pid):
         rss_mb, _ = memory_mb(pid)
     step_us = measure_saving(spec, model, directory)
@@ -253,10 +254,10 @@ def measure_single(config: ServingConfig, directory: Path) -> dict[str, Any]:
 
 def measure_saving(spec: EnvSpec, model: Path, directory: Path) -> dict[str, float]:
     """Median µs of a step without a server, by where memories are kept."""
-    from runtime.episodes import EpisodeTable, StepRequest
-    from runtime.journal import StateFile
-    from runtime.model import load_model
-    from runtime.policy import AgentPolicy
+    from runtime.agent.episodes import EpisodeTable, StepRequest
+    from runtime.agent.journal import StateFile
+    from runtime.agent.policy import AgentPolicy
+    from runtime.model_file.loader import load_model
 
     policy = AgentPolicy(load_model(model), 0)
     row = some_time_step(spec)

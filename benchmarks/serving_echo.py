@@ -19,8 +19,8 @@ import grpc.aio
 
 from envs.types import EnvSpec
 from protos import policy_pb2, policy_pb2_grpc
-from runtime.address import Address
-from runtime.supervisor import Child, Supervisor
+from runtime.agent.supervisor import Child, Supervisor
+from runtime.identity.addresses import Address
 
 REPLY = b"\x08\x64\x10\x07"  # an ActResponse: step 100, action 7
 METHOD = "/bench.Echo/Stream"

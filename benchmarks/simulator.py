@@ -19,14 +19,14 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from envs.battle import kernel as kernel_entries
-from envs.battle.compiled import kernel
 from envs.battle.env import BattleEnv
 from envs.battle.rng import seed_stream, uniform
 from envs.battle.world import Bools, Ints, Seeds
 from envs.command import InputError, nearest_names, run_command
+from envs.compiled import kernel
 from envs.smac.maps import MAP_NAMES, load_map
 from envs.smac.units import LOOPS_PER_STEP
-from trainer.memory import peak_memory_mb
+from trainer.runs.process_memory import peak_memory_mb
 
 
 @dataclass(frozen=True)

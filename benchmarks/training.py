@@ -28,12 +28,12 @@ from rich.table import Table
 from envs.command import run_command
 from envs.make import resolve_backend
 from trainer.config import TrainConfig
-from trainer.directory import RunDirectory
-from trainer.display import PlainReporter, format_duration
-from trainer.memory import peak_memory_mb
-from trainer.metrics import read_metrics
-from trainer.run import TrainingRun
-from trainer.session import assemble
+from trainer.runs.directory import RunDirectory
+from trainer.runs.display import PlainReporter, format_duration
+from trainer.runs.metrics import read_metrics
+from trainer.runs.process_memory import peak_memory_mb
+from trainer.runs.run import TrainingRun
+from trainer.runs.session import assemble
 
 PROJECTED_STEPS = 2_000_000
 Result = TypeVar("Result")

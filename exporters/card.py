@@ -16,7 +16,7 @@ from envs.command import InputError, nearest_names, run_command
 from envs.types import EnvSpec
 
 if TYPE_CHECKING:
-    from trainer.checkpoint import Checkpoint
+    from trainer.runs.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def run(config: InspectConfig) -> None:
 def of_map(name: str, algorithm: str, sharing: str = "all") -> Card:
     """The card of a map: its dimensions, and the size of an algorithm's networks on it."""
     from envs.make import env_spec, without_fog
-    from trainer.algorithms import ALGORITHMS
+    from trainer.learning.algorithms import ALGORITHMS
 
     no_fog = algorithm in ALGORITHMS and ALGORITHMS[algorithm].no_fog
     spec = env_spec(without_fog(name) if no_fog else name)
@@ -100,7 +100,7 @@ def of_file(path: Path) -> Card:
     if not path.exists():
         raise InputError(f"there is no file {path}")
     if path.is_dir() or is_zip(path):
-        from trainer.checkpoint import load_checkpoint
+        from trainer.runs.checkpoint import load_checkpoint
 
         return of_checkpoint(load_checkpoint(path))
     return of_model(path)
@@ -142,7 +142,7 @@ def checkpoint_parts(checkpoint: Checkpoint) -> dict[str, int]:
 
 def of_model(path: Path) -> Card:
     """The card of a model file, read by the loader that serves it."""
-    from runtime.model import load_model_bytes, read_model_file
+    from runtime.model_file.loader import load_model_bytes, read_model_file
 
     data = read_model_file(path)
     model = load_model_bytes(data, str(path))
@@ -152,7 +152,7 @@ def of_model(path: Path) -> Card:
 
 def provenance_of(metadata: Mapping[str, str]) -> dict[str, Any]:
     """A model file's metadata without what its spec says already; numbers as numbers where they are some."""
-    from runtime import model
+    from runtime.model_file import loader as model
 
     said_by_spec = (model.METADATA_SPEC, model.METADATA_CONTRACT_VERSION)
     kinds = {model.METADATA_ENV_STEPS: int, model.METADATA_WIN_RATE: float}
@@ -186,8 +186,8 @@ def count_parts(spec: EnvSpec, algorithm: str, sharing: str) -> dict[str, int]:
     """Trainable parameters by part of what an algorithm learns on an environment."""
     import torch
 
-    from trainer.algorithms import ALGORITHMS, make_learner, types_to_split
-    from trainer.learner import LearnerSettings
+    from trainer.learning.algorithms import ALGORITHMS, make_learner, types_to_split
+    from trainer.learning.learner import LearnerSettings
 
     if algorithm not in ALGORITHMS:
         raise InputError(f"unknown algorithm {algorithm!r}: {nearest_names(algorithm, ALGORITHMS)}")

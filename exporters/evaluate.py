@@ -16,7 +16,7 @@ from envs.types import EnvSpec, MultiAgentEnv
 if TYPE_CHECKING:
     from envs.battle.env import BattleEnv
     from envs.types import Team
-    from trainer.rollout import EpisodeStats, Policy
+    from trainer.playing.rollout import EpisodeStats, Policy
 
 N_BATTLES = 32
 """Battles side by side; the episodes played are the same whatever this is."""
@@ -113,8 +113,8 @@ def torch_contestant(path: Path) -> Contestant:
     """A checkpoint's advantage network, run by torch on one thread."""
     import torch
 
-    from trainer.checkpoint import load_advantage_net, load_checkpoint
-    from trainer.rollout import TorchPolicy
+    from trainer.playing.rollout import TorchPolicy
+    from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
 
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(path)
@@ -124,7 +124,7 @@ def torch_contestant(path: Path) -> Contestant:
 
 def onnx_contestant(path: Path) -> Contestant:
     """A model file, run by onnxruntime as an agent runs it."""
-    from runtime.model import METADATA_BACKEND, load_model
+    from runtime.model_file.loader import METADATA_BACKEND, load_model
 
     model = load_model(path)
     backend = model.metadata.get(METADATA_BACKEND, "auto")
@@ -133,7 +133,7 @@ def onnx_contestant(path: Path) -> Contestant:
 
 def followers(policy: Policy) -> Callable[[MultiAgentEnv, int], Callable[[], Team]]:
     """Greedy agents of a policy, with fresh memories for every team."""
-    from trainer.rollout import PolicyTeam
+    from trainer.playing.rollout import PolicyTeam
 
     return lambda env, seed: lambda: PolicyTeam(policy, env)
 
@@ -167,8 +167,8 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
     """Play the episodes 0 … n - 1 of the seed; InputError when the environment is not the contestant's."""
     from envs.make import resolve_backend
     from exporters.environment import environment_of
-    from exporters.recording import recording
-    from trainer.rollout import play
+    from exporters.watching import recording
+    from trainer.playing.rollout import play
 
     if config.episodes < 1:
         raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
@@ -204,7 +204,7 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
 
 def summarize(stats: Sequence[EpisodeStats], contestant: Contestant, backend: str, seed: int) -> Evaluation:
     """Counts and means over episodes."""
-    from runtime.report import wilson_interval
+    from runtime.host.report import wilson_interval
 
     n, won = len(stats), sum(episode.won for episode in stats)
     return Evaluation(

@@ -16,8 +16,8 @@ from envs.files import write_atomically
 
 if TYPE_CHECKING:
     from exporters.parity import ParityReport
-    from trainer.checkpoint import Checkpoint
-    from trainer.networks import AdvantageNet
+    from trainer.learning.networks import AdvantageNet
+    from trainer.runs.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def run(config: ExportConfig) -> None:
     check_flags(config)
     import torch
 
-    from trainer.checkpoint import load_advantage_net, load_checkpoint
+    from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
 
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(config.ckpt)
@@ -96,7 +96,7 @@ def build(net: AdvantageNet, checkpoint: Checkpoint) -> bytes:
 
 def metadata(checkpoint: Checkpoint) -> dict[str, str]:
     """Where the model comes from, under the keys that the runtime reads."""
-    from runtime import model
+    from runtime.model_file import loader as model
 
     config_json = json.dumps(checkpoint.config, sort_keys=True)
     return {
@@ -121,8 +121,8 @@ def check_parity(
     """
     from exporters.environment import environment_of
     from exporters.parity import compare
-    from runtime.model import load_model_bytes
-    from trainer.rollout import TorchPolicy
+    from runtime.model_file.loader import load_model_bytes
+    from trainer.playing.rollout import TorchPolicy
 
     candidate = load_model_bytes(model_bytes, str(config.out))
     env = environment_of(

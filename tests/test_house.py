@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.paths import ROOT
+
 PACKAGES = ("trainer", "runtime", "protos", "exporters", "envs")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 HEAVY = {"torch", "numba", "ray", "onnx", "onnxruntime", "grpc", "tensorboard", "pysc2", "smac"}
@@ -22,11 +23,10 @@ def run_python(code: str, *, python: str = sys.executable, cwd: Path | None = No
 
 
 def runtime_modules() -> list[str]:
-    files = [path for package in ("runtime", "protos") for path in (ROOT / package).glob("*.py")]
-    names = sorted(
-        f"{path.parent.name}.{path.stem}" for path in files if path.stem not in ("__init__", "generate")
-    )
-    assert "runtime.agent" in names
+    files = [path for package in ("runtime", "protos") for path in (ROOT / package).rglob("*.py")]
+    named = [path.relative_to(ROOT) for path in files if path.stem not in ("__init__", "generate")]
+    names = sorted(".".join(path.with_suffix("").parts) for path in named)
+    assert "runtime.agent.cli" in names
     return names
 
 

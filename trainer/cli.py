@@ -1,4 +1,4 @@
-"""`lan-train`: read the flags, refuse what cannot be, then hand over to `trainer.session`."""
+"""`lan-train`: read the flags, refuse what cannot be, then hand over to `trainer.runs.session`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from envs.command import InputError, run_command
 from envs.make import env_spec, resolve_backend
-from trainer.algorithms import types_to_split
 from trainer.config import FILE_NAME, TrainConfig, check_resumed, learner_name, load_config
+from trainer.learning.algorithms import types_to_split
 
 DESCRIPTION = (
     "Train a team on a SMAC map. Checkpoints, metrics.jsonl and TensorBoard events go to a run directory; "
@@ -56,7 +56,7 @@ def train(config: TrainConfig) -> int:
         raise InputError(
             f"{run_dir} already holds a run: go on with it by --resume {run_dir}, or choose another --run-dir"
         )
-    from trainer.session import train_in
+    from trainer.runs.session import train_in
 
     return train_in(run_dir, config, backend)
 

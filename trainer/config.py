@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from envs.command import InputError, nearest_names
 from envs.make import without_fog
-from trainer.algorithms import ALGORITHMS, OPTIMIZER_NAMES
+from trainer.learning.algorithms import ALGORITHMS, OPTIMIZER_NAMES
 
 FILE_NAME = "config.json"
 CHANGEABLE_ON_RESUME = frozenset(

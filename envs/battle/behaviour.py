@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 
 from envs.battle.combat import begin_attack, continue_channel, gap, wind_up
-from envs.battle.compiled import helper
 from envs.battle.fields import (
     ACQUIRES,
     ALIVE,
@@ -57,6 +56,7 @@ from envs.battle.medivac import act_medivac
 from envs.battle.movement import JUST_INSIDE_CELLS, walk
 from envs.battle.terrain import reachable_point
 from envs.battle.world import Ints, Reals, Seeds, World
+from envs.compiled import helper
 
 SHIELD_PER_LOOP: Final = 2.0 / 16
 ENERGY_PER_LOOP: Final = 0.5625 / 16

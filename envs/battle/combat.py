@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from envs.battle.compiled import helper
 from envs.battle.fields import (
     AFTER_SHOT,
     AIR,
@@ -60,6 +59,7 @@ from envs.battle.fields import (
 )
 from envs.battle.rng import uniform
 from envs.battle.world import Ints, Reals, Seeds, World
+from envs.compiled import helper
 
 MIN_DAMAGE: Final = 0.5
 SHIELD_DELAY_LOOPS: Final = 160.0

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.battle import kernel
-from envs.battle.compiled import announce
 from envs.battle.fields import F_ROWS, K_ROWS, Order
 from envs.battle.roster import make_world
-from envs.battle.units import Units
+from envs.battle.views import Units
 from envs.battle.world import Orders, Views, make_battles
+from envs.compiled import announce
 from envs.smac.layout import layout_tables
 from envs.smac.maps import SmacMap
 from envs.smac.units import LOOPS_PER_STEP

@@ -12,7 +12,6 @@ import numpy as np
 
 from envs.battle.behaviour import act, give_order, tick
 from envs.battle.combat import bury, fly_projectiles
-from envs.battle.compiled import helper, kernel
 from envs.battle.fields import (
     ALIVE,
     ATTACK_UNIT,
@@ -43,6 +42,7 @@ from envs.battle.movement import collide, move_all
 from envs.battle.rng import seed_stream, uniform
 from envs.battle.terrain import reachable_point
 from envs.battle.world import Battles, Bools, Floats, Ints, Orders, Reals, Seeds, Views, World
+from envs.compiled import helper, kernel
 from envs.smac.layout import LayoutTables, write_views
 from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
 from envs.smac.units import LOOPS_PER_STEP

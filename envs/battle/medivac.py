@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 
 from envs.battle.combat import gap, heal
-from envs.battle.compiled import helper
 from envs.battle.fields import (
     ACCELERATION,
     ACQUIRES,
@@ -40,6 +39,7 @@ from envs.battle.fields import (
 )
 from envs.battle.movement import JUST_INSIDE_CELLS, walk
 from envs.battle.world import Ints, Reals, World
+from envs.compiled import helper
 
 AUTOCAST_CELLS: Final = 6.0
 FOLLOW_CELLS: Final = 0.5

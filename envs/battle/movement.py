@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from envs.battle.compiled import helper
 from envs.battle.fields import (
     ACCELERATION,
     AIR,
@@ -34,6 +33,7 @@ from envs.battle.fields import (
 )
 from envs.battle.terrain import is_walkable, next_point
 from envs.battle.world import Ints, Reals, World
+from envs.compiled import helper
 
 MAX_PUSH_CELLS: Final = 0.25
 DEEP_CELLS: Final = 0.15  # overlap beyond which pairs are parted again within the loop

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from envs.battle import fields
-from envs.battle.formation import Placed, place_groups
 from envs.battle.terrain import make_terrain
 from envs.battle.world import Ints, Reals, World
+from envs.smac.formation import Placed, place_groups
 from envs.smac.maps import SmacMap
 from envs.smac.units import CUSTOM_TYPE_ORDER, LOOPS_PER_SECOND, UNITS, Attribute, UnitStats, UnitType
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from envs.battle.compiled import helper, kernel
 from envs.battle.fields import AIR, CLIFF_WALKER, GROUND
+from envs.compiled import helper, kernel
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]

@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from envs.battle.compiled import announce
+from envs.compiled import announce
+from envs.sc2.client import Game, GameSettings, LostGameError, game_seed, map_bytes, run_config
 from envs.sc2.failures import Failures
-from envs.sc2.game import Game, GameSettings, LostGameError, game_seed, map_bytes, run_config
 from envs.sc2.reading import OrderWriter, Roster, game_tables, is_complete
 from envs.smac.layout import LayoutTables, write_views
 from envs.smac.maps import SmacMap

@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from envs.command import InputError
-from envs.sc2.game import LostGameError
+from envs.sc2.client import LostGameError
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 
 from envs.command import InputError
+from envs.sc2.client import GameSettings, LostGameError, game_seed, guard_pysc2, map_bytes, run_config
 from envs.sc2.failures import Failures
-from envs.sc2.game import GameSettings, LostGameError, game_seed, guard_pysc2, map_bytes, run_config
 from envs.smac.maps import SmacMap
 from envs.types import BoolArray, EnvSpec, EpisodeLostError, FloatArray, IntArray, TimeStep
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from envs.sc2.client import LostGameError
 from envs.sc2.descriptors import sc2_protocol
-from envs.sc2.game import LostGameError
 from envs.smac.layout import DEATH_REWARD, WIN_REWARD, LayoutTables, layout_tables
 from envs.smac.maps import MAP_SIZE_CELLS, SmacMap
 from envs.smac.units import CUSTOM_TYPE_ORDER, SC2_UNIT_IDS, UNITS, UnitType

@@ -13,13 +13,13 @@ from typing import Final
 import numpy as np
 
 from envs.battle import fields
-from envs.battle.compiled import announce
-from envs.battle.formation import Placed
 from envs.battle.kernel import start_battles
 from envs.battle.roster import make_world, make_world_of
 from envs.battle.world import Battles, World, make_battles
+from envs.compiled import announce
 from envs.sc2api.ids import COMPUTER, PLAYER, custom_ids
-from envs.sc2api.kernels import advance, give_orders, way_length
+from envs.sc2api.stepping import advance, give_orders, way_length
+from envs.smac.formation import Placed
 from envs.smac.maps import SmacMap
 from envs.smac.units import SC2_UNIT_IDS, UNITS, UnitType
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from envs.sc2.descriptors import protocol_module
 from envs.sc2api.battle import Battle
+from envs.sc2api.game_setup import RequestError
 from envs.sc2api.ids import COMPUTER, PLAYER, type_of_id
-from envs.sc2api.setup import RequestError
 
 MAX_CREATED_UNITS: Final = 64
 """In one command."""

@@ -58,7 +58,7 @@ def _script() -> str:
     sources = shlex.quote(str(Path(spec.origin).parent.parent))
     return (
         f"#!/bin/sh\n{MARK}\nunset PYTHONHOME PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION\n"
-        f'PYTHONPATH={sources} exec {shlex.quote(sys.executable)} -P -m envs.sc2api.game "$@"\n'
+        f'PYTHONPATH={sources} exec {shlex.quote(sys.executable)} -P -m envs.sc2api.binary "$@"\n'
     )
 
 

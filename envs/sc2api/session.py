@@ -15,12 +15,12 @@ from envs.command import InputError
 from envs.sc2.descriptors import sc2_protocol
 from envs.sc2api.battle import Battle
 from envs.sc2api.debug import carry_out_debug, check_debug
+from envs.sc2api.game_setup import RefusedError, RequestError, check_join, find_map
 from envs.sc2api.ids import COMPUTER, PLAYER
 from envs.sc2api.observation import UnitWriter, write_game_info
 from envs.sc2api.orders import carry_out
 from envs.sc2api.recording import Recording
-from envs.sc2api.setup import RefusedError, RequestError, check_join, find_map
-from envs.sc2api.static import answer_query, write_data
+from envs.sc2api.unit_data import answer_query, write_data
 from envs.smac.maps import MAP_NAMES
 
 log = logging.getLogger(__name__)

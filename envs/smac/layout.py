@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from envs.battle.compiled import helper, kernel
+from envs.compiled import helper, kernel
 from envs.smac.smac_map import ALLY_TYPE_SLOTS, ENEMY_TYPE_SLOTS, MAP_SIZE_CELLS, SmacMap
 from envs.smac.units import CUSTOM_TYPE_ORDER, UNITS, UnitType
 from envs.types import BoolArray, FloatArray, IntArray

@@ -14,8 +14,8 @@ from typing import Any, Final, NoReturn, cast, get_args
 
 import numpy as np
 
-from envs.battle.formation import DoesNotFitError, place_groups
 from envs.command import InputError, nearest_names
+from envs.smac.formation import DoesNotFitError, place_groups
 from envs.smac.smac_map import (
     ALLY_TYPE_SLOTS,
     MAP_SIZE_CELLS,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from envs.battle.compiled import kernel
+from envs.compiled import kernel
 from envs.smac.layout import DEATH_REWARD, WIN_REWARD, LayoutTables, Reals
 from envs.smac.units import UnitType
 from envs.types import IntArray

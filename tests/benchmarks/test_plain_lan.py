@@ -12,12 +12,12 @@ import torch
 from benchmarks.learner import random_episodes
 from benchmarks.plain_lan import PlainLanLearner
 from envs.types import EnvSpec
-from trainer.lan import LanLearner
-from trainer.learner import LearnerSettings
-from trainer.metrics import read_metrics
-from trainer.replay import pack_episodes
+from tests.paths import ROOT
+from trainer.learning.lan import LanLearner
+from trainer.learning.learner import LearnerSettings
+from trainer.replay.buffer import pack_episodes
+from trainer.runs.metrics import read_metrics
 
-ROOT = Path(__file__).resolve().parents[2]
 SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit_dim=2, episode_limit=9)
 
 

@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 import tyro
 
-from runtime.address import parse_addresses
-from runtime.agent import AgentConfig
-from runtime.play import PlayConfig
+from runtime.agent.cli import AgentConfig
+from runtime.host.cli import PlayConfig
+from runtime.identity.addresses import parse_addresses
+from tests.paths import ROOT
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
 yaml = pytest.importorskip("yaml")
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
 N_AGENTS = 6
 
 

@@ -11,10 +11,10 @@ import torch
 
 from envs.checkers import SPEC
 from envs.types import EnvSpec
-from trainer.checkpoint import Checkpoint, save_checkpoint
 from trainer.config import TrainConfig
-from trainer.lan import LanLearner
-from trainer.learner import LearnerSettings
+from trainer.learning.lan import LanLearner
+from trainer.learning.learner import LearnerSettings
+from trainer.runs.checkpoint import Checkpoint, save_checkpoint
 
 
 def make_checkpoint(spec: EnvSpec = SPEC, seed: int = 0) -> Checkpoint:

@@ -13,8 +13,8 @@ from envs.checkers import SPEC
 from envs.smac.maps import MAP_NAMES
 from exporters.card import main
 from exporters.export import main as export
-from runtime.model import load_model
-from trainer.networks import advantage_net, count_parameters, value_net
+from runtime.model_file.loader import load_model
+from trainer.learning.networks import advantage_net, count_parameters, value_net
 
 TABLE_3 = {
     "2s3z": (62, 50, 36),

@@ -14,7 +14,7 @@ from envs.make import env_spec
 from envs.spread import SpreadEnv, SpreadSettings
 from exporters.evaluate import main
 from exporters.export import main as export
-from trainer.networks import advantage_net
+from trainer.learning.networks import advantage_net
 
 Write = Callable[..., Path]
 

@@ -19,10 +19,10 @@ from envs.make import env_spec, make_env
 from envs.types import CONTRACT_VERSION, EnvSpec
 from exporters.export import main
 from exporters.parity import compare
-from runtime.model import load_model
-from trainer.checkpoint import Checkpoint, load_advantage_net, load_checkpoint
-from trainer.networks import advantage_net, count_parameters, value_net
-from trainer.rollout import TorchPolicy
+from runtime.model_file.loader import load_model
+from trainer.learning.networks import advantage_net, count_parameters, value_net
+from trainer.playing.rollout import TorchPolicy
+from trainer.runs.checkpoint import Checkpoint, load_advantage_net, load_checkpoint
 
 Write = Callable[..., Path]
 

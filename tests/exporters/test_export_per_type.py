@@ -16,13 +16,19 @@ from exporters.card import of_model
 from exporters.export import main
 from exporters.graph import build_model
 from exporters.graph_per_type import KEEP
-from runtime.model import METADATA_CONTRACT_VERSION, METADATA_SPEC, Model, load_model, load_model_bytes
-from trainer.algorithms import make_learner
-from trainer.checkpoint import Checkpoint, save_checkpoint
+from runtime.model_file.loader import (
+    METADATA_CONTRACT_VERSION,
+    METADATA_SPEC,
+    Model,
+    load_model,
+    load_model_bytes,
+)
 from trainer.config import TrainConfig
-from trainer.learner import LearnerSettings
-from trainer.networks import AdvantageNet, advantage_net, count_parameters
-from trainer.rollout import TorchPolicy
+from trainer.learning.algorithms import make_learner
+from trainer.learning.learner import LearnerSettings
+from trainer.learning.networks import AdvantageNet, advantage_net, count_parameters
+from trainer.playing.rollout import TorchPolicy
+from trainer.runs.checkpoint import Checkpoint, save_checkpoint
 
 SPEC = EnvSpec("village", 5, 4, 6, 3, 1, 20)
 TYPES = ("archer", "archer", "smith", "monk", "monk")

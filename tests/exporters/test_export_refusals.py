@@ -15,8 +15,8 @@ from envs.checkers import SPEC
 from envs.types import CONTRACT_VERSION, EnvSpec
 from exporters.export import main
 from exporters.graph import build_model
-from runtime.model import load_model
-from trainer.networks import advantage_net
+from runtime.model_file.loader import load_model
+from trainer.learning.networks import advantage_net
 
 Write = Callable[..., Path]
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from protos import generate, policy_pb2, policy_pb2_grpc
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
 
 
 def test_the_service_is_the_contracts() -> None:

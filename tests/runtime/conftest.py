@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_models import model_bytes
+
+from tests.runtime.support.small_models import model_bytes
 
 
 @pytest.fixture(scope="session")

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playing import hosted, play_in_process, same_actions, team
-from processes import started
-from small_models import model_bytes
-from tag_env import SPEC, TagEnv
 
 from envs.make import make_env
 from envs.types import TimeStep
-from runtime.address import parse_addresses
-from runtime.host import EpisodeResult, GameHost, connect_team
-from runtime.model import load_model
+from runtime.host.game import EpisodeResult, GameHost, connect_team
+from runtime.identity.addresses import parse_addresses
+from runtime.model_file.loader import load_model
+from tests.runtime.support.playing import hosted, play_in_process, same_actions, team
+from tests.runtime.support.processes import started
+from tests.runtime.support.small_models import model_bytes
+from tests.runtime.support.tag_env import SPEC, TagEnv
 
 N = SPEC.n_agents
 

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faulty_proxy import FAULTS, proxied
-from playing import hosted, play_in_process, same_actions
-from processes import free_ports, started
-from small_models import model_bytes
-from tag_env import TagEnv
 
 from envs.make import env_spec, make_env
 from envs.types import IntArray, MultiAgentEnv, TimeStep
-from runtime.host import EpisodeResult
-from runtime.model import load_model
+from runtime.host.game import EpisodeResult
+from runtime.model_file.loader import load_model
+from tests.runtime.support.faulty_proxy import FAULTS, proxied
+from tests.runtime.support.playing import hosted, play_in_process, same_actions
+from tests.runtime.support.processes import free_ports, started
+from tests.runtime.support.small_models import model_bytes
+from tests.runtime.support.tag_env import TagEnv
 
 
 class KillingEnv:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import free_ports, started
 
 from envs.make import make_env
 from exporters.evaluate import main as evaluate
 from exporters.export import main as export
-from runtime.address import parse_addresses
-from runtime.host import EpisodeResult, GameHost, connect_team
-from runtime.play import main as play
+from runtime.host.cli import main as play
+from runtime.host.game import EpisodeResult, GameHost, connect_team
+from runtime.identity.addresses import parse_addresses
+from tests.runtime.support.processes import free_ports, started
 from trainer.cli import main as train
 
 SEED = 21

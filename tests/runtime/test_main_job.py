@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from processes import free_ports, started
 
 from envs.make import make_env
 from exporters.export import main as export
-from runtime.address import parse_addresses
-from runtime.host import EpisodeResult, GameHost, connect_team
-from runtime.play import main as play
-from trainer.checkpoint import load_advantage_net, load_checkpoint
+from runtime.host.cli import main as play
+from runtime.host.game import EpisodeResult, GameHost, connect_team
+from runtime.identity.addresses import parse_addresses
+from tests.runtime.support.processes import free_ports, started
 from trainer.cli import main as train
-from trainer.metrics import read_metrics
-from trainer.rollout import PolicyTeam, Scribe, TorchPolicy, play_round
+from trainer.playing.rollout import PolicyTeam, Scribe, TorchPolicy, play_round
+from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
+from trainer.runs.metrics import read_metrics
 
 SEED = 77
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from processes import free_ports, started
-from small_models import model_bytes
 
 from envs.make import env_spec
 from envs.types import EnvSpec, TimeStep
-from runtime.address import parse_addresses
-from runtime.host import GameHost, connect_team
+from runtime.host.game import GameHost, connect_team
+from runtime.identity.addresses import parse_addresses
+from tests.runtime.support.processes import free_ports, started
+from tests.runtime.support.small_models import model_bytes
 
 N = 27
 AGENT_STEPS = int(os.environ.get("LAN_SOAK_STEPS", "1000000"))

@@ -6,7 +6,6 @@ import hashlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from envs.battle.env import BattleEnv
 from envs.battle.fields import Order
 from envs.smac.maps import load_map
 from envs.types import TimeStep
+from tests.paths import ROOT
 
 
 def random_actions(shown: TimeStep, episodes: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -71,9 +71,8 @@ def test_episodes_are_bit_identical_in_another_process() -> None:
         "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\n"
         "print(module.episode_digests('3m', 2, 1, 3, seed=9))"
     )
-    root = Path(__file__).parents[3]
     ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, cwd=root, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, cwd=ROOT, check=True
     )
     assert ran.stdout.strip() == str(here)
 

@@ -1,10 +1,10 @@
 """How shields and health come back: regeneration, medivacs. Numbers worked out by hand."""
 
 import pytest
-from attacks import attack, first_hit
 
 from envs.battle.fields import ENERGY, HEALTH, SHIELD, Order
 from envs.smac.units import UnitType as Type
+from tests.envs.battle.support.attacks import attack, first_hit
 
 FAR = (Type.ZEALOT, 30.0, 30.0)
 

@@ -1,10 +1,10 @@
 """Lances and bursts: whom they reach, and when. Numbers worked out by hand."""
 
 import pytest
-from attacks import attack
 
 from envs.battle.fields import ALIVE, COOLDOWN, HEALTH, Order, X, Y
 from envs.smac.units import UnitType as Type
+from tests.envs.battle.support.attacks import attack
 
 
 def test_colossus_sweeps_two_lances_across_the_target(battlefield):

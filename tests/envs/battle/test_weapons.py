@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from attacks import attack, first_hit
 
 from envs.battle.fields import ALIVE, BACKSWING, COOLDOWN, HEALTH, HEALTH_MAX, SHIELD, SHIELD_WAIT, Order, X
 from envs.smac.units import UnitType as Type
+from tests.envs.battle.support.attacks import attack, first_hit
 
 
 def test_shields_have_no_armor_and_absorb_first(battlefield):

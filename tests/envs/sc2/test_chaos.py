@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from envs.battle.env import BattleEnv
+from envs.sc2.client import game_seed
 from envs.sc2.env import LiveBattle, Sc2Env
-from envs.sc2.game import game_seed
 from envs.smac.maps import load_map
-from trainer.networks import advantage_net
-from trainer.replay import Episode
-from trainer.rollout import collect
+from trainer.learning.networks import advantage_net
+from trainer.playing.rollout import collect
+from trainer.replay.buffer import Episode
 
 SEED = 8
 

@@ -18,9 +18,9 @@ from envs.battle.env import BattleEnv
 from envs.command import InputError
 from envs.conformance import check_env, random_actions
 from envs.make import make_env, resolve_backend
+from envs.sc2.client import GameSettings, LostGameError, game_seed
 from envs.sc2.descriptors import protocol_module
 from envs.sc2.env import Sc2Env
-from envs.sc2.game import GameSettings, LostGameError, game_seed
 from envs.smac.maps import MAP_NAMES, load_map
 from envs.types import EpisodeLostError, IntArray, MultiAgentEnv, TimeStep
 

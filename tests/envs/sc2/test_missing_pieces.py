@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envs.sc2api.cli import main as lan_sc2
-from runtime.play import main as lan_play
+from runtime.host.cli import main as lan_play
 
 
 def refusal(capsys: pytest.CaptureFixture[str], root: Path | str, monkeypatch: pytest.MonkeyPatch) -> str:

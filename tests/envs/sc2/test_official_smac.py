@@ -64,7 +64,7 @@ def test_a_game_lost_by_official_smac_does_not_count(sc2_path: Path) -> None:
     env = make_env("3m", "smac", seed=3)
     step = env.reset()
     games = [child for child in psutil.Process().children() if "SC2_x64" in " ".join(child.cmdline())] or [
-        child for child in psutil.Process().children() if "envs.sc2api.game" in " ".join(child.cmdline())
+        child for child in psutil.Process().children() if "envs.sc2api.binary" in " ".join(child.cmdline())
     ]
     assert len(games) == 1
     os.kill(games[0].pid, signal.SIGKILL)

@@ -12,7 +12,7 @@ pytest.importorskip("s2clientprotocol")
 
 @pytest.fixture
 def run_config(sc2_path: Path) -> Any:
-    from envs.sc2.game import run_config
+    from envs.sc2.client import run_config
 
     return run_config("4.10")
 
@@ -87,7 +87,7 @@ def test_remote_controller_plays_a_game_from_launch_to_quit(run_config: Any) -> 
 
 def test_versions_that_are_not_installed_are_named(sc2_path: Path) -> None:
     from envs.command import InputError
-    from envs.sc2.game import run_config
+    from envs.sc2.client import run_config
 
     for version in ("4.6.2", "9.9"):
         with pytest.raises(InputError, match="SC2_VERSION"):

@@ -17,15 +17,15 @@ import psutil
 import pytest
 
 from envs.battle.env import BattleEnv
+from envs.sc2.client import _process_type, game_seed
 from envs.sc2.descriptors import sc2_protocol
 from envs.sc2.env import LiveBattle
 from envs.sc2.failures import Failures
-from envs.sc2.game import _process_type, game_seed
 from envs.smac.maps import load_map
-from trainer.checkpoint import load_checkpoint
 from trainer.cli import main as train
-from trainer.replay import StoredEpisode
-from trainer.segments import read_segment
+from trainer.replay.buffer import StoredEpisode
+from trainer.replay.segments import read_segment
+from trainer.runs.checkpoint import load_checkpoint
 
 SEED = 14
 KILLS = 50

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("s2clientprotocol")
 pytest.importorskip("websockets")
 
+from envs.sc2api.binary import main as game_main
 from envs.sc2api.cli import main
-from envs.sc2api.game import main as game_main
 from envs.smac.maps import MAP_NAMES
 
 

@@ -8,9 +8,8 @@ import pytest
 
 pytest.importorskip("s2clientprotocol")
 
-from api_client import Client, sc_pb
-
 from envs.sc2.descriptors import protocol_module
+from tests.envs.sc2api.support.api_client import Client, sc_pb
 
 
 def test_attack_move_to_a_point_fights_on_the_way() -> None:

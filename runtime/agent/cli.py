@@ -1,0 +1,239 @@
+"""`lan-agent`: one process that is one agent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envs.command import InputError, run_command
+from runtime.identity.addresses import Address, parse_address
+from runtime.identity.tls import tls_files
+from runtime.logs import configure_logs
+
+if TYPE_CHECKING:
+    from runtime.agent.episodes import EpisodeTable
+    from runtime.agent.policy import AgentPolicy
+
+MAX_DATA_BYTES = 1 << 30
+"""Writable memory of an agent, its threads' stacks included; it uses less than a tenth."""
+
+log = logging.getLogger("lan.agent")
+
+DESCRIPTION = (
+    "Serve one agent of a team over gRPC. It sees only its own observation and available actions, keeps "
+    "its own memory, and answers with an action."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingConfig:
+    """Flags that lan-agent and lan-agents share."""
+
+    model: Path
+    """Model file that lan-export wrote."""
+    model_sha256: str | None = None
+    """Digest that the model file must have (64 hexadecimal digits)."""
+    listen: str = "127.0.0.1:50051"
+    """HOST:PORT to listen on; port 0 takes a free one."""
+    insecure: bool = False
+    """Listen on an address that other machines can reach, without encryption or identity."""
+    tls_cert: str | None = None
+    """The agent's certificate (PEM), issued for spiffe://lan/agent/<id>; {id} stands for the agent's id."""
+    tls_key: str | None = None
+    """The certificate's private key (PEM); {id} stands for the agent's id."""
+    tls_ca: str | None = None
+    """Certificate (PEM) of the authority that the game host's certificate is from."""
+    max_episodes: int = 64
+    """Episodes that may run at once."""
+    episode_idle_s: float = 600.0
+    """Forget an episode, and end a stream, that nobody asked anything of during so many seconds."""
+    max_concurrent_rpcs: int = 64
+    """Calls and streams that may be open at once."""
+    grace_s: float = 5.0
+    """On SIGTERM, seconds for running calls to finish."""
+    state_dir: Path | None = None
+    """Keep memories in this directory, so that a killed and restarted agent goes on where it was."""
+    fsync: bool = False
+    """With --state-dir: survive a loss of power too, at the price of a disk access per step."""
+    metrics: str | None = None
+    """HOST:PORT where Prometheus finds the metrics; with several agents, the first one's."""
+    health: str | None = None
+    """HOST:PORT that answers health checks and nothing else, without TLS; offset as --metrics is."""
+    log_json: bool = False
+    """Log one JSON object per line."""
+    reflection: bool = False
+    """Answer clients that ask which services there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentConfig(ServingConfig):
+    """The flags of lan-agent."""
+
+    agent_id: int
+    """Which agent this is, 0 to n-1."""
+
+
+def check_config(config: ServingConfig) -> Address:
+    """The address to listen on; InputError when a flag cannot be used."""
+    address = parse_address(config.listen)
+    has_tls = tls_files(config.tls_cert, config.tls_key, config.tls_ca) is not None
+    if not address.is_loopback and not config.insecure and not has_tls:
+        raise InputError(
+            f"{address} can be reached from other machines, and the agent would answer anybody: give it "
+            "--tls-cert, --tls-key and --tls-ca, listen on 127.0.0.1, or say --insecure if you mean it"
+        )
+    for flag in ("max_episodes", "max_concurrent_rpcs"):
+        if getattr(config, flag) < 1:
+            raise InputError(f"--{flag.replace('_', '-')} must be at least 1")
+    for flag in ("episode_idle_s", "grace_s"):
+        if not 0 < getattr(config, flag) < 1e9:
+            raise InputError(f"--{flag.replace('_', '-')} must be a number of seconds above 0")
+    if config.metrics is not None:
+        parse_address(config.metrics)
+    if config.health is not None:
+        parse_address(config.health)
+    if config.fsync and config.state_dir is None:
+        raise InputError("--fsync says how to keep memories, but no --state-dir says where")
+    return address
+
+
+def run_agent(
+    config: ServingConfig,
+    agent_id: int,
+    address: Address,
+    model_bytes: bytes,
+    on_ready: Callable[[Address, str], None],
+    index: int = 0,
+) -> None:
+    """Load the model, serve agent `agent_id` on `address`, and return after SIGTERM or SIGINT.
+
+    `index` is the agent's place among those of one command, by which its metrics port is found.
+    `on_ready(address, digest)` is called when requests are answered. InputError as the loader and the server.
+    """
+    from runtime.agent.policy import AgentPolicy
+    from runtime.agent.server import ServerConfig, serve
+    from runtime.identity.tls import server_credentials
+    from runtime.model_file.loader import load_model_bytes
+
+    configure_logs(config.log_json, agent_id)
+    limit_resources()
+    files = tls_files(config.tls_cert, config.tls_key, config.tls_ca, agent_id)
+
+    model = load_model_bytes(model_bytes, str(config.model), config.model_sha256)
+    check_agent_id(agent_id, model.spec.n_agents)
+    table = make_table(config, AgentPolicy(model, agent_id))
+    limits = ServerConfig(
+        max_concurrent_rpcs=config.max_concurrent_rpcs,
+        grace_s=config.grace_s,
+        reflection=config.reflection,
+        metrics=None if config.metrics is None else parse_address(config.metrics).offset(index),
+        health=None if config.health is None else parse_address(config.health).offset(index),
+        credentials=None if files is None else server_credentials(files, agent_id),
+    )
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, change_model, table, config)
+        await serve(table, address, limits, on_ready=lambda bound: on_ready(bound, model.digest), stop=stop)
+
+    asyncio.run(run())
+
+
+def limit_resources() -> None:
+    """A second wall, should something get past the checks: bounded memory, and none of it in a dump."""
+    for kind, most in ((resource.RLIMIT_DATA, MAX_DATA_BYTES), (resource.RLIMIT_CORE, 0)):
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def change_model(table: EpisodeTable, config: ServingConfig) -> None:
+    """Read the model file again: new episodes are played by what it holds, running ones by what they have.
+
+    A file that cannot be used, or is for another environment, is said in the log and changes nothing.
+    """
+    from runtime.agent.policy import AgentPolicy
+    from runtime.model_file.loader import ModelError, load_model
+
+    try:
+        model = load_model(config.model, config.model_sha256)
+    except ModelError as error:
+        log.error("the model stays as it is: %s", error)
+        return
+    if differences := model.spec.differences(table.policy.spec):
+        log.error("the model stays as it is: %s is for another environment: %s", config.model, differences)
+        return
+    table.policy = AgentPolicy(model, table.policy.agent_id)
+    log.warning("new episodes are played by %s (%s)", config.model, model.digest[:12])
+
+
+def make_table(config: ServingConfig, policy: AgentPolicy) -> EpisodeTable:
+    """The agent's episodes, those that an earlier process left in the state directory among them."""
+    from runtime.agent.episodes import EpisodeTable
+
+    if config.state_dir is None:
+        return EpisodeTable(policy, max_episodes=config.max_episodes, idle_s=config.episode_idle_s)
+    from runtime.agent.journal import StateFile
+
+    journal = StateFile(
+        config.state_dir,
+        policy.agent_id,
+        n_actions=policy.spec.n_actions,
+        max_episodes=config.max_episodes,
+        fsync=config.fsync,
+    )
+    table = EpisodeTable(
+        policy, max_episodes=config.max_episodes, idle_s=config.episode_idle_s, journal=journal
+    )
+    restored = table.restore(journal.restored, time.monotonic())
+    if journal.restored:
+        log.info("goes on with %d of %d episodes", restored, len(journal.restored))
+    return table
+
+
+def check_agent_id(agent_id: int, n_agents: int) -> None:
+    """InputError unless the team has this agent."""
+    if not 0 <= agent_id < n_agents:
+        raise InputError(f"agent id {agent_id}: the model's team has the ids 0 to {n_agents - 1}")
+
+
+def prepare_process(config: ServingConfig) -> None:
+    """Settings that numpy and gRPC read when they are loaded; to be called before that."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would do nothing, and forbid forking
+    # With TLS, gRPC's own log says whose handshake failed and why; without, what fails is raised.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE" if config.tls_cert is None else "INFO")
+    configure_logs(config.log_json)
+
+
+def agent(config: AgentConfig) -> int:
+    """Serve until a signal says stop."""
+    prepare_process(config)
+    from runtime.model_file.loader import read_model_file
+
+    address = check_config(config)
+
+    def on_ready(bound: Address, digest: str) -> None:
+        print(f"agent {config.agent_id} serves {config.model} ({digest[:12]}) on {bound}", flush=True)
+
+    run_agent(config, config.agent_id, address, read_model_file(config.model), on_ready)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code: 0 stopped by a signal, 2 bad input."""
+    return run_command(AgentConfig, agent, prog="lan-agent", description=DESCRIPTION, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""What stands between gRPC and every service: malformed messages and unexpected failures tell nothing.
+
+By itself grpc.aio answers both with the exception's own text, and logs a traceback for every malformed one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from runtime.agent.episodes import RequestError
+from runtime.identity.tls import HOST_URI
+
+ERROR_DOMAIN = "lan.policy.v1"
+STATUS_DETAILS_KEY = "grpc-status-details-bin"
+
+Behavior = Callable[[Any, Any], Awaitable[Any]]
+
+log = logging.getLogger("lan.agent")
+
+
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Wraps every handler: the caller is checked, messages are decoded with care, errors become statuses.
+
+    `check_caller(context)` raises RequestError for a caller who is not to be served; `on_refusal` hears of
+    every error that a client is told.
+    """
+
+    def __init__(
+        self,
+        check_caller: Callable[[Any], None] | None = None,
+        on_refusal: Callable[[RequestError], None] | None = None,
+    ) -> None:
+        self._check_caller = check_caller
+        self._on_refusal = on_refusal
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
+        """The handler of a call, wrapped; None where there is none."""
+        handler = await continuation(details)
+        if handler is None:
+            return None
+        decode = guarded_decoder(handler.request_deserializer)
+        if handler.unary_unary is not None:
+            return handler._replace(
+                request_deserializer=lambda data: decoded_or_error(decode, data),
+                unary_unary=self._guarded_call(handler.unary_unary),
+            )
+        kind = "stream_stream" if handler.request_streaming else "unary_stream"
+        guarded = self._guarded_stream(getattr(handler, kind))
+        return handler._replace(request_deserializer=decode, **{kind: guarded})
+
+    def _guarded_call(self, behavior: Behavior) -> Behavior:
+        """A single call whose failures end in `refuse`."""
+
+        async def call(request: Any, context: Any) -> Any:
+            try:
+                self._check(context)
+                if isinstance(request, RequestError):
+                    raise request
+                return await behavior(request, context)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                await self._refuse(context, error)
+
+        return call
+
+    def _guarded_stream(self, behavior: Callable[[Any, Any], Any]) -> Behavior:
+        """A call with a stream of replies, whichever way it is written."""
+
+        async def call(request: Any, context: Any) -> None:
+            try:
+                self._check(context)
+                replies = behavior(request, context)
+                if inspect.isawaitable(replies):
+                    await replies
+                else:
+                    async for reply in replies:
+                        await context.write(reply)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                await self._refuse(context, error)
+
+        return call
+
+    async def _refuse(self, context: Any, error: Exception) -> NoReturn:
+        """End the call with the status of `error`; of an unexpected one the client learns nothing."""
+        if not isinstance(error, RequestError):
+            log.error("a request failed unexpectedly", exc_info=error)
+            error = RequestError("INTERNAL", "INTERNAL", "internal error")
+        else:
+            level = logging.WARNING if error.code == "PERMISSION_DENIED" else logging.INFO
+            facts = {"code": error.code, "reason": error.reason, "field": error.field}
+            log.log(level, "refused: %s (%s)", error.message, error.reason, extra=facts)
+        if self._on_refusal is not None:
+            self._on_refusal(error)
+        trailers = ((STATUS_DETAILS_KEY, status_details(error)),)
+        await context.abort(grpc.StatusCode[error.code], error.message, trailers)
+        raise AssertionError("abort returned")
+
+    def _check(self, context: Any) -> None:
+        if self._check_caller is not None:
+            self._check_caller(context)
+
+
+def guarded_decoder(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """A deserializer that raises RequestError for what is no message."""
+
+    def decode(data: bytes) -> Any:
+        try:
+            return deserializer(data)
+        except DecodeError:
+            raise RequestError("INVALID_ARGUMENT", "MALFORMED_MESSAGE", "the message is malformed") from None
+
+    return decode
+
+
+def decoded_or_error(decode: Callable[[bytes], Any], data: bytes) -> Any:
+    """The message, or the RequestError instead of it: grpc.aio itself would answer one that is raised."""
+    try:
+        return decode(data)
+    except RequestError as error:
+        return error
+
+
+def check_caller_is_host(context: Any) -> None:
+    """RequestError unless the certificate that the caller showed is the host's."""
+    shown = [name.decode(errors="replace") for name in context.auth_context().get("peer_spiffe_id", ())]
+    if shown != [HOST_URI]:
+        who = ", ".join(shown) or "a certificate without a name"
+        raise RequestError("PERMISSION_DENIED", "NOT_THE_HOST", f"only the host may call, not {who}")
+
+
+def status_details(error: RequestError) -> bytes:
+    """A serialized google.rpc.Status with ErrorInfo, and with BadRequest where a field is to blame."""
+    metadata = dict(error.metadata)
+    if error.field:
+        metadata["field"] = error.field
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=metadata)
+    details = [any_pb2.Any()]
+    details[0].Pack(info)
+    if error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
+        details.append(any_pb2.Any())
+        details[1].Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=error.message, details=details)
+    data: bytes = status.SerializeToString()
+    return data

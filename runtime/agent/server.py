@@ -1,0 +1,232 @@
+"""The agent's gRPC server: the state machine of `runtime.agent.episodes` put on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from envs.command import InputError
+from protos import policy_pb2, policy_pb2_grpc
+from runtime.agent.episodes import EpisodeTable, RequestError, StepRequest
+from runtime.agent.guard import Guard, check_caller_is_host
+from runtime.agent.policy import AgentPolicy
+from runtime.agent.version import server_version
+from runtime.identity.addresses import Address
+
+SERVICE_NAME = "lan.policy.v1.PolicyService"
+MAX_REQUEST_BYTES = 64 * 1024
+HEALTH_CONCURRENT_RPCS = 8
+SWEEP_INTERVAL_S = 10.0
+
+log = logging.getLogger("lan.agent")
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """The limits of one server; see the flags of `lan-agent`."""
+
+    max_concurrent_rpcs: int = 64
+    grace_s: float = 5.0
+    reflection: bool = False
+    metrics: Address | None = None
+    """Where Prometheus may ask."""
+    health: Address | None = None
+    """Where whoever can reach it may ask for health, and for nothing else."""
+    credentials: Any = None
+    """With these, callers must show a certificate, and only the host is served."""
+
+
+class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
+    """Answers for one agent. Computing and committing a step has no `await` in it."""
+
+    def __init__(self, table: EpisodeTable) -> None:
+        self.table = table
+        self._streams: dict[asyncio.Task[Any], float] = {}  # when each was last asked something
+        self._endings: dict[asyncio.Task[Any], RequestError] = {}  # why a stream was ended from here
+
+    async def Describe(self, request: Any, context: Any) -> policy_pb2.DescribeResponse:  # noqa: N802
+        return describe(self.table.policy)
+
+    async def Act(self, request: Any, context: Any) -> policy_pb2.ActResponse:  # noqa: N802
+        return self.act(request)
+
+    async def ActStream(self, requests: Any, context: Any) -> None:  # noqa: N802
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            while True:
+                self._streams[task] = time.monotonic()
+                request = await context.read()
+                if request is grpc.aio.EOF:  # type: ignore[attr-defined]
+                    return
+                await context.write(self.act(request))
+        except asyncio.CancelledError:
+            if task not in self._endings:
+                raise
+            raise self._endings[task] from None
+        finally:
+            self._streams.pop(task, None)
+            self._endings.pop(task, None)
+
+    async def EndEpisode(self, request: Any, context: Any) -> policy_pb2.EndEpisodeResponse:  # noqa: N802
+        return policy_pb2.EndEpisodeResponse(ended=self.table.end(request.episode_id))
+
+    def drain(self) -> None:
+        """End the open streams: between two steps, as nothing else waits in there."""
+        for task in self._streams:
+            self._end(task, RequestError("UNAVAILABLE", "SHUTTING_DOWN", "the agent is stopping"))
+
+    def end_idle_streams(self, idle_s: float, now_s: float) -> int:
+        """End the streams that were not asked anything during `idle_s` seconds; how many those were."""
+        idle = [task for task, asked_s in self._streams.items() if now_s - asked_s > idle_s]
+        for task in idle:
+            self._end(task, RequestError("UNAVAILABLE", "IDLE", f"the stream was idle for {idle_s:g} s"))
+        return len(idle)
+
+    def _end(self, task: asyncio.Task[Any], why: RequestError) -> None:
+        self._endings[task] = why
+        task.cancel()
+
+    def act(self, request: Any) -> policy_pb2.ActResponse:
+        """One step; RequestError when it is refused."""
+        reply = self.table.act(
+            StepRequest(request.episode_id, request.step, request.observation, request.available_actions),
+            time.monotonic(),
+        )
+        if not request.include_advantages:
+            return policy_pb2.ActResponse(step=reply.step, action=reply.action)
+        advantages = reply.advantages.astype("<f4").tobytes()
+        return policy_pb2.ActResponse(step=reply.step, action=reply.action, advantages=advantages)
+
+
+def describe(policy: AgentPolicy) -> policy_pb2.DescribeResponse:
+    """Who answers here."""
+    spec = policy.spec
+    return policy_pb2.DescribeResponse(
+        agent_id=policy.agent_id,
+        model_sha256=policy.digest,
+        environment=spec.name,
+        obs_dim=spec.obs_dim,
+        n_actions=spec.n_actions,
+        n_agents=spec.n_agents,
+        contract_version=spec.contract_version,
+        server_version=server_version(),
+        state_dim=spec.state_dim,
+        unit_dim=spec.unit_dim,
+        episode_limit=spec.episode_limit,
+    )
+
+
+def make_server(config: ServerConfig, table: EpisodeTable) -> Any:
+    """A gRPC server with this project's limits and nothing registered yet."""
+    check_caller = None if config.credentials is None else check_caller_is_host
+    interceptors: list[Any] = [Guard(check_caller)]
+    if config.metrics is not None:
+        from runtime.agent.metrics import Metrics
+
+        metrics = Metrics(table)
+        metrics.listen(config.metrics)
+        interceptors = [metrics, Guard(check_caller, metrics.count_refusal)]
+    return grpc.aio.server(
+        interceptors=interceptors,
+        maximum_concurrent_rpcs=config.max_concurrent_rpcs,
+        options=(
+            # With port sharing on, a second server on the port silently takes part of the connections.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+        ),
+    )
+
+
+def bind(server: Any, address: Address, credentials: Any) -> Address:
+    """Listen, and return the address with its real port; InputError when that cannot be."""
+    try:
+        if credentials is None:
+            port = server.add_insecure_port(str(address))
+        else:
+            port = server.add_secure_port(str(address), credentials)
+    except RuntimeError:
+        port = 0
+    if not port:
+        raise InputError(
+            f"cannot listen on {address}: the port is in use or the address is not this machine's; "
+            "choose another with --listen"
+        )
+    return Address(address.host, port)
+
+
+def make_health_server(health_servicer: Any, address: Address) -> Any:
+    """A second server, for health alone: what probes a container can show no certificate."""
+    server = grpc.aio.server(
+        interceptors=[Guard()],
+        maximum_concurrent_rpcs=HEALTH_CONCURRENT_RPCS,
+        options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 1024)),
+    )
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    bind(server, address, None)
+    return server
+
+
+def add_reflection(server: Any) -> None:
+    """Let clients ask which services there are."""
+    from grpc_reflection.v1alpha import reflection
+
+    names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+
+
+async def serve(
+    table: EpisodeTable,
+    address: Address,
+    config: ServerConfig,
+    *,
+    on_ready: Callable[[Address], None],
+    stop: asyncio.Event,
+) -> None:
+    """Serve until `stop` is set, then let running calls finish within the grace period.
+
+    InputError when the address cannot be listened on. `on_ready` is called once health says SERVING.
+    """
+    server = make_server(config, table)
+    servicer = PolicyServicer(table)
+    policy_pb2_grpc.add_PolicyServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    if config.reflection:
+        add_reflection(server)
+    bound = bind(server, address, config.credentials)
+    servers = [server]
+    if config.health is not None:
+        servers.append(make_health_server(health_servicer, config.health))
+    await asyncio.gather(*(each.start() for each in servers))
+    for name in ("", SERVICE_NAME):
+        await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    sweeper = asyncio.create_task(sweep(servicer))
+    on_ready(bound)
+    await stop.wait()
+    await health_servicer.enter_graceful_shutdown()
+    servicer.drain()
+    await asyncio.gather(*(each.stop(config.grace_s) for each in servers))
+    sweeper.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await sweeper
+
+
+async def sweep(servicer: PolicyServicer) -> None:
+    """Forget idle episodes and end idle streams now and then, also when nobody asks for anything."""
+    table = servicer.table
+    while True:
+        await asyncio.sleep(min(SWEEP_INTERVAL_S, table.idle_s))
+        now_s = time.monotonic()
+        if expired := table.expire(now_s):
+            log.info("forgot %d idle episodes", expired)
+        if ended := servicer.end_idle_streams(table.idle_s, now_s):
+            log.info("ended %d idle streams", ended)

@@ -1,0 +1,1 @@
+"""The game host: plays battles through agents. Never imports onnxruntime."""

@@ -1,0 +1,1 @@
+"""What agent and host must agree on: addresses, certificates, TLS."""

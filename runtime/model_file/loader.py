@@ -1,0 +1,265 @@
+"""The only loader of model files, for agents, evaluations and the exporter's own check alike."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.command import InputError
+from envs.types import CONTRACT_VERSION, BoolArray, EnvSpec, FloatArray, IntArray
+from runtime.model_file.graph_checks import check_graph
+from runtime.model_file.operators import HIDDEN_DIM, GraphError
+from runtime.model_file.wire import Message, WireError, read_model
+
+MAX_MODEL_BYTES = 4_000_000
+MAX_SPEC_CHARS = 4096
+OPSET = 17
+WARM_UP_TIMEOUT_S = 5.0
+
+# Keys of the file's metadata. The first two are required, the others are provenance.
+METADATA_CONTRACT_VERSION = "lan.contract_version"
+METADATA_SPEC = "lan.spec"
+METADATA_ALGORITHM = "lan.algorithm"
+METADATA_SHARING = "lan.sharing"
+METADATA_BACKEND = "lan.backend"
+METADATA_ENV_STEPS = "lan.env_steps"
+METADATA_WIN_RATE = "lan.win_rate"
+METADATA_CONFIG_SHA256 = "lan.config_sha256"
+METADATA_PROJECT_VERSION = "lan.project_version"
+
+NO_ACTION = -1
+"""`last_action` before the first step of an episode."""
+
+OUTPUTS = ["action", "advantages", "next_hidden"]
+
+
+class ModelError(InputError):
+    """A model file that cannot be used; the text names the file and says why."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked policy: a function of what one agent sees and of the memory it is handed."""
+
+    spec: EnvSpec
+    metadata: dict[str, str]
+    digest: str
+    """SHA-256 of the file, in hexadecimal."""
+    session: Any
+
+    def step(
+        self,
+        obs: FloatArray,
+        last_action: IntArray,
+        agent_id: IntArray,
+        avail_actions: BoolArray,
+        hidden: FloatArray,
+    ) -> tuple[IntArray, FloatArray, FloatArray]:
+        """One step for B rows: greedy actions [B], advantages [B, A], next memory [B, H].
+
+        obs [B, O] f32, last_action [B] i64 (-1: none yet), agent_id [B] i64, avail_actions [B, A] bool,
+        hidden [B, H] f32. Nothing is kept between calls; contents are not checked here.
+        """
+        feeds = {
+            "obs": obs,
+            "last_action": last_action,
+            "agent_id": agent_id,
+            "avail_actions": avail_actions,
+            "hidden": hidden,
+        }
+        action, advantages, next_hidden = self.session.run(OUTPUTS, feeds)
+        return action, advantages, next_hidden
+
+    def one_row(self) -> OneRow:
+        """The same function for one row, with its arrays bound once: what an agent runs at every step."""
+        return OneRow(self)
+
+    def initial_hidden(self, n_rows: int) -> FloatArray:
+        """The memory that an episode starts with: zeros [n_rows, H]."""
+        return np.zeros((n_rows, HIDDEN_DIM), np.float32)
+
+
+class OneRow:
+    """A model's step for one row, without onnxruntime's search for names and allocations at every call.
+
+    The arrays that it computes in are its own and are written over by the next call; so one thread uses it.
+    """
+
+    def __init__(self, model: Model) -> None:
+        bind = import_onnxruntime().OrtValue.ortvalue_from_numpy
+        feeds = zero_feeds(model.spec)
+        self._inputs = {name: bind(array) for name, array in feeds.items()}
+        H, A = HIDDEN_DIM, model.spec.n_actions
+        outputs = (np.zeros(1, np.int64), np.zeros((1, A), np.float32), np.zeros((1, H), np.float32))
+        self._outputs = [bind(array) for array in outputs]
+        self._binding = model.session.io_binding()
+        for name, value in self._inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
+        for name, value in zip(OUTPUTS, self._outputs, strict=True):
+            self._binding.bind_ortvalue_output(name, value)
+        self._run = model.session.run_with_iobinding
+
+    def step(self, **feeds: npt.NDArray[Any]) -> tuple[IntArray, FloatArray, FloatArray]:
+        """As `Model.step` with B = 1, the inputs by name; an input left out is what it was last time."""
+        for name, array in feeds.items():
+            self._inputs[name].update_inplace(array)
+        self._run(self._binding)
+        action, advantages, next_hidden = (value.numpy().copy() for value in self._outputs)
+        return action, advantages, next_hidden
+
+
+def zero_feeds(spec: EnvSpec) -> dict[str, npt.NDArray[Any]]:
+    """Inputs for one row: agent 0 at the start of an episode, seeing zeros, every action available."""
+    return {
+        "obs": np.zeros((1, spec.obs_dim), np.float32),
+        "last_action": np.full(1, NO_ACTION, np.int64),
+        "agent_id": np.zeros(1, np.int64),
+        "avail_actions": np.ones((1, spec.n_actions), np.bool_),
+        "hidden": np.zeros((1, HIDDEN_DIM), np.float32),
+    }
+
+
+def load_model(path: Path | str, sha256: str | None = None) -> Model:
+    """Read, check and warm up a model file; ModelError saying what is wrong with it.
+
+    `sha256`: the digest that the file must have, in hexadecimal. The file is read once; onnxruntime is given
+    those bytes and never the path, so it can follow no reference out of them.
+    """
+    return load_model_bytes(read_model_file(Path(path)), str(path), sha256)
+
+
+def read_model_file(path: Path) -> bytes:
+    """The bytes of a regular file of at most 4 MB; ModelError otherwise."""
+    try:
+        # Not blocking, so that a named pipe in place of the file cannot hold us up.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ModelError(f"model file {path} cannot be opened: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ModelError(f"model file {path} is not a regular file")
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(MAX_MODEL_BYTES + 1)
+    if len(data) > MAX_MODEL_BYTES:
+        raise ModelError(f"model file {path} is larger than {MAX_MODEL_BYTES} bytes; a policy is far smaller")
+    return data
+
+
+def load_model_bytes(data: bytes, source: str, sha256: str | None = None) -> Model:
+    """`load_model` for bytes that are here already; `source` names them in errors."""
+    digest = hashlib.sha256(data).hexdigest()
+    if sha256 is not None:
+        check_digest(digest, sha256, source)
+    try:
+        message = read_model(data)
+        metadata = read_metadata(message)
+        spec = read_spec(metadata)
+        check_header(message)
+        check_graph(message.get("graph", {}), spec)
+    except (WireError, GraphError) as error:
+        raise ModelError(f"model file {source} is refused: {error}") from None
+    model = Model(spec, metadata, digest, make_session(data, source))
+    warm_up(model, source)
+    return model
+
+
+def check_digest(digest: str, wanted: str, source: str) -> None:
+    """ModelError unless `wanted` is a SHA-256 and the file's own."""
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", wanted):
+        raise ModelError(f"{wanted!r} is no SHA-256: 64 hexadecimal digits are needed")
+    if digest != wanted.lower():
+        raise ModelError(f"model file {source} has the SHA-256 {digest}, not {wanted.lower()}")
+
+
+def read_metadata(message: Message) -> dict[str, str]:
+    """The file's metadata; GraphError when a key stands twice."""
+    entries = message.get("metadata_props", [])
+    metadata = {entry.get("key", ""): entry.get("value", "") for entry in entries}
+    if len(metadata) != len(entries):
+        raise GraphError("a metadata key stands twice")
+    return metadata
+
+
+def read_spec(metadata: dict[str, str]) -> EnvSpec:
+    """The environment that the model was trained for; GraphError when missing or of another contract."""
+    version = metadata.get(METADATA_CONTRACT_VERSION)
+    if version is None or METADATA_SPEC not in metadata:
+        raise GraphError("it was not exported by this project (no contract version or spec in its metadata)")
+    if version != str(CONTRACT_VERSION):
+        raise GraphError(f"it is of contract version {version[:20]!r}; this runtime knows {CONTRACT_VERSION}")
+    if len(metadata[METADATA_SPEC]) > MAX_SPEC_CHARS:
+        raise GraphError(f"its spec is longer than {MAX_SPEC_CHARS} characters")
+    try:
+        spec = EnvSpec.from_json(metadata[METADATA_SPEC])
+    except ValueError as error:
+        raise GraphError(str(error)) from None
+    except RecursionError:
+        raise GraphError("its spec is nested too deeply") from None
+    if spec.contract_version != CONTRACT_VERSION:
+        raise GraphError(f"its spec is of contract version {spec.contract_version}, not {CONTRACT_VERSION}")
+    dims = (spec.n_agents, spec.n_actions, spec.obs_dim, spec.state_dim, spec.unit_dim, spec.episode_limit)
+    if not all(0 < dim < 1 << 31 for dim in dims):
+        raise GraphError("its spec has a dimension that is not positive")
+    return spec
+
+
+def check_header(message: Message) -> None:
+    """GraphError unless the file uses ONNX's own operators, in the version they were checked in."""
+    opsets = [(opset.get("domain", ""), opset.get("version")) for opset in message.get("opset_import", [])]
+    if opsets != [("", OPSET)]:
+        raise GraphError(f"it imports the operator sets {opsets}; ONNX's own, version {OPSET}, is allowed")
+
+
+def import_onnxruntime() -> Any:
+    """onnxruntime, kept from reporting to its makers: an agent talks to its host and to nobody else."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+def make_session(data: bytes, source: str) -> Any:
+    """An onnxruntime session on one thread, without an arena: agents are small and many."""
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    options.log_severity_level = 4  # what fails is raised; nothing is printed beside it
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no common base of their own
+        raise ModelError(f"model file {source} is refused by onnxruntime: {error}") from None
+
+
+def warm_up(model: Model, source: str) -> None:
+    """Run the model once on zeros under a watchdog; ModelError unless the outputs are the contract's."""
+    onnxruntime = import_onnxruntime()
+    A = model.spec.n_actions
+    options = onnxruntime.RunOptions()
+    watchdog = threading.Timer(WARM_UP_TIMEOUT_S, setattr, (options, "terminate", True))
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        outputs = model.session.run(OUTPUTS, zero_feeds(model.spec), options)
+    except Exception as error:
+        raise ModelError(f"model file {source} fails in a first run: {error}") from None
+    finally:
+        watchdog.cancel()
+        watchdog.join()
+    shapes = [(output.dtype, output.shape) for output in outputs]
+    if shapes != [(np.int64, (1,)), (np.float32, (1, A)), (np.float32, (1, HIDDEN_DIM))]:
+        raise ModelError(f"model file {source} gives outputs of wrong types or shapes: {shapes}")
+    if not 0 <= outputs[0][0] < A:
+        raise ModelError(f"model file {source} chooses action {outputs[0][0]} of {A}")

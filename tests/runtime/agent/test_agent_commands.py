@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.support.processes import ROOT, environment, free_ports, run, started, wait_until
+
+
+def test_an_agent_serves_until_sigterm_and_exits_with_0(model_file: Path) -> None:
+    with started(
+        "agent", "--model", model_file, "--agent-id", 1, "--listen", "127.0.0.1:0", until="agent 1 serves"
+    ) as agent:
+        agent.process.send_signal(signal.SIGTERM)
+        assert agent.process.wait(10) == 0
+
+
+def test_agents_are_processes_of_their_own_on_consecutive_ports(model_file: Path) -> None:
+    port = free_ports(3)
+    with started(
+        "agents", "--model", model_file, "--agents", "0-2", "--listen", f"127.0.0.1:{port}",
+        until="3 agents serve",
+    ) as agents:  # fmt: skip
+        pids = agents.pids()
+        assert len(set(pids)) == 3
+        assert agents.process.pid not in pids
+        for index in range(3):
+            socket.create_connection(("127.0.0.1", port + index), timeout=5).close()
+        agents.process.send_signal(signal.SIGTERM)
+        assert agents.process.wait(10) == 0
+        for pid in pids:
+            assert not Path(f"/proc/{pid}").exists()
+
+
+def test_agents_do_not_outlive_a_killed_parent(model_file: Path) -> None:
+    port = free_ports(2)
+    with started(
+        "agents", "--model", model_file, "--agents", "0-1", "--listen", f"127.0.0.1:{port}",
+        until="2 agents serve",
+    ) as agents:  # fmt: skip
+        agents.process.kill()
+        for pid in agents.pids():
+            wait_until(lambda pid=pid: not is_running(pid), f"process {pid} to end")
+
+
+def test_a_dead_agent_is_started_again_on_its_port_and_said_so(model_file: Path, tmp_path: Path) -> None:
+    port = free_ports(2)
+    with started(
+        "agents", "--model", model_file, "--agents", "0-1", "--listen", f"127.0.0.1:{port}",
+        until="2 agents serve", log=tmp_path / "log",
+    ) as agents:  # fmt: skip
+        first, second = agents.pids()
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: "agent 0 serves again" in (tmp_path / "log").read_text(), "a new agent 0")
+        assert f"agent 0 (process {first}) was ended by SIGKILL" in (tmp_path / "log").read_text()
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        assert is_running(second)
+
+
+def test_an_agent_that_keeps_dying_is_started_ever_more_slowly() -> None:
+    code = (
+        "import os, sys, time\n"
+        "from runtime.identity.addresses import Address\n"
+        "from runtime.agent.supervisor import Child, Supervisor\n"
+        "lives = []\n"
+        "def live(agent_id, address, on_ready):\n"
+        "    on_ready('somewhere')\n"
+        "    time.sleep(0.01)\n"
+        "    os._exit(3)\n"
+        "supervisor = Supervisor([Child(0, Address('h', 1))], live, 1.0)\n"
+        "supervisor.start(5.0)\n"
+        "supervisor.run()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment()
+    )
+    assert process.stderr is not None
+    pauses = []
+    while len(pauses) < 5:
+        line = process.stderr.readline()
+        assert line
+        if "next start in" in line:
+            assert "ended with 3" in line
+            pauses.append(float(line.split("next start in ")[1].split(" s")[0]))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    process.stderr.close()
+    assert pauses == [0.02, 0.04, 0.08, 0.16, 0.32]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("module", "flags", "says"),
+    [
+        ("agent", ["--agent-id", "3"], "agent id 3: the model's team has the ids 0 to 2"),
+        ("agent", ["--agent-id", "-1"], "agent id -1"),
+        ("agent", ["--agent-id", "0", "--listen", "nowhere"], "'nowhere' is no address"),
+        ("agent", ["--agent-id", "0", "--listen", "0.0.0.0:0"], "can be reached from other machines"),
+        ("agent", ["--agent-id", "0", "--max-episodes", "0"], "--max-episodes must be at least 1"),
+        ("agent", ["--agent-id", "0", "--model-sha256", "ab"], "'ab' is no SHA-256"),
+        ("agent", ["--agent-id", "0", "--model-sha256", "a" * 64], "has the SHA-256"),
+        ("agents", ["--agents", "0-3"], "agent id 3: the model's team has the ids 0 to 2"),
+        ("agents", ["--agents", "2-0"], "no range of agent ids"),
+        ("agents", ["--agents", "0-2", "--listen", "127.0.0.1:65534"], "past the last port"),
+    ],
+)
+def test_bad_flags_are_one_clear_line_and_exit_code_2(
+    model_file: Path, module: str, flags: list[str], says: str
+) -> None:
+    done = run(module, "--model", model_file, *flags)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_a_port_in_use_is_said_and_starts_nobody(model_file: Path) -> None:
+    port = free_ports(3)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port + 1))
+        taken.listen()
+        done = run("agents", "--model", model_file, "--agents", "0-2", "--listen", f"127.0.0.1:{port}")
+        assert done.returncode == 2
+        assert f"agent 1: cannot listen on 127.0.0.1:{port + 1}" in done.stderr
+        assert "Traceback" not in done.stderr
+        done = run("agent", "--model", model_file, "--agent-id", 0, "--listen", f"127.0.0.1:{port + 1}")
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+    with socket.socket() as free:  # the others did not stay behind
+        free.bind(("127.0.0.1", port))
+
+
+def test_every_runtime_module_is_imported_without_torch() -> None:
+    """With torch made impossible to import; `test_base_install` uses an environment that has none."""
+    files = sorted((ROOT / "runtime").rglob("*.py"))
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
+    code = "import sys; sys.modules['torch'] = sys.modules['trainer'] = sys.modules['exporters'] = None\n"
+    code += "\n".join(f"import {module}" for module in modules)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment(), timeout=60)
+
+
+@pytest.mark.skipif("LAN_BASE_PYTHON" not in os.environ, reason="LAN_BASE_PYTHON names no interpreter")
+def test_base_install_serves_a_team(model_file: Path) -> None:
+    """LAN_BASE_PYTHON: the interpreter of a real environment with the base install only."""
+    python = os.environ["LAN_BASE_PYTHON"]
+    absent = "import importlib.util as u, sys; sys.exit(any(map(u.find_spec, ('torch', 'onnx', 'numba'))))"
+    subprocess.run([python, "-c", absent], check=True, timeout=60)
+    port = free_ports(3)
+    with started(
+        "agents", "--model", model_file, "--agents", "0-2", "--listen", f"127.0.0.1:{port}",
+        until="3 agents serve", python=python,
+    ):  # fmt: skip
+        code = (
+            "import asyncio, sys\n"
+            "from tests.runtime.support.tag_env import TagEnv\n"
+            "from runtime.host.cli import PlayConfig, play_env\n"
+            f"agents = ','.join(f'127.0.0.1:{{{port} + i}}' for i in range(3))\n"
+            "config = PlayConfig(map='tag', agents=agents, episodes=3)\n"
+            "report = asyncio.run(play_env(TagEnv(), config, lambda result: None))\n"
+            "assert report['episodes'] == 3 and report['fallbacks'] == 0, report\n"
+        )
+        subprocess.run([python, "-c", code], check=True, cwd=ROOT, env=environment(), timeout=60)
+
+
+def test_an_agents_memory_is_bounded() -> None:
+    code = (
+        "from runtime.agent.cli import limit_resources\n"
+        "limit_resources()\n"
+        "kept = bytearray(200_000_000)\n"
+        "try:\n    bytearray(2_000_000_000)\nexcept MemoryError:\n    print('refused')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=30
+    )
+    assert done.stdout == "refused\n", done.stderr

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envs.make import env_spec
+from tests.runtime.support.processes import free_ports, run, started
+from tests.runtime.support.small_models import model_bytes
+
+
+def report_of(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_lan_play_plays_the_simulator_and_reports(tmp_path: Path) -> None:
+    model = tmp_path / "3m.onnx"
+    model.write_bytes(model_bytes(env_spec("3m")))
+    port = free_ports(3)
+    agents = ",".join(f"127.0.0.1:{port + index}" for index in range(3))
+    with started(
+        "agents", "--model", model, "--agents", "0-2", "--listen", f"127.0.0.1:{port}", until="agents serve"
+    ):
+        flags = ["--map", "3m", "--env", "sim", "--agents", agents, "--episodes", "3", "--seed", "7"]
+        reports = [report_of(run("play", *flags, "--json")) for _ in range(2)]
+        for report in reports:
+            assert (report["map"], report["backend"], report["episodes"]) == ("3m", "sim", 3)
+            assert report["fallbacks"] == 0
+            assert 0 <= report["won"] <= 3
+            assert {"win_rate", "return_mean", "latency_ms"} <= set(report)
+        # the same seed is the same battles, whoever asks
+        assert reports[0]["return_mean"] == reports[1]["return_mean"]
+        table = run("play", *flags)
+        assert "3m on sim, seed 7" in table.stdout
+        assert "battles won" in table.stdout
+        other = run("play", "--map", "8m", "--env", "sim", "--agents", agents)
+        assert (other.returncode, other.stdout) == (2, "")
+        assert "trained for another environment than '8m'" in other.stderr
+        assert "Traceback" not in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--map", "3mm", "--agents", "127.0.0.1:1"], "unknown map '3mm'"),
+        (["--map", "3m", "--agents", "127.0.0.1"], "is no address"),
+        (["--map", "3m", "--agents", "127.0.0.1:1,127.0.0.1:1"], "is named twice"),
+        (["--map", "3m", "--agents", "127.0.0.1:1", "--episodes", "0"], "--episodes 0"),
+        (["--map", "3m", "--agents", "127.0.0.1:1", "--deadline-ms", "0"], "--deadline-ms"),
+        (["--map", "3m", "--agents", "127.0.0.1:1", "--env", "moon"], "unknown environment backend"),
+        (["--map", "3m", "--agents", "127.0.0.1:1"], "agent at 127.0.0.1:1 does not answer"),
+        (["--map", "3m"], "--agents"),
+        (["--map", "3m", "--agents", "127.0.0.1:1", "--maap"], "--maap"),
+    ],
+)
+def test_what_cannot_be_played_is_said_with_exit_code_2(flags: list[str], says: str) -> None:
+    done = run("play", *flags)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr

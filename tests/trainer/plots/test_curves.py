@@ -1,0 +1,244 @@
+"""lan-plot draws what the runs' evaluations say, and does not mix in silence what differs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.command import InputError
+from trainer.config import TrainConfig
+from trainer.plots.cli import draw, main
+from trainer.plots.curves import (
+    average_over_maps,
+    count_first,
+    find_differences,
+    load_run,
+    make_curves,
+    markdown_table,
+)
+
+
+def write_run(folder: Path, values: list[float], *, backend: str = "sim", **settings: Any) -> Path:
+    """A run directory whose evaluations came a few steps after each multiple of 10 000."""
+    config = TrainConfig(**{"map": "3m", **settings}).resolved()
+    path = folder / f"{config.map}-{config.algorithm}-{config.seed}-{backend}-{config.gamma}"
+    path.mkdir()
+    spec = {"contract_version": 1}
+    data = {"config": config.to_dict(), "backend": backend, "spec": spec}
+    (path / "config.json").write_text(json.dumps(data))
+    lines = [{"kind": "train", "env_steps": 5, "loss": 1.0}]
+    for index, value in enumerate(values):
+        steps = index * 10_000 + 37 * (index > 0)
+        lines.append({"kind": "evaluation", "env_steps": steps, "win_rate": value, "return_mean": 20 * value})
+    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_curves_are_medians_and_quartiles_as_far_as_every_seed_goes(tmp_path: Path) -> None:
+    values = [[0.0, 0.2, 0.4, 0.9], [0.1, 0.4, 0.5], [0.0, 0.6, 1.0, 1.0], [0.1, 0.8, 0.7]]
+    runs = [load_run(write_run(tmp_path, v, seed=seed), "win_rate") for seed, v in enumerate(values)]
+    assert find_differences(runs) == [
+        f"length: {runs[1].path} ends at 20,000 steps, {runs[0].path} at 30,000"
+    ]
+    (curve,) = make_curves(runs)
+    assert curve.steps.tolist() == [0, 10_000, 20_000]
+    np.testing.assert_allclose(curve.median, [0.05, 0.5, 0.6])
+    np.testing.assert_allclose(curve.lower, [0.0, 0.35, 0.475])
+    np.testing.assert_allclose(curve.upper, [0.1, 0.65, 0.775])
+    assert "0.60 [0.47, 0.77] at 20k steps, 4 seeds" in markdown_table([curve])
+
+
+@pytest.mark.parametrize(
+    ("end", "evaluated", "points"),
+    [
+        (3_000, [0, 3_031], [0, 3_000]),
+        (25_000, [0, 10_040, 20_007, 25_013], [0, 10_000, 20_000, 25_000]),
+        (30_000, [0, 10_040, 20_007, 25_013, 30_002], [0, 10_000, 20_000, 30_000]),  # once ended at 25 000
+    ],
+)
+def test_the_last_evaluation_stands_at_the_runs_end(
+    tmp_path: Path, end: int, evaluated: list[int], points: list[int]
+) -> None:
+    path = write_run(tmp_path, [], steps=end)
+    lines = [{"kind": "evaluation", "env_steps": steps, "win_rate": steps / 40_000} for steps in evaluated]
+    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (curve,) = make_curves([load_run(path, "win_rate")])
+    assert curve.steps.tolist() == points
+    drawn = [steps for steps in evaluated if steps != 25_013 or end == 25_000]
+    np.testing.assert_allclose(curve.median, np.array(drawn) / 40_000)
+
+
+def test_averages_and_firsts_over_maps(tmp_path: Path) -> None:
+    finals = {("3m", "lan"): 0.9, ("3m", "vdn"): 0.5, ("8m", "lan"): 0.70, ("8m", "vdn"): 0.71}
+    paths = [write_run(tmp_path, [0, final], map=m, algorithm=a) for (m, a), final in finals.items()]
+    runs = [load_run(path, "win_rate") for path in paths]
+    curves = make_curves(runs)
+    averages = average_over_maps(curves)
+    assert averages["lan"][1][-1] == pytest.approx(0.8)
+    assert averages["vdn"][1][-1] == pytest.approx(0.605)
+    assert count_first(curves) == {"lan": 1, "vdn": 0}  # 0.01 is less than 1/32
+    assert main([*(str(run.path) for run in runs), "--out", str(tmp_path / "all.svg")]) == 0
+    text = (tmp_path / "all.svg").read_text()
+    assert text.count("<svg") == 1
+
+
+def test_only_win_rates_are_averaged_over_maps(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path, [0, 0.5], map=name) for name in ("3m", "8m")]
+    panels = {}
+    for metric in ("win_rate", "return_mean"):
+        curves = make_curves([load_run(path, metric) for path in paths])
+        panels[metric] = [axes.get_title() for axes in draw(curves, metric, ["sim"]).axes]
+    assert panels["return_mean"] == ["3m (sim)", "8m (sim)"]
+    assert panels["win_rate"][2:] == ["mean of the medians over 2 maps", "maps led by 1/32 at the end"]
+
+
+def test_one_legend_stands_beside_all_panels(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path, [0.0, 0.5], map=name, seed=seed) for name in ("3m", "8m") for seed in (0, 1)]
+    paths.append(write_run(tmp_path, [0.0, 0.2], map="3m", seed=2))
+    paths.append(write_run(tmp_path, [0.0, 0.5], map="8m", algorithm="vdn"))
+    curves = make_curves([load_run(path, "win_rate") for path in paths])
+    figure = draw(curves, "win_rate", ["sim"])
+    assert all(axes.get_legend() is None for axes in figure.axes)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["lan (2 to 3 seeds)", "vdn (1 seed)"]
+    figure.draw_without_rendering()
+    left = legend.get_window_extent().x0
+    assert all(axes.get_window_extent().x1 <= left for axes in figure.axes)
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"seed": 1, "backend": "sc2"}, "backend: sc2, sim"),
+        ({"seed": 1, "gamma": 0.9}, "gamma: 0.9, 0.99"),
+        ({"seed": 0, "threads": 2}, "seed 0 of lan on 3m twice"),
+    ],
+)
+def test_runs_that_differ_are_named_and_not_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: dict[str, Any], named: str
+) -> None:
+    (tmp_path / "other").mkdir()
+    one, two = write_run(tmp_path, [0, 1], seed=0), write_run(tmp_path / "other", [0, 1], **other)
+    out = tmp_path / "figure.png"
+    assert main([str(one), str(two), "--out", str(out)]) == 2
+    assert named in capsys.readouterr().err
+    assert not out.exists()
+    assert main([str(one), str(two), "--out", str(out), "--force"]) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_algorithms_may_differ_in_the_settings_that_come_with_them(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path, [0, 1], algorithm=name) for name in ("lan", "iql", "qplex")]
+    runs = [load_run(path, "win_rate") for path in paths]
+    assert find_differences(runs) == []
+
+
+def test_a_setting_that_an_older_run_does_not_know_counts_as_its_default(tmp_path: Path) -> None:
+    """Runs of before and after a setting was added are comparable where the setting was left alone."""
+    old, new = (write_run(tmp_path, [0.0, 0.5], seed=seed) for seed in (0, 1))
+    config = json.loads((old / "config.json").read_text())
+    del config["config"]["sharing"]
+    (old / "config.json").write_text(json.dumps(config))
+    assert find_differences([load_run(path, "win_rate") for path in (old, new)]) == []
+    faster = write_run(tmp_path, [0.0, 0.5], seed=2, overlap="on")
+    found = find_differences([load_run(path, "win_rate") for path in (old, faster)])
+    assert found == ['overlap: "off", "on"']
+
+
+def test_networks_by_unit_type_have_a_curve_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "split").mkdir()
+    shared = write_run(tmp_path, [0.0, 0.25], map="2s3z")
+    split = write_run(tmp_path / "split", [0.0, 0.75], map="2s3z", sharing="type")
+    runs = [load_run(path, "win_rate") for path in (shared, split)]
+    assert find_differences(runs) == []
+    finals = {curve.learner: curve.median[-1] for curve in make_curves(runs)}
+    assert finals == {"lan": 0.25, "lan-by-type": 0.75}
+    assert main([str(shared), str(split), "--out", str(tmp_path / "curves.svg")]) == 0
+    assert "lan-by-type" in (tmp_path / "curves.svg").read_text()
+
+
+def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = write_run(tmp_path, [])
+    out = tmp_path / "a.html"
+    for words, named in [
+        ((), "name the run directories"),
+        ((str(empty),), "no evaluation yet"),
+        ((str(tmp_path / "none"),), "no run directory"),
+        ((str(empty), "--out", "a.gif"), ".png"),
+    ]:
+        assert main([*words, *(() if "--out" in words else ("--out", str(out)))]) == 2
+        assert named in capsys.readouterr().err
+    run = write_run(tmp_path, [0.0, 0.5], seed=3)
+    with pytest.raises(InputError, match="win_rate"):
+        load_run(run, "elo")
+    assert main([str(run), "--out", str(out), "--metric", "return_mean"]) == 0
+    assert "10.00 [10.00, 10.00]" in out.read_text()
+    assert main([str(run), "--out", str(out)]) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_the_data_holds_every_evaluation_that_is_drawn(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path, [0, 0.25 * (seed + 1)], seed=seed) for seed in (1, 0)]
+    data = tmp_path / "curves.csv"
+    words = [
+        *map(str, paths),
+        "--out",
+        str(tmp_path / "a.svg"),
+        "--data",
+        str(data),
+        "--metric",
+        "return_mean",
+    ]
+    assert main(words) == 0
+    assert data.read_text().splitlines() == [
+        "map,backend,algorithm,seed,env_steps,return_mean",
+        "3m,sim,lan,0,0,0",
+        "3m,sim,lan,0,10037,5",
+        "3m,sim,lan,1,0,0",
+        "3m,sim,lan,1,10037,10",
+    ]
+    assert main([*words[:-4], "--data", str(data), "--out", str(tmp_path / "b.svg")]) == 2, "it exists"
+    assert not (tmp_path / "b.svg").exists()
+
+
+def test_a_run_that_is_not_yet_as_far_as_the_others_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [write_run(tmp_path, [0.5] * (2 + seed), seed=seed) for seed in range(2)]
+    words = [*map(str, paths), "--out", str(tmp_path / "a.svg")]
+    assert main(words) == 2
+    assert f"{paths[0]} ends at 10,000 steps" in capsys.readouterr().err
+    assert main([*words, "--force"]) == 0
+
+
+def test_longer_runs_are_cut_to_compare_with_shorter_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short, long = (write_run(tmp_path, [0.0] * n, seed=n) for n in (3, 5))  # to 20 000 and 40 000 steps
+    command = [str(short), str(long), "--out", str(tmp_path / "curves.svg"), "--until"]
+    assert main([*command, "0"]) == 2
+    assert "--until must be at least 1" in capsys.readouterr().err
+    assert main([*command, "30000"]) == 2
+    assert "ends at 20,000 steps" in capsys.readouterr().err
+    assert main([*command, "20000"]) == 0
+    assert "at 20k steps, 2 seeds" in capsys.readouterr().out
+
+
+def test_a_settings_values_have_curves_of_their_own_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = []
+    for kind, final in (("float16", 0.5), ("float32", 1.0)):
+        (tmp_path / kind).mkdir()
+        paths.append(str(write_run(tmp_path / kind, [0.0, final], replay_dtype=kind)))
+    out = tmp_path / "curves.svg"
+    assert main([*paths, "--out", str(out)]) == 2
+    assert "replay_dtype" in capsys.readouterr().err
+    assert main([*paths, "--out", str(out), "--by", "replay-type"]) == 2
+    assert "did you mean 'replay_dtype'" in capsys.readouterr().err
+    assert main([*paths, "--out", str(out), "--by", "replay-dtype"]) == 0
+    table = capsys.readouterr().out
+    assert "| map | lan replay_dtype=float16 | lan replay_dtype=float32 |" in table
+    assert "| 3m | 0.50 [0.50, 0.50] at 10k steps, 1 seed | 1.00" in table

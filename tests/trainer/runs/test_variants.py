@@ -1,0 +1,68 @@
+"""`lan-train` with the variants of the paper: IQL without fog, and networks per unit type."""
+
+from pathlib import Path
+
+import pytest
+
+from envs.command import InputError
+from trainer.cli import main
+from trainer.config import TrainConfig, check_resumed, load_config
+from trainer.learning.networks import AdvantageNetPerType, SharedAdvantageNet
+from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
+
+QUICK = ["--env", "sim", "--envs", "2", "--batch-episodes", "2", "--eval-episodes", "2", "--seed", "3"]
+
+
+def train(run_dir: Path, *words: str) -> None:
+    assert main([*words, "--run-dir", str(run_dir), "--steps", "150", *QUICK]) == 0
+    assert main(["--resume", str(run_dir), "--steps", "300"]) == 0
+
+
+def test_iql_without_fog_is_a_run_of_the_map_on_an_environment_of_its_own(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    train(run_dir, "--map", "3m", "--algorithm", "iql-nofog")
+    checkpoint = load_checkpoint(run_dir)
+    assert (checkpoint.spec.name, checkpoint.algorithm) == ("3m:no-fog", "iql-nofog")
+    assert checkpoint.env_steps >= 300
+    assert checkpoint.updates > 0
+    assert load_config(run_dir).map == "3m"  # curves are drawn beside those of the map
+    assert isinstance(load_advantage_net(checkpoint), SharedAdvantageNet)
+
+
+def test_networks_per_type_are_trained_saved_and_resumed(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    train(run_dir, "--map", "2s3z", "--sharing", "type")
+    checkpoint = load_checkpoint(run_dir)
+    assert checkpoint.sharing == "type"
+    assert checkpoint.updates > 0
+    net = load_advantage_net(checkpoint)
+    assert isinstance(net, AdvantageNetPerType)
+    assert list(net.nets) == ["stalker", "zealot"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--map", "3m", "--sharing", "type"], "all agents of 3m are of one type, marine"),
+        (["--map", "checkers", "--sharing", "type"], "the agents of checkers have no types"),
+        (["--map", "checkers", "--algorithm", "iql-nofog"], "checkers has no fog"),
+        (["--map", "3m", "--algorithm", "iql-nofog", "--env", "smac"], "--env sc2 plays the same game"),
+        (["--map", "3mm:no-fog"], "'3m'"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(
+    words: list[str],
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resumed_run_keeps_its_sharing() -> None:
+    with pytest.raises(InputError, match="--sharing"):
+        check_resumed(TrainConfig(map="2s3z"), TrainConfig(map="2s3z", sharing="type"))

@@ -1,0 +1,54 @@
+"""A slow, obvious reading of what the learners compute: one episode and one step at a time, with one-hots."""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from envs.types import EnvSpec
+from trainer.learning.networks import AdvantageNet, AdvantageNetPerType
+from trainer.replay.buffer import Episode, pack_available
+
+SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit_dim=2, episode_limit=9)
+TYPES = ("knight", "archer", "knight")
+"""Types of SPEC's agents where only agents of one type share a network."""
+
+
+def random_episode(rng: np.random.Generator, length: int, *, truncated: bool = False) -> Episode:
+    N, A = SPEC.n_agents, SPEC.n_actions
+    avail = rng.random((length + 1, N, A)) < 0.6
+    avail[..., 1] = True
+    dead = rng.random((length + 1, N)) < 0.2
+    avail[dead] = np.eye(A, dtype=bool)[0]
+    obs = rng.standard_normal((length + 1, N, SPEC.obs_dim)).astype(np.float32)
+    obs[dead] = 0
+    return Episode(
+        obs=obs,
+        state=rng.standard_normal((length + 1, SPEC.state_dim)).astype(np.float32),
+        avail_bits=pack_available(avail),
+        action=avail[:-1].argmax(-1).astype(np.uint8),
+        reward=rng.standard_normal(length).astype(np.float32),
+        terminated=not truncated,
+        truncated=truncated,
+        won=False,
+    )
+
+
+def one_hot_inputs(obs: torch.Tensor, last_action: torch.Tensor) -> torch.Tensor:
+    """[N, O + A + N]; last_action -1 is all zeros."""
+    actions = F.one_hot(last_action.clamp(min=0), SPEC.n_actions) * (last_action >= 0)[:, None]
+    return torch.cat((obs, actions.float(), torch.eye(SPEC.n_agents)), dim=1)
+
+
+def slow_advantages(net: AdvantageNet, episode: Episode) -> tuple[torch.Tensor, torch.Tensor]:
+    """Memory [L + 1, N, H] and advantages [L + 1, N, A] of one episode, one agent and step at a time."""
+    nets = [net.nets[kind] if isinstance(net, AdvantageNetPerType) else net for kind in TYPES]
+    h, hiddens, advantages = [torch.zeros(64)] * SPEC.n_agents, [], []
+    last = torch.full((SPEC.n_agents,), -1)
+    for t in range(episode.length + 1):
+        inputs = one_hot_inputs(torch.from_numpy(episode.obs[t]), last)
+        h = [own.gru(F.relu(own.fc1(inputs[a])), h[a]) for a, own in enumerate(nets)]
+        hiddens.append(torch.stack(h))
+        advantages.append(torch.stack([own.fc2(h[a]) for a, own in enumerate(nets)]))
+        if t < episode.length:
+            last = torch.from_numpy(episode.action[t].astype(np.int64))
+    return torch.stack(hiddens), torch.stack(advantages)

@@ -1,0 +1,1 @@
+"""Networks, losses and learners: from a batch of episodes to a gradient step."""

@@ -1,0 +1,141 @@
+"""What every learner shares: online and target networks, an optimiser, one gradient step, its whole state.
+
+Each learner leaves the same thing behind, an `AdvantageNet` that acts greedily from local observations
+alone, whatever else it needs while training.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainer.learning.batch import EpisodeBatch
+from trainer.learning.networks import AdvantageNet, count_parameters
+
+UNAVAILABLE = -1e9
+"""Stands in for the value of an action that is not available, before every max and argmax."""
+
+OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], float], torch.optim.Optimizer]] = {
+    "adam": lambda parameters, lr: torch.optim.Adam(parameters, lr=lr, fused=True),
+    "rmsprop": lambda parameters, lr: torch.optim.RMSprop(parameters, lr=lr, alpha=0.99, eps=1e-5),
+}
+"""LAN's optimiser and PyMARL's, with their settings."""
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """What a learner is told; defaults are the LAN paper's. The interval is in updates."""
+
+    learning_rate: float = 5e-4
+    gamma: float = 0.99
+    grad_norm_clip: float = 10.0
+    target_update_interval: int = 200
+    optimizer: str = "adam"
+    value_gradient_to_gru: bool = True
+    threads: int = 1
+    """On a CPU, into how many parts a batch is split, each on a thread of its own."""
+
+
+class Learner(ABC):
+    """Learns from batches of episodes; never touches an environment."""
+
+    def __init__(
+        self,
+        advantage: AdvantageNet,
+        central: dict[str, nn.Module],
+        settings: LearnerSettings,
+        device: torch.device,
+    ) -> None:
+        self.settings = settings
+        self.device = device
+        self.updates = 0
+        self.advantage = advantage.to(device)
+        self.parts: dict[str, nn.Module] = {"advantage": self.advantage} | {
+            name: part.to(device) for name, part in central.items()
+        }
+        self.targets = {name: copy.deepcopy(part).requires_grad_(False) for name, part in self.parts.items()}
+        self.parameters = [p for part in self.parts.values() for p in part.parameters()]
+        self.optimizer = OPTIMIZERS[settings.optimizer](self.parameters, settings.learning_rate)
+
+    @abstractmethod
+    def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
+        """The loss of a batch on this learner's device, and the Q-values it is about, with their graph."""
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Trainable parameters of each part; only `advantage` outlives training."""
+        return {name: count_parameters(part) for name, part in self.parts.items()}
+
+    def update(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        """One gradient step; returns `loss`, `grad_norm`, `q_taken_mean` as scalars still on the device."""
+        if self.device.type == "cpu" and self.settings.threads > 1:
+            loss, q_taken_mean = self._differentiate_in_parts(batch.shards(self.settings.threads))
+        else:
+            loss, q_taken = self.loss(batch.to(self.device))
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            q_taken_mean = q_taken.detach().mean()
+        grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.grad_norm_clip)
+        self.optimizer.step()
+        self.updates += 1
+        if self.updates % self.settings.target_update_interval == 0:
+            for name, target in self.targets.items():
+                target.load_state_dict(self.parts[name].state_dict())
+        return {"loss": loss.detach(), "grad_norm": grad_norm, "q_taken_mean": q_taken_mean}
+
+    def _differentiate_in_parts(self, parts: list[EpisodeBatch]) -> tuple[Tensor, Tensor]:
+        """Loss and mean taken value of a batch in parts; gradients are summed in the order of the parts."""
+        n_steps = sum(len(part.reward) for part in parts)
+
+        def differentiate(part: EpisodeBatch) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
+            share = len(part.reward) / n_steps  # every loss is a mean over steps
+            loss, q_taken = self.loss(part)
+            gradients = torch.autograd.grad(loss * share, self.parameters, allow_unused=True)
+            return loss.detach() * share, q_taken.detach().mean() * share, gradients
+
+        losses, q_means, gradients = zip(*self._threads.map(differentiate, parts), strict=True)
+        for parameter, *of_parts in zip(self.parameters, *gradients, strict=True):
+            used = [gradient for gradient in of_parts if gradient is not None]
+            parameter.grad = torch.stack(used).sum(0) if used else None
+        return torch.stack(losses).sum(), torch.stack(q_means).sum()
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        """Threads whose tensor operations use no further threads."""
+        return ThreadPoolExecutor(
+            self.settings.threads, "learner", initializer=torch.set_num_threads, initargs=(1,)
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next update depends on, as tensors and plain data; `advantage` by its own name."""
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        targets = {f"target_{name}": target.state_dict() for name, target in self.targets.items()}
+        return {**parts, **targets, "optimizer": self.optimizer.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+            self.targets[name].load_state_dict(state[f"target_{name}"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.updates = int(state["updates"])
+
+
+def greedy_next(advantages: Tensor, batch: EpisodeBatch) -> Tensor:
+    """[K, N, 1] i64: the best available action at every next step, for double DQN; advantages [P, N, A]."""
+    masked = advantages.detach().masked_fill(~batch.avail_actions, UNAVAILABLE)
+    return batch.next(masked).argmax(2, keepdim=True)
+
+
+def taken(values: Tensor, batch: EpisodeBatch) -> Tensor:
+    """[K, N]: of values [P, N, A] those of the actions that were taken."""
+    P, N, A = values.shape
+    rows = batch.now[:, None] * N + torch.arange(N, device=values.device)
+    return values.view(P * N * A)[rows * A + batch.action]

@@ -1,0 +1,71 @@
+"""The baselines: double DQN on local Q-networks, with a mixer (VDN, QMIX, QPLEX) or none (IQL)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from envs.types import EnvSpec
+from trainer.learning.batch import EpisodeBatch
+from trainer.learning.learner import UNAVAILABLE, Learner, LearnerSettings, greedy_next, taken
+from trainer.learning.mixers import Mixer, VdnMixer, make_mixer
+from trainer.learning.networks import advantage_net
+
+
+class QLearner(Learner):
+    """Q-networks trained on the team's reward; the mixer, where there is one, is thrown away afterwards."""
+
+    def __init__(
+        self,
+        spec: EnvSpec,
+        settings: LearnerSettings,
+        device: torch.device,
+        *,
+        mixer: str | None,
+        agent_types: Sequence[str] | None = None,
+    ) -> None:
+        self.n_actions = spec.n_actions
+        self.mixer = None if mixer is None else make_mixer(mixer, spec)
+        central: dict[str, torch.nn.Module] = {"mixer": self.mixer} if self.mixer else {}
+        super().__init__(advantage_net(spec, agent_types), central, settings, device)
+
+    def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
+        """Mean over real steps of the squared TD error, of Q_tot or, without a mixer, of every agent's Q."""
+        _, q = self.advantage.unroll(batch)  # [P, N, A]
+        q_now = taken(q, batch)  # [K, N]
+        with torch.no_grad():
+            _, target_q = self.targets["advantage"].unroll(batch)  # type: ignore[operator]
+            best = greedy_next(q, batch)
+            q_next = batch.next(target_q).gather(2, best).squeeze(2)
+        if isinstance(self.mixer, VdnMixer):  # needs neither the state nor the maxima
+            y = batch.reward + self.settings.gamma * (1 - batch.terminated) * q_next.sum(1)
+            q_sum = q_now.sum(1)
+            return F.mse_loss(q_sum, y), q_sum
+        if self.mixer is None:
+            discount = self.settings.gamma * (1 - batch.terminated)
+            y = batch.reward[:, None] + discount[:, None] * q_next
+            return F.mse_loss(q_now, y), q_now
+        state = mixer_state(batch, self.n_actions)  # [P, S]
+        q_tot: Tensor
+        penalty: Tensor
+        q_tot, penalty = self.mixer(q_now, masked_max(q, batch)[batch.now], batch.action, state[batch.now])
+        with torch.no_grad():
+            target: Mixer = self.targets["mixer"]  # type: ignore[assignment]
+            q_max_next = batch.next(masked_max(target_q, batch))
+            q_tot_next, _ = target(q_next, q_max_next, best.squeeze(2), batch.next(state))
+            y = batch.reward + self.settings.gamma * (1 - batch.terminated) * q_tot_next
+        return F.mse_loss(q_tot, y) + penalty, q_tot
+
+
+def mixer_state(batch: EpisodeBatch, n_actions: int) -> Tensor:
+    """[P, S + N A]: the state, then every agent's last action, one-hot (zeros before the first)."""
+    last = F.one_hot(batch.last_action + 1, n_actions + 1)[..., 1:]
+    return torch.cat((batch.state, last.flatten(1).to(batch.state.dtype)), dim=1)
+
+
+def masked_max(q: Tensor, batch: EpisodeBatch) -> Tensor:
+    """[P, N]: every agent's best available Q, without gradient."""
+    return q.detach().masked_fill(~batch.avail_actions, UNAVAILABLE).max(2).values

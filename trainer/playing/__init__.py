@@ -1,0 +1,1 @@
+"""Playing episodes with the networks that are being trained, in this process or in others."""

@@ -1,0 +1,137 @@
+"""Rollout workers as Ray actors, for environments as slow as the live game.
+
+Each worker holds an environment of its own with one battle, is sent weights, and sends back finished
+episodes. An episode is a function of weights, epsilon, seed and its number: which worker plays it, and
+whether one died over it before, makes no difference on the simulator. A worker that dies or hangs is
+replaced, what it was playing is dropped, and the same episode is played anew.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import threading
+from collections import deque
+from typing import Any
+
+import numpy as np
+import torch
+
+from envs.command import InputError
+from envs.make import make_env
+from trainer.learning.networks import AdvantageNet
+from trainer.playing.collector import AbandonedError, Round
+from trainer.playing.rollout import EpisodeStats, collect
+from trainer.replay.buffer import Episode
+
+EPISODE_DEADLINE_S = 900.0
+"""How long no worker may finish anything before all that are busy are replaced."""
+POLL_S = 0.5
+LOSSES_PER_ROUND = 5
+"""So many workers may be lost in one round for each that there is; after that something else is wrong."""
+LIVE_SEED_STRIDE = 1_009
+"""Live games are not numbered by episode: each worker has a seed of its own."""
+
+
+class RolloutWorker:
+    """What runs in a process of its own: one environment, one network."""
+
+    def __init__(self, net: AdvantageNet, map_name: str, backend: str, seed: int, index: int) -> None:
+        torch.set_num_threads(1)
+        own_seed = seed if backend == "sim" else seed + LIVE_SEED_STRIDE * index
+        self.env = make_env(map_name, backend, n_battles=1, seed=own_seed)
+        self.net, self.seed = net, seed
+
+    def play(self, weights: dict[str, Any], epsilon: float, number: int) -> tuple[Episode, EpisodeStats]:
+        """Episode `number`, whole."""
+        self.net.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in weights.items()})
+        self.env.next_episode = number
+        rng = np.random.default_rng([self.seed, 2, number])
+        episodes, stats = collect(self.env, self.net, epsilon, rng)
+        return episodes[0], stats[0]
+
+
+class WorkerPool:
+    """N rollout workers; `play` is a round of episodes on all of them."""
+
+    def __init__(
+        self,
+        n_workers: int,
+        address: str | None,
+        where: tuple[str, str, int],
+        n_episodes: int,
+        net: AdvantageNet,
+    ) -> None:
+        self.ray = connect(address, n_workers)
+        self.where = where  # map, backend, seed
+        self.n_episodes, self.lost = n_episodes, 0
+        self._net = self.ray.put(copy.deepcopy(net).cpu())  # its shape; weights come with every round
+        self._actor = self.ray.remote(num_cpus=1)(RolloutWorker)
+        self.workers: list[Any] = [self._hire(index) for index in range(n_workers)]
+
+    def play(
+        self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event
+    ) -> Round:
+        """Episodes `first_episode` and on, in this order; AbandonedError once nobody waits for them."""
+        weights = self.ray.put({name: w.detach().cpu().numpy() for name, w in net.state_dict().items()})
+        waiting = deque(range(first_episode, first_episode + self.n_episodes))
+        done: dict[int, tuple[Episode, EpisodeStats]] = {}
+        idle, playing = deque(range(len(self.workers))), dict[Any, tuple[int, int]]()
+        quiet_s, lost_before = 0.0, self.lost
+        while len(done) < self.n_episodes:
+            if abandoned.is_set():
+                raise AbandonedError
+            while idle and waiting:
+                index, number = idle.popleft(), waiting.popleft()
+                playing[self.workers[index].play.remote(weights, epsilon, number)] = index, number
+            ready, _ = self.ray.wait(list(playing), num_returns=1, timeout=POLL_S)
+            quiet_s = 0.0 if ready else quiet_s + POLL_S
+            for task in ready or (list(playing) if quiet_s > EPISODE_DEADLINE_S else []):
+                index, number = playing.pop(task)
+                try:
+                    done[number] = self.ray.get(task, timeout=POLL_S)
+                except (self.ray.exceptions.RayActorError, self.ray.exceptions.GetTimeoutError) as error:
+                    self._replace(index, lost_before, error)
+                    waiting.appendleft(number)
+                    quiet_s = 0.0
+                except self.ray.exceptions.RayTaskError as error:
+                    raise error.cause from None  # what the environment itself said
+                idle.append(index)
+        rounds = [done[number] for number in sorted(done)]
+        return [episode for episode, _ in rounds], [stats for _, stats in rounds]
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in self.workers:
+            self.ray.kill(worker)
+        self.workers = []
+
+    def _hire(self, index: int) -> Any:
+        return self._actor.remote(self._net, *self.where, index)
+
+    def _replace(self, index: int, lost_before: int, error: Exception) -> None:
+        self.lost += 1
+        if self.lost - lost_before > LOSSES_PER_ROUND * len(self.workers):
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"rollout workers die as fast as they are replaced: {reason}") from None
+        self.ray.kill(self.workers[index])
+        self.workers[index] = self._hire(index)
+
+
+def connect(address: str | None, n_workers: int) -> Any:
+    """The ray module, connected to a cluster; without an address to one of its own on this machine."""
+    try:
+        ray = importlib.import_module("ray")
+    except ImportError:
+        raise InputError("--rollout-workers needs Ray: pip install 'lan-smac[sweep]'") from None
+    if ray.is_initialized():
+        return ray
+    try:
+        if address is None:
+            ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, logging_level="error")
+        else:
+            ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"no Ray cluster at {address or 'this machine'}: {reason}") from None
+    return ray

@@ -1,0 +1,1 @@
+"""Learning curves of runs: read, summarised over seeds, drawn."""

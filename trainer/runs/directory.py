@@ -1,0 +1,122 @@
+"""What a run directory holds for resuming, written so that a kill at any moment leaves a run to go on with.
+
+A checkpoint is three things in this order: replay appended, metrics flushed, `run.pt` renamed into place. The
+last one makes the others count: whatever lies beyond what the newest readable checkpoint names is dropped
+when the run is resumed, and made again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from envs.command import InputError
+from trainer.replay.buffer import ReplayBuffer
+from trainer.replay.segments import ReplaySegments
+from trainer.runs.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
+from trainer.runs.metrics import MetricsWriter
+
+BEST_NAME = "best.pt"
+EARLIER = re.compile(r"run-(\d+)\.pt")
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a run goes on from; `damaged`: one sentence for each newer checkpoint that could not be used."""
+
+    checkpoint: Checkpoint
+    replay: ReplayBuffer
+    damaged: list[str]
+
+
+class RunDirectory:
+    """The last `keep_checkpoints` checkpoints, `run.pt` and `run-STEPS.pt`, and the replay they need."""
+
+    def __init__(self, path: Path, keep_checkpoints: int) -> None:
+        self.path = path
+        self.keep_checkpoints = keep_checkpoints
+        self.segments = ReplaySegments(path / "replay")
+        self.saved_steps: int | None = None  # environment steps of the newest checkpoint
+        self._saved_episodes = 0
+        self._earlier: dict[Path, int] = {}  # oldest first; how many episodes each one knows of
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no checkpoint was ever written: a run killed before its first one begins anew."""
+        checkpoints = (self.path / FILE_NAME).exists() or self._earlier_paths()
+        return not checkpoints and not self.segments.folder.exists()
+
+    def save(self, checkpoint: Checkpoint, replay: ReplayBuffer, metrics: MetricsWriter) -> None:
+        """Make `checkpoint` the newest; OSError when the disk says no, and the newest stays what it was."""
+        self.segments.append(replay)
+        metrics.flush()
+        newest = self.path / FILE_NAME
+        if self.saved_steps is not None and self.keep_checkpoints > 1:
+            earlier = self.path / f"run-{self.saved_steps:08d}.pt"
+            link_or_copy(newest, earlier)
+            self._earlier.pop(earlier, None)
+            self._earlier[earlier] = self._saved_episodes
+        save_checkpoint(newest, checkpoint)
+        self.saved_steps, self._saved_episodes = checkpoint.env_steps, checkpoint.episodes
+        while len(self._earlier) > self.keep_checkpoints - 1:
+            path = next(iter(self._earlier))
+            path.unlink(missing_ok=True)
+            del self._earlier[path]
+        oldest = min([checkpoint.episodes, *self._earlier.values()])
+        self.segments.drop(before=oldest - replay.capacity_episodes, after=replay.inserted)
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Make `checkpoint` the best; done before `save`, no kill leaves the newest without its best."""
+        save_checkpoint(self.path / BEST_NAME, checkpoint)
+
+    def restore(self, make_replay: Callable[[], ReplayBuffer]) -> Restored:
+        """The newest checkpoint that can be resumed exactly, with its replay.
+
+        Newer ones that are damaged, or whose replay is, are set aside as `*.damaged`, and everything
+        written after the chosen one is removed. InputError when none can be used; then nothing is touched.
+        """
+        paths = [self.path / FILE_NAME, *reversed(self._earlier_paths())]
+        errors: list[InputError] = []
+        for path in paths:
+            try:
+                checkpoint = load_checkpoint(path)
+                replay = make_replay()
+                self.segments.load(replay, checkpoint.episodes)
+            except InputError as error:
+                errors.append(error)
+                continue
+            self._go_back_to(path, checkpoint, unusable=paths[: len(errors)])
+            return Restored(checkpoint, replay, [str(error) for error in errors])
+        raise errors[0]
+
+    def _go_back_to(self, path: Path, checkpoint: Checkpoint, unusable: list[Path]) -> None:
+        for newer in unusable:
+            if newer.exists():
+                newer.replace(newer.with_suffix(".damaged"))
+        path.replace(self.path / FILE_NAME)
+        self.segments.drop(before=0, after=checkpoint.episodes)
+        self.saved_steps, self._saved_episodes = checkpoint.env_steps, checkpoint.episodes
+        for earlier in self._earlier_paths():
+            try:
+                self._earlier[earlier] = load_checkpoint(earlier).episodes
+            except InputError:
+                earlier.replace(earlier.with_suffix(".damaged"))
+
+    def _earlier_paths(self) -> list[Path]:
+        matches = [(path, EARLIER.fullmatch(path.name)) for path in self.path.glob("run-*.pt")]
+        return [path for _, path in sorted((int(match[1]), path) for path, match in matches if match)]
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, which it keeps when the first is given to another file."""
+    partial = target.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(source, partial)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, partial)
+    partial.replace(target)

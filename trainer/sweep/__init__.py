@@ -1,0 +1,1 @@
+"""Many runs over maps, algorithms and seeds, side by side on Ray."""

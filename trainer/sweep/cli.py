@@ -1,0 +1,190 @@
+"""`lan-sweep`: runs of lan-train over maps, algorithms and seeds, side by side, resumable."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+import tyro
+from rich.console import Console
+
+from envs.command import InputError, run_command
+from envs.make import env_spec, resolve_backend
+from trainer.config import TrainConfig
+from trainer.learning.algorithms import types_to_split
+from trainer.sweep.jobs import LOG_NAME, Job, plan_jobs
+from trainer.sweep.process import Outcome
+from trainer.sweep.table import READ_EVERY_S, LiveSweepDisplay, PlainSweepDisplay, Row
+
+DESCRIPTION = (
+    "Train every map with every algorithm and seed, as many runs side by side as there are cores. The same "
+    "command again goes on where a sweep was stopped or killed, and tries again what failed."
+)
+
+
+@dataclass(frozen=True)
+class RunSettings(TrainConfig):
+    """Settings of every run of a sweep: those of lan-train that a sweep does not choose itself."""
+
+    map: tyro.conf.Suppress[str] = ""
+    algorithm: tyro.conf.Suppress[str] = "lan"
+    seed: tyro.conf.Suppress[int] = 0
+    run_dir: tyro.conf.Suppress[Path | None] = None
+    resume: tyro.conf.Suppress[Path | None] = None
+    ray_address: tyro.conf.Suppress[str | None] = None
+    threads: int = 1
+    """Into how many parts the learner of every run splits a batch, each on a thread of its own."""
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Flags of `lan-sweep`."""
+
+    maps: tuple[str, ...] = ()
+    """The maps to learn, e.g. 3m 2s3z; also checkers, spread:3."""
+    algorithms: tuple[str, ...] = ("lan",)
+    """The learners, e.g. lan iql vdn qmix qplex."""
+    seeds: int = 10
+    """How many seeds, from 0 on."""
+    out: Path = Path("runs/sweep")
+    """Where the run directories go, as MAP-ALGORITHM-seedSEED; maps, algorithms and seeds may be added to a
+    sweep later, and --steps raised, other settings may not change."""
+    workers: int | None = None
+    """Cores to use on this machine; all of them when not given. A run takes --threads of them."""
+    ray_address: str | None = None
+    """A Ray cluster to run on, e.g. auto or ray://HOST:10001; its machines must share --out."""
+    gpu_share: float = 1.0
+    """With --device cuda: the part of a GPU that a run takes; with 0.25 four share one."""
+    settings: tyro.conf.OmitArgPrefixes[RunSettings] = field(default_factory=RunSettings)
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise InputError(f"--seeds must be at least 1, not {self.seeds}")
+        cores = self.workers if self.workers is not None else os.cpu_count() or 1
+        if self.ray_address is None and cores < self.settings.threads:
+            raise InputError(
+                f"--threads {self.settings.threads}: a run takes as many cores, --workers is {cores}"
+            )
+        if self.workers is not None and self.ray_address is not None:
+            raise InputError("--workers is for this machine; a cluster at --ray-address has its own")
+        if not 0 < self.gpu_share <= 1:
+            raise InputError(f"--gpu-share must be above 0 and at most 1, not {self.gpu_share}")
+
+
+class Executor(Protocol):
+    """What does the runs: Ray."""
+
+    def submit(self, job: Job) -> None:
+        """Have a run done when there is room."""
+        ...
+
+    def poll(self, timeout_s: float) -> list[tuple[Job, Outcome]]:
+        """The runs that ended, after waiting `timeout_s` at most for one."""
+        ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code: 0 all finished, 1 some failed, 2 bad input, 130 interrupted."""
+    return run_command(SweepConfig, sweep, prog="lan-sweep", description=DESCRIPTION, argv=argv)
+
+
+def sweep(config: SweepConfig) -> int:
+    """Plan, run what is not finished, say how it ended."""
+    jobs = make_jobs(config)
+    rows = [Row(job) for job in jobs]
+    todo = [row for row in rows if row.state != "finished"]
+    print(
+        f"lan-sweep: {len(jobs)} runs on --env {jobs[0].config.env}, {len(jobs) - len(todo)} finished "
+        f"before, writing to {config.out}",
+        flush=True,
+    )
+    failures: dict[str, tuple[Job, Outcome]] = {}
+    if todo:
+        from trainer.sweep.ray_executor import RayExecutor
+
+        executor = RayExecutor(workers=config.workers, address=config.ray_address, gpu_share=config.gpu_share)
+        signal.signal(signal.SIGTERM, interrupt)  # in the place of Ray's own handler
+        try:
+            failures = conduct(rows, executor)
+        finally:
+            executor.close()
+    report(config, failures)
+    return 1 if failures else 0
+
+
+def make_jobs(config: SweepConfig) -> list[Job]:
+    """The runs, their directories made; InputError for what cannot be."""
+    if not config.maps or not config.algorithms:
+        raise InputError("say what to learn and how, e.g. --maps 3m 2s3z --algorithms lan qmix")
+    settings = TrainConfig(**{f.name: getattr(config.settings, f.name) for f in fields(TrainConfig)})
+    backends = set()
+    for map_name, algorithm in itertools.product(config.maps, config.algorithms):
+        name = replace(settings, map=map_name, algorithm=algorithm).resolved().environment
+        env_spec(name)
+        types_to_split(settings.sharing, name)
+        backends.add(resolve_backend(settings.env, name))
+    if len(backends) > 1:
+        raise InputError(
+            f"--maps {' '.join(config.maps)} would be played by {' and '.join(sorted(backends))}, "
+            "which must not mix: name one by --env, or make two sweeps"
+        )
+    settings = replace(settings, env=backends.pop())
+    jobs = plan_jobs(settings, config.maps, config.algorithms, config.seeds, config.out.absolute())
+    try:
+        for job in jobs:
+            job.run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {config.out}: cannot be written: {error.strerror or error}") from None
+    return jobs
+
+
+def conduct(
+    rows: Sequence[Row], executor: Executor, console: Console | None = None
+) -> dict[str, tuple[Job, Outcome]]:
+    """Have every unfinished run done and shown; the ones that failed, by name."""
+    by_name = {row.job.name: row for row in rows if row.state != "finished"}
+    failures = {}
+    for row in by_name.values():
+        executor.submit(row.job)
+    waiting = set(by_name)
+    console = console or Console()
+    with LiveSweepDisplay(rows, console) if console.is_terminal else PlainSweepDisplay(rows) as display:
+        while waiting:
+            display.show()
+            for job, outcome in executor.poll(READ_EVERY_S):
+                waiting.remove(job.name)
+                by_name[job.name].end("finished" if outcome.error is None else "failed")
+                if outcome.error is not None:
+                    failures[job.name] = (job, outcome)
+            for row in rows:
+                row.refresh()
+        display.show()
+    return failures
+
+
+def report(config: SweepConfig, failures: dict[str, tuple[Job, Outcome]]) -> None:
+    """What failed, with the end of its log, or what to do next."""
+    if not failures:
+        print(f"every run finished; draw them by lan-plot {config.out}/* --out curves.png")
+        return
+    for name, (job, outcome) in failures.items():
+        print(f"\nfailed: {name}: {outcome.error}; its log is {job.run_dir / LOG_NAME}", file=sys.stderr)
+        for line in outcome.log_tail.splitlines():
+            print(f"    {line}", file=sys.stderr)
+    print(f"\n{len(failures)} runs failed; the same command tries them again", file=sys.stderr)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM is answered like Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

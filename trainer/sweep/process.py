@@ -1,0 +1,149 @@
+"""One run of a sweep: `lan-train` in a process of its own that ends with whoever started it.
+
+`run_job` is called by a worker and starts this file as the process. The process holds a lock on its run
+directory, so that a sweep started again never trains beside what an earlier one left behind, and says by
+`finished.json` that nothing is left to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+
+from envs.command import InputError
+from envs.files import write_atomically
+from trainer.config import FILE_NAME
+from trainer.sweep.jobs import FINISHED_NAME, LOG_NAME
+
+LOCK_NAME = "lock"
+STOP_NAME = "stop"
+"""A file in a run directory that asks for its end. Ray's own way to cancel a task ends the worker's wait,
+not the process that it waits for, which Ray then kills before it has saved."""
+LOCK_WAIT_S = 60.0
+LOOK_EVERY_S = 0.5
+STOP_WAIT_S = 60.0
+"""How long a run may take to finish its update and save."""
+PR_SET_PDEATHSIG = 1
+TAIL_LINES = 6
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: `error` says what went wrong, None when it finished."""
+
+    error: str | None = None
+    log_tail: str = ""
+
+
+def run_job(run_dir: Path, flags: Sequence[str], steps: int) -> Outcome:
+    """Train in a process until it ends; `flags` begin the run, where it has begun it goes on to `steps`."""
+    if not run_dir.is_dir():
+        return Outcome(
+            f"{socket.gethostname()} does not see {run_dir}: all machines of a cluster must share --out"
+        )
+    if (run_dir / STOP_NAME).exists():
+        (run_dir / STOP_NAME).unlink()
+        return Outcome("stopped before its beginning")
+    begun = (run_dir / FILE_NAME).exists()
+    words = ["--resume", str(run_dir), "--steps", str(steps)] if begun else list(flags)
+    command = [sys.executable, "-m", "trainer.sweep.process", str(os.getpid()), str(run_dir), *words]
+    log_path = run_dir / LOG_NAME
+    with log_path.open("ab") as log:
+        log.write(f"== lan-train {' '.join(words)}\n".encode())
+        log.flush()
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )  # a session of its own: Ctrl-C on the terminal is the sweep's to answer
+        code = wait_for(process, run_dir / STOP_NAME)
+    if code == 0 and (run_dir / FINISHED_NAME).exists():
+        return Outcome()
+    lines = log_path.read_text(errors="replace").splitlines()
+    return Outcome(describe_exit(code), "\n".join(lines[-TAIL_LINES:]))
+
+
+def wait_for(process: subprocess.Popen[bytes], stop: Path) -> int:
+    """The exit code of a run, which is asked to save and stop once the file `stop` is there."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(LOOK_EVERY_S)
+        if stop.exists():
+            process.terminate()
+            stop.unlink()
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words."""
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return "stopped before its end" if code == 0 else f"exit code {code}"
+
+
+def main(argv: Sequence[str]) -> int:
+    """The process: parent's id, run directory, flags of `lan-train`; returns its exit code."""
+    parent, run_dir = int(argv[0]), Path(argv[1])
+    end_with(parent)
+    from trainer.cli import main as lan_train
+
+    try:
+        with take_lock(run_dir / LOCK_NAME):
+            code = lan_train(argv[2:])
+            if code == 0:
+                mark_finished(run_dir)
+    except InputError as error:
+        print(f"lan-sweep: error: {error}", file=sys.stderr)
+        return 2
+    return code
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel send SIGTERM when the parent ends, however it ends: the run then saves and stops."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit("lan-sweep: whoever started this run is gone")
+
+
+def take_lock(path: Path, wait_s: float = LOCK_WAIT_S) -> TextIOWrapper:
+    """The open lock file, held until it is closed or its process ends; InputError after `wait_s`."""
+    file = path.open("a+")
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                file.close()
+                raise InputError(
+                    f"another process trains in {path.parent}: stop it, or wait for its end"
+                ) from None
+            time.sleep(0.1)
+
+
+def mark_finished(run_dir: Path) -> None:
+    """Write `finished.json` if the checkpoint is of the run's end, not where it was asked to stop."""
+    from trainer.config import load_config
+    from trainer.runs.checkpoint import load_checkpoint
+
+    checkpoint, config = load_checkpoint(run_dir), load_config(run_dir)
+    state = checkpoint.trainer
+    at_end = checkpoint.env_steps >= config.steps or state["good_evaluations"] >= 2
+    if not at_end or state["pending_updates"] or state["evaluated_at_steps"] < checkpoint.env_steps:
+        return
+    result = {"steps": config.steps, "env_steps": checkpoint.env_steps, "updates": checkpoint.updates}
+    write_atomically(run_dir / FINISHED_NAME, (json.dumps(result) + "\n").encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
