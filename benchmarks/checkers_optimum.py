@@ -24,7 +24,8 @@ from envs.checkers import (
     CheckersEnv,
     first_board,
 )
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
 from envs.types import FloatArray, IntArray
 
 CELLS = ROWS * COLUMNS

@@ -16,7 +16,8 @@ import tyro
 
 from benchmarks.checkers_optimum import FOODS
 from envs.checkers import APPLE, COLUMNS, FOOD_COLUMNS, LEMON, ROWS, SPEC, CheckersEnv
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
 from envs.types import FloatArray, TimeStep
 from exporters.evaluate import Contestant, onnx_contestant, torch_contestant
 

@@ -22,7 +22,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
 
 BATTLES = 32
 BATTLE_SEED = 20_000

@@ -28,11 +28,10 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from envs.command import run_command
-from envs.types import EnvSpec
+from envs.types import HIDDEN_DIM, EnvSpec
 from trainer.learning.algorithms import ALGORITHMS, make_learner
 from trainer.learning.batch import EpisodeBatch
 from trainer.learning.learner import Learner, LearnerSettings
-from trainer.learning.networks import HIDDEN_DIM
 from trainer.replay.buffer import Episode, pack_available, pack_episodes
 from trainer.runs.process_memory import keep_freed_memory
 from trainer.runs.session import torch_device

@@ -21,7 +21,8 @@ import tyro
 from torch import Tensor
 
 from benchmarks.plain_lan import PlainLanLearner
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
 from envs.make import env_spec
 from trainer.config import load_config
 from trainer.learning.batch import EpisodeBatch

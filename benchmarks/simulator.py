@@ -22,8 +22,9 @@ from envs.battle import kernel as kernel_entries
 from envs.battle.env import BattleEnv
 from envs.battle.rng import seed_stream, uniform
 from envs.battle.world import Bools, Ints, Seeds
-from envs.command import InputError, nearest_names, run_command
+from envs.command import nearest_names, run_command
 from envs.compiled import kernel
+from envs.errors import InputError
 from envs.smac.maps import MAP_NAMES, load_map
 from envs.smac.units import LOOPS_PER_STEP
 from trainer.runs.process_memory import peak_memory_mb

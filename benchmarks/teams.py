@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 
 from envs.battle.heuristic import HEURISTIC
 from envs.battle.teams import TEAMS
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
 from envs.smac.maps import MAP_NAMES
 from exporters.evaluate import Contestant, EvaluateConfig, Evaluation, contestant, evaluate
 

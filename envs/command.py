@@ -8,11 +8,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
+from envs.errors import InputError
+
 Config = TypeVar("Config")
-
-
-class InputError(Exception):
-    """Something the user gave cannot be used; the text says what, where, and what to do."""
 
 
 def run_command(

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envs.command import InputError, nearest_names
+from envs.command import nearest_names
+from envs.errors import InputError
 from envs.types import EnvSpec, MultiAgentEnv
 
 if TYPE_CHECKING:

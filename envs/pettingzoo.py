@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.slots import Outcome, SlotEnv
 from envs.types import BoolArray, EnvSpec, FloatArray, IntArray
 

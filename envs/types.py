@@ -15,6 +15,9 @@ import numpy.typing as npt
 CONTRACT_VERSION = 1
 """Version of the layouts and of the model file; a number that differs is refused, never adapted."""
 
+HIDDEN_DIM = 64
+"""H, the length of an agent's memory, in the networks and in the model file (LAN paper, section 4)."""
+
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -101,17 +104,6 @@ class Team(Protocol):
     """
 
     def __call__(self, step: TimeStep) -> IntArray: ...
-
-
-class EpisodeLostError(Exception):
-    """The live game of `slots` [B] crashed, hung or lost its connection: no battle of this round counts.
-
-    What has been seen of the battles that were running is thrown away; reset them all, and play on.
-    """
-
-    def __init__(self, slots: BoolArray, reason: str) -> None:
-        super().__init__(reason)
-        self.slots = slots
 
 
 class MultiAgentEnv(Protocol):

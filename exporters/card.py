@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from envs.command import InputError, nearest_names, run_command
+from envs.command import nearest_names, run_command
+from envs.errors import InputError
 from envs.types import EnvSpec
 
 if TYPE_CHECKING:

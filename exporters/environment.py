@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.types import EnvSpec, MultiAgentEnv
 
 

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import tyro
 
-from envs.command import InputError, nearest_names, run_command
+from envs.command import nearest_names, run_command
+from envs.errors import InputError
+from envs.outcomes import summarise
 from envs.types import EnvSpec, MultiAgentEnv
 
 if TYPE_CHECKING:
     from envs.battle.env import BattleEnv
+    from envs.outcomes import EpisodeStats
     from envs.types import Team
-    from trainer.playing.rollout import EpisodeStats, Policy
+    from trainer.playing.rollout import Policy
 
 N_BATTLES = 32
 """Battles side by side; the episodes played are the same whatever this is."""
@@ -199,25 +202,23 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
                 stats = play(env, make_watched, config.episodes, watcher)
     finally:
         env.close()
-    return summarize(stats, contestant, backend, config.seed)
+    return describe(stats, contestant, backend, config.seed)
 
 
-def summarize(stats: Sequence[EpisodeStats], contestant: Contestant, backend: str, seed: int) -> Evaluation:
+def describe(stats: Sequence[EpisodeStats], contestant: Contestant, backend: str, seed: int) -> Evaluation:
     """Counts and means over episodes."""
-    from runtime.host.report import wilson_interval
-
-    n, won = len(stats), sum(episode.won for episode in stats)
+    summary = summarise(stats)
     return Evaluation(
         map=contestant.spec.name,
         backend=backend,
         player=contestant.name,
         seed=seed,
-        episodes=n,
-        won=won,
-        win_rate=won / n,
-        win_rate_interval=wilson_interval(won, n),
-        return_mean=sum(episode.episode_return for episode in stats) / n,
-        episode_steps_mean=sum(episode.length_steps for episode in stats) / n,
+        episodes=summary.episodes,
+        won=summary.won,
+        win_rate=summary.win_rate,
+        win_rate_interval=summary.win_rate_interval,
+        return_mean=summary.return_mean,
+        episode_steps_mean=summary.length_mean_steps,
     )
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
 from envs.files import write_atomically
 
 if TYPE_CHECKING:

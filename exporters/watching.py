@@ -9,7 +9,7 @@ from typing import cast
 
 from envs.battle.env import BattleEnv
 from envs.battle.record import Recorder
-from envs.command import InputError
+from envs.errors import InputError
 from envs.types import IntArray, MultiAgentEnv, Team, TimeStep
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
 from envs.make import env_spec, resolve_backend
 from trainer.config import FILE_NAME, TrainConfig, check_resumed, learner_name, load_config
 from trainer.learning.algorithms import types_to_split

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from envs.command import InputError, nearest_names
+from envs.command import nearest_names
+from envs.errors import InputError
 from envs.make import without_fog
 from trainer.learning.algorithms import ALGORITHMS, OPTIMIZER_NAMES
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.battle.env import BattleEnv
-from envs.command import InputError
+from envs.errors import InputError
+from envs.files import write_atomically
 from envs.smac.layout import SHOOT_CELLS, SIGHT_CELLS
 from envs.smac.smac_map import SmacMap
 from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
@@ -99,14 +99,7 @@ class Recorder:
 
     def write(self, path: Path | str) -> None:
         """Write the page atomically; InputError when the file cannot be written."""
-        path = Path(path)
-        part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            part.write_text(self.page(), encoding="utf-8")
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise InputError(f"cannot write the recording {path}: {error.strerror or error}") from None
+        write_atomically(Path(path), self.page().encode())
 
 
 class _Battle:

@@ -10,7 +10,6 @@ import hashlib
 import importlib
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,22 +17,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from envs.command import InputError
+from envs.errors import InputError, LanError
+from envs.processes import guarded
 from envs.sc2.descriptors import INSTALL, sc2_protocol
 
 RACES: Final = {"T": "Terran", "Z": "Zerg", "P": "Protoss"}
 LOG_QUOTE_BYTES: Final = 2000
 
-# Runs before the game: dies with the host (PR_SET_PDEATHSIG = 1 survives exec), then becomes the game.
-_GUARD: Final = (
-    "import ctypes, os, signal, sys\n"
-    "ctypes.CDLL(None).prctl(1, signal.SIGKILL)\n"
-    "if os.getppid() != int(sys.argv[1]): os._exit(1)\n"
-    "os.execv(sys.argv[2], sys.argv[2:])\n"
-)
 
-
-class LostGameError(Exception):
+class LostGameError(LanError):
     """The game crashed, does not answer, or answers what cannot be; nothing more can be had of it."""
 
 
@@ -101,9 +93,8 @@ def _process_type() -> Any:
 
     class GuardedProcess(sc_process.StarcraftProcess):  # type: ignore[misc]
         def _launch(self, run_config: Any, args: list[str], *, log: Any = None, **_: Any) -> Any:
-            guarded = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), *args]
             return subprocess.Popen(
-                guarded,
+                guarded(args),
                 cwd=run_config.cwd,
                 env=run_config.env,
                 stdin=subprocess.DEVNULL,

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from envs.command import InputError
+from envs.errors import InputError
 
 PACKAGE: Final = "s2clientprotocol"
 

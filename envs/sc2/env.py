@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from envs.compiled import announce
+from envs.errors import EpisodeLostError
 from envs.sc2.client import Game, GameSettings, LostGameError, game_seed, map_bytes, run_config
 from envs.sc2.failures import Failures
 from envs.sc2.reading import OrderWriter, Roster, game_tables, is_complete
@@ -16,7 +17,7 @@ from envs.smac.layout import LayoutTables, write_views
 from envs.smac.maps import SmacMap
 from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
 from envs.smac.units import LOOPS_PER_STEP
-from envs.types import BoolArray, EnvSpec, EpisodeLostError, IntArray, TimeStep
+from envs.types import BoolArray, EnvSpec, IntArray, TimeStep
 
 END_OF_TIME_LOOPS: Final = 1 << 19
 """The game ends itself then; a new one is made before."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.sc2.client import LostGameError
 
 log = logging.getLogger(__name__)

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from envs.command import InputError
+from envs.errors import EpisodeLostError, InputError
 from envs.sc2.client import GameSettings, LostGameError, game_seed, guard_pysc2, map_bytes, run_config
 from envs.sc2.failures import Failures
 from envs.smac.maps import SmacMap
-from envs.types import BoolArray, EnvSpec, EpisodeLostError, FloatArray, IntArray, TimeStep
+from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, TimeStep
 
 COMMIT: Final = "d6aab33f76abc3849c50463a8592a84f59a5ef84"
 INSTALL: Final = f"pip install --no-deps 'smac @ git+https://github.com/oxwhirl/smac.git@{COMMIT}'"

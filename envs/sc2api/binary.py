@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from envs.command import InputError
+from envs.errors import InputError
 
 FIRST_CLIENT_DEADLINE_S: Final = 300.0
 """A game that nobody joins ends by itself."""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
 
 DESCRIPTIONS = {
     "install": "Make a tree that pysc2 and SMAC take for StarCraft II, the simulator in the game's place.",

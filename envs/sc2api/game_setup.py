@@ -6,18 +6,18 @@ import re
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from envs.command import InputError
+from envs.errors import InputError, LanError
 from envs.sc2.descriptors import sc2_protocol
 from envs.smac.maps import MAP_NAMES, SmacMap, load_map, read_map
 
 MAX_MAP_BYTES: Final = 1 << 20
 
 
-class RequestError(Exception):
+class RequestError(LanError):
     """A request that can only be answered by `error` of the Response; the text is what the client is told."""
 
 
-class RefusedError(Exception):
+class RefusedError(LanError):
     """Creating or joining is refused: `name` of the response's Error, and details in a sentence."""
 
     def __init__(self, name: str, details: str) -> None:

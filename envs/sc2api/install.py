@@ -9,7 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from envs.command import InputError
+from envs.errors import InputError
+from envs.files import replacing
 from envs.smac.maps import MAP_NAMES
 
 MARK: Final = "# lan-sc2: the simulator behind Blizzard's SC2 API"
@@ -63,8 +64,5 @@ def _script() -> str:
 
 
 def _write(path: Path, content: bytes, *, executable: bool = False) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    if executable:
-        partial.chmod(0o755)
-    partial.replace(path)
+    with replacing(path, 0o777 if executable else 0o666) as file:
+        file.write(content)

@@ -10,7 +10,7 @@ import gzip
 import struct
 from typing import Any, Final
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.sc2.descriptors import sc2_protocol
 
 MAGIC: Final = b"LANREC1\n"

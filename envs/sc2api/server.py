@@ -19,7 +19,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.sc2api.session import Session
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.sc2.descriptors import sc2_protocol
 from envs.sc2api.battle import Battle
 from envs.sc2api.debug import carry_out_debug, check_debug

@@ -14,7 +14,8 @@ from typing import Any, Final, NoReturn, cast, get_args
 
 import numpy as np
 
-from envs.command import InputError, nearest_names
+from envs.command import nearest_names
+from envs.errors import InputError
 from envs.smac.formation import DoesNotFitError, place_groups
 from envs.smac.smac_map import (
     ALLY_TYPE_SLOTS,

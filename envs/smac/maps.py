@@ -8,7 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from envs.command import InputError, nearest_names
+from envs.command import nearest_names
+from envs.errors import InputError
 from envs.smac.map_file import parse_map
 from envs.smac.smac_map import MAP_SIZE_CELLS, EnemyOrder, SmacMap, SpawnGroup
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
 from runtime.identity.addresses import Address, parse_address
 from runtime.identity.tls import tls_files
 from runtime.logs import configure_logs
@@ -163,8 +164,9 @@ def change_model(table: EpisodeTable, config: ServingConfig) -> None:
 
     A file that cannot be used, or is for another environment, is said in the log and changes nothing.
     """
+    from envs.errors import ModelError
     from runtime.agent.policy import AgentPolicy
-    from runtime.model_file.loader import ModelError, load_model
+    from runtime.model_file.loader import load_model
 
     try:
         model = load_model(config.model, config.model_sha256)

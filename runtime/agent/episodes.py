@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from envs.errors import LanError
 from envs.types import BoolArray, FloatArray
 from runtime.agent.policy import AgentPolicy, Memory
 
@@ -22,7 +23,7 @@ DIGEST_BYTES = 16
 OBS_DTYPE = np.dtype("<f4")
 
 
-class RequestError(Exception):
+class RequestError(LanError):
     """A request that is refused and has changed nothing.
 
     `code` is the name of a gRPC status, `reason` is for machines, `field` names the request's field to blame.

@@ -15,11 +15,9 @@ from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from protos.contract import ERROR_DOMAIN, STATUS_DETAILS_KEY
 from runtime.agent.episodes import RequestError
 from runtime.identity.tls import HOST_URI
-
-ERROR_DOMAIN = "lan.policy.v1"
-STATUS_DETAILS_KEY = "grpc-status-details-bin"
 
 Behavior = Callable[[Any, Any], Awaitable[Any]]
 

@@ -8,7 +8,6 @@ number. Written pages outlive the process; with `fsync` they outlive a loss of p
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import struct
@@ -18,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.command import InputError
+from envs.errors import InputError
+from envs.files import replacing
+from envs.types import HIDDEN_DIM
 from runtime.agent.episodes import DIGEST_BYTES, MAX_EPISODE_ID_CHARS, Episode, StepReply
 from runtime.agent.policy import Memory
-from runtime.model_file.operators import HIDDEN_DIM
 
 MAGIC = b"LANSTATE"
 VERSION = 1
@@ -102,17 +102,15 @@ class StateFile:
     def _rewrite(self, n_actions: int, max_episodes: int) -> None:
         """Replace the file by one of today's layout that holds the restored episodes."""
         size = HEADER_BYTES + 2 * max_episodes * self._record_bytes
-        new_path = self.path.with_suffix(".tmp")
-        with contextlib.suppress(FileNotFoundError):
-            new_path.unlink()
-        self._file = os.open(new_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        os.posix_fallocate(self._file, 0, size)  # a full disk is noticed now, not in the middle of a battle
-        os.pwrite(self._file, HEADER.pack(MAGIC, VERSION, max_episodes, n_actions), 0)
-        for episode in self.restored:
-            if len(episode.reply.advantages) == n_actions:
-                self.save(episode)
-        os.fsync(self._file)
-        new_path.replace(self.path)
+        with replacing(self.path, 0o600) as file:
+            self._file = os.dup(file.fileno())  # stays open: records are written into it
+            os.posix_fallocate(
+                self._file, 0, size
+            )  # a full disk is noticed now, not in a battle
+            os.pwrite(self._file, HEADER.pack(MAGIC, VERSION, max_episodes, n_actions), 0)
+            for episode in self.restored:
+                if len(episode.reply.advantages) == n_actions:
+                    self.save(episode)
 
 
 def lock(directory: Path, path: Path) -> int:

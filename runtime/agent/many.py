@@ -43,7 +43,8 @@ def preload() -> None:
 def agents(config: AgentsConfig) -> int:
     """Start the agents, say which are up, and stay until a signal says stop."""
     prepare_process(config)
-    from runtime.model_file.loader import ModelError, load_model_bytes, read_model_file
+    from envs.errors import ModelError
+    from runtime.model_file.loader import load_model_bytes, read_model_file
 
     address = check_config(config)
     agent_ids = parse_agent_ids(config.agents)

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from envs.command import InputError
+from envs.errors import InputError
 from runtime.agent.episodes import EpisodeTable, RequestError
 from runtime.identity.addresses import Address
 

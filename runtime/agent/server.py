@@ -13,15 +13,15 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from envs.command import InputError
+from envs.errors import InputError
 from protos import policy_pb2, policy_pb2_grpc
+from protos.contract import SERVICE_NAME
 from runtime.agent.episodes import EpisodeTable, RequestError, StepRequest
 from runtime.agent.guard import Guard, check_caller_is_host
 from runtime.agent.policy import AgentPolicy
 from runtime.agent.version import server_version
 from runtime.identity.addresses import Address
 
-SERVICE_NAME = "lan.policy.v1.PolicyService"
 MAX_REQUEST_BYTES = 64 * 1024
 HEALTH_CONCURRENT_RPCS = 8
 SWEEP_INTERVAL_S = 10.0

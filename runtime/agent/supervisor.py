@@ -7,7 +7,6 @@ any time; everything it waits for (signals, deaths, first words) comes through o
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import selectors
@@ -19,7 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from envs.command import InputError
+from envs.errors import InputError
+from envs.processes import end_with_parent
 from runtime.identity.addresses import Address
 
 FIRST_BACKOFF_S = 0.02
@@ -28,7 +28,6 @@ STEADY_S = 1.0
 """A child that lived so long is started again at once when it dies."""
 KILL_AFTER_S = 2.0
 """Beyond the grace period, children that do not stop are killed."""
-PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger("lan.agents")
 
@@ -144,8 +143,7 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # it died before we asked to follow it
+            if not end_with_parent(parent, signal.SIGTERM):
                 os._exit(0)
 
             def on_ready(text: str) -> None:

@@ -11,16 +11,16 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from envs.errors import LanError
 from envs.types import EnvSpec
+from protos.contract import STATUS_DETAILS_KEY
 
-STATUS_DETAILS_KEY = "grpc-status-details-bin"
 
-
-class AgentError(Exception):
+class AgentError(LanError):
     """An agent that answers, but not as it must; the text says what it did."""
 
 
-class StreamEndedError(Exception):
+class StreamEndedError(LanError):
     """The agent, or something before it, closed the stream."""
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
+from envs.files import write_atomically
 from runtime.identity.addresses import parse_addresses
 from runtime.identity.tls import HostTls, tls_files
 
@@ -104,9 +106,7 @@ def write_record(path: Path, results: Sequence[EpisodeResult]) -> None:
         )
         for result in results
     ]
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.write_text("\n".join(lines) + "\n")
-    unfinished.replace(path)
+    write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
 def host_tls(config: PlayConfig) -> HostTls | None:

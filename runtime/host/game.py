@@ -13,16 +13,9 @@ from typing import TYPE_CHECKING, cast
 import grpc
 import numpy as np
 
-from envs.command import InputError
-from envs.types import (
-    BoolArray,
-    EnvSpec,
-    EpisodeLostError,
-    FloatArray,
-    IntArray,
-    MultiAgentEnv,
-    TimeStep,
-)
+from envs.errors import EpisodeLostError, InputError
+from envs.outcomes import EpisodeStats
+from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
 from runtime.host.agent_link import AgentLink
 from runtime.host.answers import AgentError, Identity
 from runtime.identity.addresses import Address
@@ -54,6 +47,11 @@ class EpisodeResult:
     fallbacks: int
     latency_ms: list[float]
     actions: IntArray
+
+    @property
+    def stats(self) -> EpisodeStats:
+        """How the battle went, in the words of training."""
+        return EpisodeStats(self.episode_return, self.steps, self.won)
 
 
 async def connect_team(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from envs.command import InputError
+from envs.errors import InputError
 from runtime.identity.addresses import Address, parse_address, parse_agent_ids
 
 TIMEOUT_S = 2.0

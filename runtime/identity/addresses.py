@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, replace
 
-from envs.command import InputError
+from envs.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
 from runtime.identity.tls import HOST_URI, agent_dns_name, agent_uri
 
 DESCRIPTION = (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envs.command import InputError
+from envs.errors import InputError
 from runtime.identity.addresses import Address
 
 HOST_URI = "spiffe://lan/host"

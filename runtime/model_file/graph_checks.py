@@ -10,13 +10,12 @@ import math
 
 import numpy as np
 
-from envs.types import EnvSpec
+from envs.types import HIDDEN_DIM, EnvSpec
 from runtime.model_file.operators import (
     BATCH,
     BOOL,
     DTYPES,
     FLOAT,
-    HIDDEN_DIM,
     INT64,
     MAX_DIM,
     OPERATORS,

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.command import InputError
-from envs.types import CONTRACT_VERSION, BoolArray, EnvSpec, FloatArray, IntArray
+from envs.errors import ModelError
+from envs.types import CONTRACT_VERSION, HIDDEN_DIM, BoolArray, EnvSpec, FloatArray, IntArray
 from runtime.model_file.graph_checks import check_graph
-from runtime.model_file.operators import HIDDEN_DIM, GraphError
+from runtime.model_file.operators import GraphError
 from runtime.model_file.wire import Message, WireError, read_model
 
 MAX_MODEL_BYTES = 4_000_000
@@ -40,10 +40,6 @@ NO_ACTION = -1
 """`last_action` before the first step of an episode."""
 
 OUTPUTS = ["action", "advantages", "next_hidden"]
-
-
-class ModelError(InputError):
-    """A model file that cannot be used; the text names the file and says why."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-HIDDEN_DIM = 64
+from envs.errors import LanError
+from envs.types import HIDDEN_DIM
+
 MAX_DIM = 65_536
 
 FLOAT, INT64, BOOL = 1, 7, 9  # TensorProto.DataType
@@ -23,7 +25,7 @@ BATCH = "batch"
 Dim = int | str
 
 
-class GraphError(Exception):
+class GraphError(LanError):
     """The graph is not that of a policy; the text says which part and why."""
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from envs.errors import LanError
+
 MAX_REPEATED = 1024
 """Entries in one repeated field; the largest real one, the nodes of a graph, has about 25."""
 MAX_TEXT_BYTES = 64 * 1024
@@ -20,7 +22,7 @@ VARINT, LENGTH = 0, 2
 Message = dict[str, Any]
 
 
-class WireError(Exception):
+class WireError(LanError):
     """The bytes are no ONNX file of the accepted form; the text says where and why."""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.files import write_atomically
 
 

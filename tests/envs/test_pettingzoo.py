@@ -12,8 +12,8 @@ import pytest
 from gymnasium import spaces
 from mpe2 import simple_spread_v3
 
-from envs.command import InputError
 from envs.conformance import check_env
+from envs.errors import InputError
 from envs.make import env_spec, make_env
 from envs.pettingzoo import PettingZooEnv
 

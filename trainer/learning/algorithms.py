@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.make import agent_types
 
 if TYPE_CHECKING:

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from envs.types import EnvSpec
+from envs.types import HIDDEN_DIM, EnvSpec
 from trainer.learning.batch import EpisodeBatch
 from trainer.learning.gru import packed_gru
 
-HIDDEN_DIM = 64
 EMBED_DIM = 128
 
 

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from envs.errors import LanError
+from envs.outcomes import EpisodeStats
 from envs.types import IntArray, MultiAgentEnv, TimeStep
 from trainer.config import TrainConfig
 from trainer.learning.networks import AdvantageNet
-from trainer.playing.rollout import EpisodeStats, Scribe, collect
+from trainer.playing.rollout import Scribe, collect
 from trainer.replay.buffer import Episode
 
 Round = tuple[list[Episode], list[EpisodeStats]]
@@ -149,7 +151,7 @@ class OverlappedCollector:
         return self._thread.submit(self.player.play, self.actor, epsilon, first_episode, self._abandoned)
 
 
-class AbandonedError(Exception):
+class AbandonedError(LanError):
     """Nobody waits for this round any more."""
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from envs.types import BoolArray, EpisodeLostError, FloatArray, IntArray, MultiAgentEnv, Team, TimeStep
+from envs.errors import EpisodeLostError
+from envs.outcomes import EpisodeStats
+from envs.types import BoolArray, FloatArray, IntArray, MultiAgentEnv, Team, TimeStep
 from trainer.learning.networks import AdvantageNet
 from trainer.replay.buffer import Episode, pack_available
 
@@ -28,15 +29,6 @@ class Watcher(Protocol):
     def step(self, step: TimeStep, actions: IntArray) -> None:
         """The actions [B, N] led to `step`."""
         ...
-
-
-@dataclass(frozen=True)
-class EpisodeStats:
-    """How one episode went: undiscounted return, steps, and whether the battle was won."""
-
-    episode_return: float
-    length_steps: int
-    won: bool
 
 
 class Policy(Protocol):

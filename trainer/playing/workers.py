@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.make import make_env
+from envs.outcomes import EpisodeStats
 from trainer.learning.networks import AdvantageNet
 from trainer.playing.collector import AbandonedError, Round
-from trainer.playing.rollout import EpisodeStats, collect
+from trainer.playing.rollout import collect
 from trainer.replay.buffer import Episode
 
 EPISODE_DEADLINE_S = 900.0

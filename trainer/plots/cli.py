@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
 from envs.files import write_atomically
 from trainer.learning.algorithms import ALGORITHMS
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.command import InputError, nearest_names
+from envs.command import nearest_names
+from envs.errors import InputError
 from trainer.config import FILE_NAME, TrainConfig, learner_name
 from trainer.learning.algorithms import ALGORITHMS
 from trainer.runs.metrics import read_metrics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 import zipfile
@@ -13,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.command import InputError
+from envs.errors import InputError
+from envs.files import replacing
 from trainer.replay.buffer import STORED_ARRAYS, ReplayBuffer, StoredEpisode
 
 NAME = re.compile(r"episodes-(\d+)-(\d+)\.npz")
@@ -86,15 +86,8 @@ def write_segment(path: Path, episodes: Sequence[StoredEpisode]) -> None:
     data |= {name: np.array([getattr(episode, name) for episode in episodes]) for name in FLAGS}
     data["obs_dim"] = np.array(episodes[0].obs_dim)
     data["length"] = np.array([episode.length for episode in episodes])
-    partial = path.with_suffix(".partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file:
+        np.savez(file, allow_pickle=False, **data)
 
 
 def read_segment(path: Path, *, mapped: bool = False) -> list[StoredEpisode]:

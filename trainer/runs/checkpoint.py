@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from envs.command import InputError
+from envs.errors import InputError
+from envs.files import replacing
 from envs.types import CONTRACT_VERSION, EnvSpec
 from trainer.learning.algorithms import types_to_split
 from trainer.learning.networks import AdvantageNet, advantage_net
@@ -59,30 +59,13 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write `path` whole or not at all (write beside it, fsync, rename); OSError when the disk says no."""
+    """Write `path` whole or not at all; OSError when the disk says no."""
     data = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
     data["spec"] = checkpoint.spec.to_json()
     content = io.BytesIO()  # torch turns what a full disk says into an error of its own
     torch.save({"format": FORMAT, "contract_version": CONTRACT_VERSION, **data}, content)
-    partial = path.with_suffix(".partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk: a rename survives a power cut only then."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with replacing(path) as file:
+        file.write(content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

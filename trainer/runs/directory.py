@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from envs.command import InputError
+from envs.errors import InputError
+from envs.files import sync_folder
 from trainer.replay.buffer import ReplayBuffer
 from trainer.replay.segments import ReplaySegments
 from trainer.runs.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
@@ -120,3 +121,4 @@ def link_or_copy(source: Path, target: Path) -> None:
     except OSError:  # a file system without links
         shutil.copyfile(source, partial)
     partial.replace(target)
+    sync_folder(target.parent)

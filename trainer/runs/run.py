@@ -16,22 +16,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from envs.command import InputError
+from envs.errors import DivergedError, InputError
+from envs.outcomes import EpisodeStats, summarise
 from envs.types import EnvSpec, MultiAgentEnv
 from trainer.config import TrainConfig
 from trainer.learning.batch import EpisodeBatch
 from trainer.learning.learner import Learner
 from trainer.playing.collector import make_collector
-from trainer.playing.rollout import EpisodeStats, evaluate
+from trainer.playing.rollout import evaluate
 from trainer.replay.buffer import ReplayBuffer
 from trainer.runs.checkpoint import FILE_NAME, Checkpoint
 from trainer.runs.directory import Restored, RunDirectory
 from trainer.runs.metrics import MetricsWriter, Window
 from trainer.runs.state import Reporter, RunState
-
-
-class DivergedError(Exception):
-    """The loss is no longer a finite number."""
 
 
 class TrainingRun:
@@ -267,9 +264,10 @@ def make_replay(config: TrainConfig, spec: EnvSpec) -> ReplayBuffer:
 
 
 def means(stats: list[EpisodeStats]) -> dict[str, float]:
-    """Win rate, mean return and mean length in steps."""
+    """Win rate, mean return and mean length in steps, under the names of the metrics."""
+    summary = summarise(stats)
     return {
-        "win_rate": sum(stat.won for stat in stats) / len(stats),
-        "return_mean": sum(stat.episode_return for stat in stats) / len(stats),
-        "episode_length_steps": sum(stat.length_steps for stat in stats) / len(stats),
+        "win_rate": summary.win_rate,
+        "return_mean": summary.return_mean,
+        "episode_length_steps": summary.length_mean_steps,
     }

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from envs.command import InputError
+from envs.errors import DivergedError, InputError
 from envs.files import write_atomically
 from envs.make import BACKEND_NAMES, battles_at_once, env_spec, make_env
 from trainer.config import FILE_NAME, TrainConfig
@@ -22,7 +22,7 @@ from trainer.learning.learner import LearnerSettings
 from trainer.runs.directory import Restored, RunDirectory
 from trainer.runs.display import LiveReporter, PlainReporter, format_duration
 from trainer.runs.process_memory import keep_freed_memory, peak_memory_mb
-from trainer.runs.run import DivergedError, TrainingRun, make_replay
+from trainer.runs.run import TrainingRun, make_replay
 
 EVALUATION_SEED_OFFSET = 1_000_003
 """Evaluation battles come from another seed, so that no battle is both trained on and tested on."""

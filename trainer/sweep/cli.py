@@ -15,7 +15,8 @@ from typing import Protocol
 import tyro
 from rich.console import Console
 
-from envs.command import InputError, run_command
+from envs.command import run_command
+from envs.errors import InputError
 from envs.make import env_spec, resolve_backend
 from trainer.config import TrainConfig
 from trainer.learning.algorithms import types_to_split

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from envs.command import InputError
+from envs.errors import InputError
 from trainer.config import FILE_NAME, TrainConfig, flag, learner_name, load_config
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 

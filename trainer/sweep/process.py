@@ -8,7 +8,6 @@ directory, so that a sweep started again never trains beside what an earlier one
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -22,8 +21,9 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.files import write_atomically
+from envs.processes import end_with_parent
 from trainer.config import FILE_NAME
 from trainer.sweep.jobs import FINISHED_NAME, LOG_NAME
 
@@ -35,7 +35,6 @@ LOCK_WAIT_S = 60.0
 LOOK_EVERY_S = 0.5
 STOP_WAIT_S = 60.0
 """How long a run may take to finish its update and save."""
-PR_SET_PDEATHSIG = 1
 TAIL_LINES = 6
 
 
@@ -93,7 +92,8 @@ def describe_exit(code: int) -> str:
 def main(argv: Sequence[str]) -> int:
     """The process: parent's id, run directory, flags of `lan-train`; returns its exit code."""
     parent, run_dir = int(argv[0]), Path(argv[1])
-    end_with(parent)
+    if not end_with_parent(parent, signal.SIGTERM):  # the run then saves and stops
+        sys.exit("lan-sweep: the worker that started this run is gone")
     from trainer.cli import main as lan_train
 
     try:
@@ -105,13 +105,6 @@ def main(argv: Sequence[str]) -> int:
         print(f"lan-sweep: error: {error}", file=sys.stderr)
         return 2
     return code
-
-
-def end_with(parent: int) -> None:
-    """Have the kernel send SIGTERM when the parent ends, however it ends: the run then saves and stops."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit("lan-sweep: whoever started this run is gone")
 
 
 def take_lock(path: Path, wait_s: float = LOCK_WAIT_S) -> TextIOWrapper:

@@ -7,7 +7,7 @@ import os
 from collections import deque
 from typing import Any
 
-from envs.command import InputError
+from envs.errors import InputError
 from trainer.sweep.jobs import Job
 from trainer.sweep.process import STOP_NAME, STOP_WAIT_S, Outcome, run_job
 

@@ -15,7 +15,7 @@ from envs.battle.env import BattleEnv
 from envs.battle.record import SCRIPTS, Recorder
 from envs.battle.teams import TEAMS
 from envs.checkers import CheckersEnv
-from envs.command import InputError
+from envs.errors import InputError
 from envs.smac.maps import load_map
 from envs.types import IntArray, TimeStep
 from tests.paths import ROOT

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.command import InputError
+from envs.errors import InputError
 
 pytest.importorskip("s2clientprotocol")
 

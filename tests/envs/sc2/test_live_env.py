@@ -15,14 +15,14 @@ import psutil
 import pytest
 
 from envs.battle.env import BattleEnv
-from envs.command import InputError
 from envs.conformance import check_env, random_actions
+from envs.errors import EpisodeLostError, InputError
 from envs.make import make_env, resolve_backend
 from envs.sc2.client import GameSettings, LostGameError, game_seed
 from envs.sc2.descriptors import protocol_module
 from envs.sc2.env import Sc2Env
 from envs.smac.maps import MAP_NAMES, load_map
-from envs.types import EpisodeLostError, IntArray, MultiAgentEnv, TimeStep
+from envs.types import IntArray, MultiAgentEnv, TimeStep
 
 QUICK = GameSettings(deadline_s=3)
 

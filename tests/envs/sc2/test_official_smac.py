@@ -13,11 +13,10 @@ import psutil
 import pytest
 
 from envs.battle.env import BattleEnv
-from envs.command import InputError
 from envs.conformance import check_env, random_actions
+from envs.errors import EpisodeLostError, InputError
 from envs.make import make_env
 from envs.smac.maps import MAP_NAMES, load_map
-from envs.types import EpisodeLostError
 
 HAS_SMAC = importlib.util.find_spec("smac") is not None and importlib.util.find_spec("smac.env") is not None
 needs_smac = pytest.mark.skipif(not HAS_SMAC, reason="official SMAC (smac.env) is not installed")

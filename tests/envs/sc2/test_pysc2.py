@@ -86,7 +86,7 @@ def test_remote_controller_plays_a_game_from_launch_to_quit(run_config: Any) -> 
 
 
 def test_versions_that_are_not_installed_are_named(sc2_path: Path) -> None:
-    from envs.command import InputError
+    from envs.errors import InputError
     from envs.sc2.client import run_config
 
     for version in ("4.6.2", "9.9"):

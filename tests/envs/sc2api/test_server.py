@@ -16,7 +16,7 @@ pytest.importorskip("websockets")
 
 import websocket
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.sc2.descriptors import sc2_protocol
 from envs.sc2api.server import MAX_FRAME_BYTES, Server
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from envs.battle.env import BattleEnv
-from envs.command import InputError
 from envs.conformance import check_env
+from envs.errors import InputError
 from envs.make import agent_types, env_spec, make_env, resolve_backend, without_fog
 from envs.smac.layout import SIGHT_CELLS
 from envs.smac.maps import MAP_NAMES, load_map

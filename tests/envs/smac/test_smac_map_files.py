@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.smac.maps import read_map
 
 

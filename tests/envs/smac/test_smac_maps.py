@@ -7,7 +7,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.smac.layout import agent_order
 from envs.smac.maps import MAP_NAMES, load_map
 from envs.smac.units import UNITS, UnitType

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.command import InputError
+from envs.errors import InputError
 from runtime.agent.episodes import EpisodeTable, RequestError, StepReply, StepRequest
 from runtime.agent.journal import HEADER_BYTES, StateFile, record_bytes
 from runtime.agent.policy import AgentPolicy

@@ -11,7 +11,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from envs.command import InputError
+from envs.errors import InputError
 from protos import policy_pb2, policy_pb2_grpc
 from runtime.agent.episodes import EpisodeTable
 from runtime.agent.policy import AgentPolicy

@@ -10,7 +10,8 @@ import numpy as np
 import psutil
 import pytest
 
-from runtime.model_file.loader import ModelError, load_model_bytes
+from envs.errors import ModelError
+from runtime.model_file.loader import load_model_bytes
 from tests.runtime.agent.test_agent_server import Served, act, served
 from tests.runtime.support.small_models import model_bytes
 from tests.runtime.support.tag_env import SPEC

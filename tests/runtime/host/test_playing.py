@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.types import MultiAgentEnv
 from runtime.host.cli import PlayConfig, play_env
 from runtime.host.game import EpisodeResult, GameHost, connect_team, fallback_action

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.host.report import wilson_interval
+from envs.outcomes import wilson_interval
 
 
 @pytest.mark.parametrize(

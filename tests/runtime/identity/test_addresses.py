@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from envs.command import InputError
+from envs.errors import InputError
 from runtime.identity.addresses import Address, parse_address, parse_addresses, parse_agent_ids
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from envs.command import InputError
+from envs.errors import InputError
 from protos import policy_pb2, policy_pb2_grpc
 from runtime.host.game import EpisodeResult, GameHost, connect_team
 from runtime.identity.addresses import Address, parse_addresses

@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from runtime.model_file.loader import METADATA_CONTRACT_VERSION, METADATA_SPEC, ModelError, load_model_bytes
+from envs.errors import ModelError
+from runtime.model_file.loader import METADATA_CONTRACT_VERSION, METADATA_SPEC, load_model_bytes
 from tests.runtime.support.model_refusals import refusal
 from tests.runtime.support.small_models import model_bytes
 from tests.runtime.support.tag_env import SPEC

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.model_file.loader import METADATA_SPEC, ModelError, load_model, load_model_bytes
+from envs.errors import ModelError
+from runtime.model_file.loader import METADATA_SPEC, load_model, load_model_bytes
 from tests.runtime.support.model_refusals import refusal
 from tests.runtime.support.small_models import random_weights
 from tests.runtime.support.tag_env import SPEC

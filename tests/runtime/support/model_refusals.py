@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from runtime.model_file.loader import ModelError, load_model_bytes
+from envs.errors import ModelError
+from runtime.model_file.loader import load_model_bytes
 
 
 def refusal(data: bytes, sha256: str | None = None) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.make import env_spec
 from tests.trainer.support.slow_reading import SPEC, TYPES, random_episode
 from trainer.learning.algorithms import ALGORITHMS, make_learner, types_to_split

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.make import make_env
 from trainer.config import TrainConfig
 from trainer.learning.networks import advantage_net

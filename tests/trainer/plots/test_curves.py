@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs.command import InputError
+from envs.errors import InputError
 from trainer.config import TrainConfig
 from trainer.plots.cli import draw, main
 from trainer.plots.curves import (

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.command import InputError
+from envs.errors import InputError
 from trainer.replay.buffer import (
     STORED_ARRAYS,
     Episode,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from envs.command import InputError
+from envs.errors import InputError
 from envs.types import CONTRACT_VERSION, EnvSpec
 from trainer.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
@@ -37,7 +37,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
     def full_disk(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("trainer.runs.checkpoint.os.fsync", full_disk)
+    monkeypatch.setattr("envs.files.os.fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(tmp_path / "run.pt", checkpoint(env_steps=99))
     assert load_checkpoint(tmp_path).env_steps == 10

@@ -1,5 +1,6 @@
 """The last checkpoints and the best are kept; a full disk or a damaged file costs little, and is said."""
 
+import os
 import resource
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from envs.command import InputError
+from envs.errors import InputError
 from tests.paths import ROOT
 from tests.trainer.support.small_runs import CONFIG, Silent, make_run, train, without_clock
 from trainer.runs.checkpoint import load_checkpoint
@@ -104,7 +105,8 @@ def test_training_goes_on_when_the_disk_is_full(finished: Path, tmp_path: Path) 
 
     def checkpoint(told: Silent, *, best: bool = False) -> None:
         if run.state.env_steps == 304:
-            (tmp_path / "run.partial").symlink_to("/dev/full")  # the kernel's own "No space left on device"
+            partial = tmp_path / f".run.pt.{os.getpid()}.partial"
+            partial.symlink_to("/dev/full")  # the kernel's own "No space left on device"
         original(told, best=best)
 
     run.checkpoint = checkpoint  # type: ignore[method-assign, assignment]

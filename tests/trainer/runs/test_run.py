@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from envs.command import InputError
+from envs.errors import DivergedError, InputError
 from envs.types import IntArray, TimeStep
 from tests.trainer.support.small_runs import CONFIG, Silent, make_run, train, without_clock
 from trainer.config import TrainConfig
 from trainer.playing.rollout import random_actions
 from trainer.runs.checkpoint import load_checkpoint
 from trainer.runs.metrics import read_metrics
-from trainer.runs.run import DivergedError
 
 SHORT = replace(CONFIG, steps=480, eval_interval_steps=160, eval_episodes=4, replay_episodes=60)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.command import InputError
+from envs.errors import InputError
 from trainer.cli import main
 from trainer.config import TrainConfig, check_resumed, load_config
 from trainer.learning.networks import AdvantageNetPerType, SharedAdvantageNet

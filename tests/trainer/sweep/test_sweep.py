@@ -10,7 +10,7 @@ import pytest
 import tyro
 from rich.console import Console
 
-from envs.command import InputError
+from envs.errors import InputError
 from tests.trainer.support.small_runs import without_clock
 from trainer.config import TrainConfig, load_config
 from trainer.sweep.cli import conduct, main

@@ -1,0 +1,45 @@
+"""What this project raises on purpose: one tree, so that one `except LanError` catches all of it.
+
+    LanError
+    ├── InputError           something the user gave cannot be used; commands print it and exit with 2
+    │   └── ModelError       a model file that cannot be used
+    ├── EpisodeLostError     a live game was lost, so none of its running battles counts
+    └── DivergedError        the loss of a training run is no longer finite
+
+Rooms have a few more for themselves, all below `LanError`; those never leave their room. A call that breaks a
+function's contract, such as an action that is not available, is a ValueError and not in this tree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from envs.types import BoolArray
+
+
+class LanError(Exception):
+    """The root of everything this project raises on purpose."""
+
+
+class InputError(LanError):
+    """Something the user gave cannot be used; the text says what, where, and what to do."""
+
+
+class ModelError(InputError):
+    """A model file that cannot be used; the text names the file and says why."""
+
+
+class EpisodeLostError(LanError):
+    """The live game of `slots` [B] crashed, hung or lost its connection: no battle of this round counts.
+
+    Discard what was seen of the battles that were running, reset them all, and play on.
+    """
+
+    def __init__(self, slots: BoolArray, reason: str) -> None:
+        super().__init__(reason)
+        self.slots = slots
+
+
+class DivergedError(LanError):
+    """The loss of a training run is no longer a finite number."""
