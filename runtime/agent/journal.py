@@ -104,9 +104,7 @@ class StateFile:
         size = HEADER_BYTES + 2 * max_episodes * self._record_bytes
         with replacing(self.path, 0o600) as file:
             self._file = os.dup(file.fileno())  # stays open: records are written into it
-            os.posix_fallocate(
-                self._file, 0, size
-            )  # a full disk is noticed now, not in a battle
+            os.posix_fallocate(self._file, 0, size)  # a full disk is noticed now, not in a battle
             os.pwrite(self._file, HEADER.pack(MAGIC, VERSION, max_episodes, n_actions), 0)
             for episode in self.restored:
                 if len(episode.reply.advantages) == n_actions:

@@ -14,12 +14,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from envs.errors import InputError
+from envs.version import project_version
 from protos import policy_pb2, policy_pb2_grpc
 from protos.contract import SERVICE_NAME
 from runtime.agent.episodes import EpisodeTable, RequestError, StepRequest
 from runtime.agent.guard import Guard, check_caller_is_host
 from runtime.agent.policy import AgentPolicy
-from runtime.agent.version import server_version
 from runtime.identity.addresses import Address
 
 MAX_REQUEST_BYTES = 64 * 1024
@@ -118,7 +118,7 @@ def describe(policy: AgentPolicy) -> policy_pb2.DescribeResponse:
         n_actions=spec.n_actions,
         n_agents=spec.n_agents,
         contract_version=spec.contract_version,
-        server_version=server_version(),
+        server_version=project_version(),
         state_dim=spec.state_dim,
         unit_dim=spec.unit_dim,
         episode_limit=spec.episode_limit,

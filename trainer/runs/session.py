@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +15,7 @@ from rich.console import Console
 from envs.errors import DivergedError, InputError
 from envs.files import write_atomically
 from envs.make import BACKEND_NAMES, battles_at_once, env_spec, make_env
+from envs.version import project_version
 from trainer.config import FILE_NAME, TrainConfig
 from trainer.learning.algorithms import make_learner, types_to_split
 from trainer.learning.learner import LearnerSettings
@@ -196,11 +196,3 @@ def torch_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"--device {name}: only cpu and cuda are supported")
     return device
-
-
-def project_version() -> str:
-    """The installed version of this project."""
-    try:
-        return version("lan-smac")
-    except PackageNotFoundError:
-        return "0+unknown"

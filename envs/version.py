@@ -1,4 +1,4 @@
-"""The version that this installation reports."""
+"""The version of this project that is installed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ DISTRIBUTION = "lan-smac"
 
 
 @functools.cache
-def server_version() -> str:
-    """The installed distribution's version, or `unknown` when the code runs without being installed."""
+def project_version() -> str:
+    """The distribution's version, or `0+unknown` when the code runs without being installed."""
     try:
         return version(DISTRIBUTION)
     except PackageNotFoundError:
-        return "unknown"
+        return "0+unknown"
