@@ -1,6 +1,9 @@
 # Two commands matter: `make demo` (train, export, serve, play) and `make test`.
 # Both make their own virtual environment and need Python 3.11 or newer, pip, and the Python package index.
 
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
 PYTHON ?= python3
 VENV ?= .venv
 BASE_VENV ?= .venv-base
@@ -42,7 +45,7 @@ types: install  ## Types, strictly, on the five packages
 
 imports: install  ## Who may import whom
 	@echo "==> import rules"
-	@$(BIN)/lint-imports --no-cache | tail -n 8
+	@$(BIN)/lint-imports --no-cache | sed -n '/^Analyzed/,$$p'
 
 protos: install  ## The generated code is what protos/policy.proto gives
 	@echo "==> generated protocol code"
@@ -50,7 +53,7 @@ protos: install  ## The generated code is what protos/policy.proto gives
 
 unit: install $(BASE_VENV)/.installed  ## The fast tests
 	@echo "==> tests"
-	@LAN_BASE_PYTHON=$(abspath $(BASE_VENV))/bin/python $(BIN)/pytest -m "not slow and not gpu and not sc2"
+	@LAN_BASE_PYTHON=$(abspath $(BASE_VENV))/bin/python $(BIN)/pytest -m "not slow"
 
 slow: install $(BASE_VENV)/.installed  ## The long tests
 	@LAN_BASE_PYTHON=$(abspath $(BASE_VENV))/bin/python $(BIN)/pytest -m slow
