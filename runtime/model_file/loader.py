@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from envs.errors import ModelError
 from envs.types import CONTRACT_VERSION, HIDDEN_DIM, BoolArray, EnvSpec, FloatArray, IntArray
+from protos import onnx_subset_pb2 as onnx_subset
 from runtime.model_file.graph_checks import check_graph
 from runtime.model_file.operators import GraphError
-from runtime.model_file.wire import Message, WireError, read_model
+from runtime.model_file.wire import WireError, read_model
 
 MAX_MODEL_BYTES = 4_000_000
 MAX_SPEC_CHARS = 4096
@@ -156,11 +157,11 @@ def load_model_bytes(data: bytes, source: str, sha256: str | None = None) -> Mod
     if sha256 is not None:
         check_digest(digest, sha256, source)
     try:
-        message = read_model(data)
-        metadata = read_metadata(message)
+        file = read_model(data)
+        metadata = read_metadata(file)
         spec = read_spec(metadata)
-        check_header(message)
-        check_graph(message.get("graph", {}), spec)
+        check_header(file)
+        check_graph(file.graph, spec)
     except (WireError, GraphError) as error:
         raise ModelError(f"model file {source} is refused: {error}") from None
     model = Model(spec, metadata, digest, make_session(data, source))
@@ -176,11 +177,10 @@ def check_digest(digest: str, wanted: str, source: str) -> None:
         raise ModelError(f"model file {source} has the SHA-256 {digest}, not {wanted.lower()}")
 
 
-def read_metadata(message: Message) -> dict[str, str]:
+def read_metadata(file: onnx_subset.Model) -> dict[str, str]:
     """The file's metadata; GraphError when a key stands twice."""
-    entries = message.get("metadata_props", [])
-    metadata = {entry.get("key", ""): entry.get("value", "") for entry in entries}
-    if len(metadata) != len(entries):
+    metadata = {entry.key: entry.value for entry in file.metadata_props}
+    if len(metadata) != len(file.metadata_props):
         raise GraphError("a metadata key stands twice")
     return metadata
 
@@ -208,9 +208,9 @@ def read_spec(metadata: dict[str, str]) -> EnvSpec:
     return spec
 
 
-def check_header(message: Message) -> None:
+def check_header(file: onnx_subset.Model) -> None:
     """GraphError unless the file uses ONNX's own operators, in the version they were checked in."""
-    opsets = [(opset.get("domain", ""), opset.get("version")) for opset in message.get("opset_import", [])]
+    opsets = [(opset.domain, opset.version) for opset in file.opset_import]
     if opsets != [("", OPSET)]:
         raise GraphError(f"it imports the operator sets {opsets}; ONNX's own, version {OPSET}, is allowed")
 

@@ -180,13 +180,13 @@ def test_what_two_parsers_could_read_differently_is_refused(small_model_bytes: b
     rest = small_model_bytes[2:]
     load_model_bytes(ir_version + rest, "test")
     for prefix, says in {
-        ir_version + ir_version: "ir_version is given twice",
-        b"\x08\x88\x00": "overlong number",
-        b"\x08" + b"\xff" * 10 + b"\x01": "overlong number",
-        b"\x0d\x08\x00\x00\x00": "encoded as wire type 5",
-        b"\x0b\x0c": "encoded as wire type 3",
-        b"\x12\xff\xff\xff\xff\x0f": "cut off",
-        b"\x12\x02\xff\xfe": "not UTF-8",
+        ir_version + ir_version: "from byte 2 on it is not as protobuf writes it",
+        b"\x08\x88\x00": "from byte 1 on it is not as protobuf writes it",
+        b"\x08" + b"\xff" * 10 + b"\x01": "damaged or no ONNX file",
+        b"\x0d\x08\x00\x00\x00": "model has field 1 of wire type 5",
+        b"\x0b\x0c": "model has field 1 of wire type 3",
+        b"\x12\xff\xff\xff\xff\x0f": "damaged or no ONNX file",
+        b"\x12\x02\xff\xfe": "damaged or no ONNX file",
     }.items():
         assert says in refusal(prefix + rest)
 
