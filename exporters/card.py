@@ -153,10 +153,10 @@ def of_model(path: Path) -> Card:
 
 def provenance_of(metadata: Mapping[str, str]) -> dict[str, Any]:
     """A model file's metadata without what its spec says already; numbers as numbers where they are some."""
-    from runtime.model_file import loader as model
+    from runtime.model_file import contract
 
-    said_by_spec = (model.METADATA_SPEC, model.METADATA_CONTRACT_VERSION)
-    kinds = {model.METADATA_ENV_STEPS: int, model.METADATA_WIN_RATE: float}
+    said_by_spec = (contract.METADATA_SPEC, contract.METADATA_CONTRACT_VERSION)
+    kinds = {contract.METADATA_ENV_STEPS: int, contract.METADATA_WIN_RATE: float}
     provenance: dict[str, Any] = {}
     for key, text in metadata.items():
         value: Any = text or None

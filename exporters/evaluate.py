@@ -127,7 +127,8 @@ def torch_contestant(path: Path) -> Contestant:
 
 def onnx_contestant(path: Path) -> Contestant:
     """A model file, run by onnxruntime as an agent runs it."""
-    from runtime.model_file.loader import METADATA_BACKEND, load_model
+    from runtime.model_file.contract import METADATA_BACKEND
+    from runtime.model_file.loader import load_model
 
     model = load_model(path)
     backend = model.metadata.get(METADATA_BACKEND, "auto")

@@ -97,19 +97,19 @@ def build(net: AdvantageNet, checkpoint: Checkpoint) -> bytes:
 
 def metadata(checkpoint: Checkpoint) -> dict[str, str]:
     """Where the model comes from, under the keys that the runtime reads."""
-    from runtime.model_file import loader as model
+    from runtime.model_file import contract
 
     config_json = json.dumps(checkpoint.config, sort_keys=True)
     return {
-        model.METADATA_CONTRACT_VERSION: str(checkpoint.spec.contract_version),
-        model.METADATA_SPEC: checkpoint.spec.to_json(),
-        model.METADATA_ALGORITHM: checkpoint.algorithm,
-        model.METADATA_SHARING: checkpoint.sharing,
-        model.METADATA_BACKEND: checkpoint.backend,
-        model.METADATA_ENV_STEPS: str(checkpoint.env_steps),
-        model.METADATA_WIN_RATE: "" if checkpoint.win_rate is None else repr(checkpoint.win_rate),
-        model.METADATA_CONFIG_SHA256: hashlib.sha256(config_json.encode()).hexdigest(),
-        model.METADATA_PROJECT_VERSION: checkpoint.project_version,
+        contract.METADATA_CONTRACT_VERSION: str(checkpoint.spec.contract_version),
+        contract.METADATA_SPEC: checkpoint.spec.to_json(),
+        contract.METADATA_ALGORITHM: checkpoint.algorithm,
+        contract.METADATA_SHARING: checkpoint.sharing,
+        contract.METADATA_BACKEND: checkpoint.backend,
+        contract.METADATA_ENV_STEPS: str(checkpoint.env_steps),
+        contract.METADATA_WIN_RATE: "" if checkpoint.win_rate is None else repr(checkpoint.win_rate),
+        contract.METADATA_CONFIG_SHA256: hashlib.sha256(config_json.encode()).hexdigest(),
+        contract.METADATA_PROJECT_VERSION: checkpoint.project_version,
     }
 
 

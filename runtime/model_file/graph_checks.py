@@ -10,48 +10,20 @@ import math
 
 import numpy as np
 
-from envs.types import HIDDEN_DIM, EnvSpec
+from envs.types import EnvSpec
 from protos import onnx_subset_pb2 as onnx_subset
-from runtime.model_file.operators import (
-    BATCH,
-    BOOL,
-    DTYPES,
-    FLOAT,
-    INT64,
-    MAX_DIM,
-    OPERATORS,
-    Dim,
-    Node,
-    Value,
-    require,
-)
+from runtime.model_file.contract import BATCH, DTYPES, FLOAT, INT64, Dim, inputs_of, outputs_of
+from runtime.model_file.operators import MAX_DIM, OPERATORS, Node, Value, require
 
 MAX_NODES = 64
 MAX_ELEMENTS = 1 << 20
 """Elements in one value for one row of the batch; the 4 MB of a file hold no more."""
 
 
-def interface(spec: EnvSpec) -> tuple[dict[str, Value], dict[str, Value]]:
-    """The graph's inputs and outputs by name, in order, as the model contract has them."""
-    O, A, H = spec.obs_dim, spec.n_actions, HIDDEN_DIM
-    inputs = {
-        "obs": Value(FLOAT, (BATCH, O)),
-        "last_action": Value(INT64, (BATCH,)),
-        "agent_id": Value(INT64, (BATCH,)),
-        "avail_actions": Value(BOOL, (BATCH, A)),
-        "hidden": Value(FLOAT, (BATCH, H)),
-    }
-    outputs = {
-        "action": Value(INT64, (BATCH,)),
-        "advantages": Value(FLOAT, (BATCH, A)),
-        "next_hidden": Value(FLOAT, (BATCH, H)),
-    }
-    return inputs, outputs
-
-
 def check_graph(graph: onnx_subset.Graph, spec: EnvSpec) -> None:
     """GraphError unless the graph is made of allowed parts and has exactly the interface of `spec`."""
-    inputs, outputs = interface(spec)
+    inputs = {name: Value(*given) for name, given in inputs_of(spec).items()}
+    outputs = {name: Value(*given) for name, given in outputs_of(spec).items()}
     for kind, infos, wanted in (("input", graph.input, inputs), ("output", graph.output, outputs)):
         found = {info.name: declared_value(info) for info in infos}
         require(len(found) == len(infos), f"two graph {kind}s of one name")

@@ -17,30 +17,25 @@ import numpy.typing as npt
 from envs.errors import ModelError
 from envs.types import CONTRACT_VERSION, HIDDEN_DIM, BoolArray, EnvSpec, FloatArray, IntArray
 from protos import onnx_subset_pb2 as onnx_subset
+from runtime.model_file.contract import (
+    BATCH,
+    DTYPES,
+    METADATA_CONTRACT_VERSION,
+    METADATA_SPEC,
+    NO_ACTION,
+    OPSET,
+    OUTPUTS,
+    Interface,
+    inputs_of,
+    outputs_of,
+)
 from runtime.model_file.graph_checks import check_graph
 from runtime.model_file.operators import GraphError
 from runtime.model_file.wire import WireError, read_model
 
 MAX_MODEL_BYTES = 4_000_000
 MAX_SPEC_CHARS = 4096
-OPSET = 17
 WARM_UP_TIMEOUT_S = 5.0
-
-# Keys of the file's metadata. The first two are required, the others are provenance.
-METADATA_CONTRACT_VERSION = "lan.contract_version"
-METADATA_SPEC = "lan.spec"
-METADATA_ALGORITHM = "lan.algorithm"
-METADATA_SHARING = "lan.sharing"
-METADATA_BACKEND = "lan.backend"
-METADATA_ENV_STEPS = "lan.env_steps"
-METADATA_WIN_RATE = "lan.win_rate"
-METADATA_CONFIG_SHA256 = "lan.config_sha256"
-METADATA_PROJECT_VERSION = "lan.project_version"
-
-NO_ACTION = -1
-"""`last_action` before the first step of an episode."""
-
-OUTPUTS = ["action", "advantages", "next_hidden"]
 
 
 @dataclass(frozen=True)
@@ -116,12 +111,17 @@ class OneRow:
 
 def zero_feeds(spec: EnvSpec) -> dict[str, npt.NDArray[Any]]:
     """Inputs for one row: agent 0 at the start of an episode, seeing zeros, every action available."""
+    feeds = zeros(inputs_of(spec))
+    feeds["last_action"][:] = NO_ACTION
+    feeds["avail_actions"][:] = True
+    return feeds
+
+
+def zeros(values: Interface) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of zeros for one row."""
     return {
-        "obs": np.zeros((1, spec.obs_dim), np.float32),
-        "last_action": np.full(1, NO_ACTION, np.int64),
-        "agent_id": np.zeros(1, np.int64),
-        "avail_actions": np.ones((1, spec.n_actions), np.bool_),
-        "hidden": np.zeros((1, HIDDEN_DIM), np.float32),
+        name: np.zeros([1 if dim == BATCH else int(dim) for dim in shape], DTYPES[dtype])
+        for name, (dtype, shape) in values.items()
     }
 
 
@@ -255,7 +255,7 @@ def warm_up(model: Model, source: str) -> None:
         watchdog.cancel()
         watchdog.join()
     shapes = [(output.dtype, output.shape) for output in outputs]
-    if shapes != [(np.int64, (1,)), (np.float32, (1, A)), (np.float32, (1, HIDDEN_DIM))]:
+    if shapes != [(wanted.dtype, wanted.shape) for wanted in zeros(outputs_of(model.spec)).values()]:
         raise ModelError(f"model file {source} gives outputs of wrong types or shapes: {shapes}")
     if not 0 <= outputs[0][0] < A:
         raise ModelError(f"model file {source} chooses action {outputs[0][0]} of {A}")

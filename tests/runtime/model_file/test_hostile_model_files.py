@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from envs.errors import ModelError
-from runtime.model_file.loader import METADATA_CONTRACT_VERSION, METADATA_SPEC, load_model_bytes
+from runtime.model_file.contract import METADATA_CONTRACT_VERSION, METADATA_SPEC
+from runtime.model_file.loader import load_model_bytes
 from tests.runtime.support.model_refusals import refusal
 from tests.runtime.support.small_models import model_bytes
 from tests.runtime.support.tag_env import SPEC

@@ -6,7 +6,7 @@ import numpy as np
 
 from envs.types import EnvSpec
 from exporters.graph import build_model
-from runtime.model_file.loader import METADATA_CONTRACT_VERSION, METADATA_SPEC
+from runtime.model_file.contract import METADATA_CONTRACT_VERSION, METADATA_SPEC
 from tests.runtime.support.tag_env import SPEC
 
 
