@@ -86,7 +86,7 @@ def check_flags(config: ExportConfig) -> None:
 
 def build(net: AdvantageNet, checkpoint: Checkpoint) -> bytes:
     """The model file's bytes: the advantage network, and where it comes from."""
-    from exporters.graph import build_model
+    from exporters.model import build_model
 
     weights = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
     try:

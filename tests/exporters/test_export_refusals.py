@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-import exporters.graph
+import exporters.model
 from envs.checkers import SPEC
 from envs.types import CONTRACT_VERSION, EnvSpec
 from exporters.export import main
-from exporters.graph import build_model
+from exporters.model import build_model
 from runtime.model_file.loader import load_model
 from trainer.learning.networks import advantage_net
 
@@ -48,7 +48,7 @@ def test_a_file_that_differs_is_refused_and_not_written(
         changed[name].flat[0] += 0.5
         return build_model(changed, *rest)
 
-    monkeypatch.setattr(exporters.graph, "build_model", tampered)
+    monkeypatch.setattr(exporters.model, "build_model", tampered)
     out = tmp_path / "agent.onnx"
     assert export(write_checkpoint(), out) == 2
     assert "was not written" in only_line(capsys)
