@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import exporters.model
-from envs.checkers import SPEC
+from envs.checkers import SPEC, CheckersEnv
 from envs.types import CONTRACT_VERSION, EnvSpec
 from exporters.export import main
 from exporters.model import build_model
@@ -49,10 +49,13 @@ def test_a_file_that_differs_is_refused_and_not_written(
         return build_model(changed, *rest)
 
     monkeypatch.setattr(exporters.model, "build_model", tampered)
+    closed: list[CheckersEnv] = []
+    monkeypatch.setattr(CheckersEnv, "close", lambda env: closed.append(env))
     out = tmp_path / "agent.onnx"
     assert export(write_checkpoint(), out) == 2
     assert "was not written" in only_line(capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert len(closed) == 1
 
 
 def write_other_version(path: Path) -> None:
