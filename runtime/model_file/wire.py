@@ -15,7 +15,7 @@ from protos.onnx_subset_pb2 import Model, Outline
 
 MAX_REPEATED = 1024
 """Entries in one repeated field; the largest real one, the nodes of a graph, has at most 64."""
-MAX_TEXT_CHARS = 64 * 1024
+MAX_TEXT_BYTES = 64 * 1024
 MAX_STRUCTURE_BYTES = 1 << 20
 """Bytes that are not initializers: parsed, a megabyte of empty messages takes 50 MB of memory."""
 
@@ -29,8 +29,8 @@ def read_model(data: bytes) -> Model:
     try:
         check_structure(data)
         model = Model.FromString(data)
-    except DecodeError as error:
-        raise WireError(f"it is damaged or no ONNX file: {error}") from None
+    except (DecodeError, UnicodeDecodeError) as error:  # the second from protobuf without its C part
+        raise WireError(f"it is damaged, cut off or no ONNX file: {error}") from None
     check_message(model, "model")
     model.DiscardUnknownFields()  # there are none left; if there were, the bytes would now differ
     again = model.SerializeToString(deterministic=True)
@@ -38,7 +38,7 @@ def read_model(data: bytes) -> Model:
         at = next((i for i, (a, b) in enumerate(zip(data, again, strict=False)) if a != b), len(again))
         raise WireError(
             f"from byte {at} on it is not as protobuf writes it: a field is given twice, out of order or "
-            f"packed, or a number is overlong"
+            "packed, or a number is overlong"
         )
     return model
 
@@ -67,5 +67,5 @@ def check_message(message: Message, where: str) -> None:
         for entry in entries:
             if isinstance(entry, Message):
                 check_message(entry, here)
-            elif isinstance(entry, str) and len(entry) > MAX_TEXT_CHARS:
-                raise WireError(f"{here} is longer than {MAX_TEXT_CHARS} characters")
+            elif isinstance(entry, str) and len(entry.encode()) > MAX_TEXT_BYTES:
+                raise WireError(f"{here} is longer than {MAX_TEXT_BYTES} bytes")

@@ -183,11 +183,11 @@ def test_what_two_parsers_could_read_differently_is_refused(small_model_bytes: b
     for prefix, says in {
         ir_version + ir_version: "from byte 2 on it is not as protobuf writes it",
         b"\x08\x88\x00": "from byte 1 on it is not as protobuf writes it",
-        b"\x08" + b"\xff" * 10 + b"\x01": "damaged or no ONNX file",
+        b"\x08" + b"\xff" * 10 + b"\x01": "damaged, cut off or no ONNX file",
         b"\x0d\x08\x00\x00\x00": "model has field 1 of wire type 5",
         b"\x0b\x0c": "model has field 1 of wire type 3",
-        b"\x12\xff\xff\xff\xff\x0f": "damaged or no ONNX file",
-        b"\x12\x02\xff\xfe": "damaged or no ONNX file",
+        b"\x12\xff\xff\xff\xff\x0f": "damaged, cut off or no ONNX file",
+        b"\x12\x02\xff\xfe": "damaged, cut off or no ONNX file",
     }.items():
         assert says in refusal(prefix + rest)
 
