@@ -59,8 +59,8 @@ def team_spec(config: ServingConfig, n_agents: int) -> EnvSpec:
 
 def write_model(path: Path, spec: EnvSpec) -> None:
     """A model file with random weights: what it decides does not change what it costs."""
-    from exporters.graph import build_model
-    from runtime.model_file.loader import METADATA_CONTRACT_VERSION, METADATA_SPEC
+    from exporters.model import build_model
+    from runtime.model_file.contract import METADATA_CONTRACT_VERSION, METADATA_SPEC
 
     rng, H = np.random.default_rng(0), 64
     shapes = {

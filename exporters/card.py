@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from envs.command import nearest_names, run_command
+from envs.command import run_command
 from envs.errors import InputError
 from envs.types import EnvSpec
 
@@ -38,9 +38,9 @@ class InspectConfig:
 
 @dataclass(frozen=True)
 class Card:
-    """What there is to know about a map, a checkpoint or a model file.
+    """What `lan-inspect` shows of a map, a checkpoint or a model file.
 
-    `parameters` counts trainable numbers by part: `advantage` (deployed), and what training needs besides.
+    `parameters` counts trainable numbers by part: `advantage` is deployed, the others only serve training.
     """
 
     kind: str
@@ -86,12 +86,14 @@ def run(config: InspectConfig) -> None:
 
 
 def of_map(name: str, algorithm: str, sharing: str = "all") -> Card:
-    """The card of a map: its dimensions, and the size of an algorithm's networks on it."""
-    from envs.make import env_spec, without_fog
-    from trainer.learning.algorithms import ALGORITHMS
+    """The card of a map: its dimensions, and the size of an algorithm's networks on it.
 
-    no_fog = algorithm in ALGORITHMS and ALGORITHMS[algorithm].no_fog
-    spec = env_spec(without_fog(name) if no_fog else name)
+    InputError for unknown maps and algorithms.
+    """
+    from envs.make import env_spec
+    from trainer.config import TrainConfig
+
+    spec = env_spec(TrainConfig(map=name, algorithm=algorithm).resolved().environment)
     provenance = {"algorithm": algorithm, "sharing": sharing}
     return Card("map", spec, count_parts(spec, algorithm, sharing), provenance)
 
@@ -129,7 +131,7 @@ def of_checkpoint(checkpoint: Checkpoint) -> Card:
 
 
 def checkpoint_parts(checkpoint: Checkpoint) -> dict[str, int]:
-    """Trainable parameters by part, as the state dicts of the learner have them."""
+    """Trainable parameters of a checkpoint's networks, by part."""
     import torch
 
     return {
@@ -152,11 +154,11 @@ def of_model(path: Path) -> Card:
 
 
 def provenance_of(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """A model file's metadata without what its spec says already; numbers as numbers where they are some."""
-    from runtime.model_file import loader as model
+    """A model file's metadata apart from its spec; text that holds a number becomes that number."""
+    from runtime.model_file import contract
 
-    said_by_spec = (model.METADATA_SPEC, model.METADATA_CONTRACT_VERSION)
-    kinds = {model.METADATA_ENV_STEPS: int, model.METADATA_WIN_RATE: float}
+    said_by_spec = (contract.METADATA_SPEC, contract.METADATA_CONTRACT_VERSION)
+    kinds = {contract.METADATA_ENV_STEPS: int, contract.METADATA_WIN_RATE: float}
     provenance: dict[str, Any] = {}
     for key, text in metadata.items():
         value: Any = text or None
@@ -169,9 +171,9 @@ def provenance_of(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def count_initializers(model_bytes: bytes) -> int:
-    """Numbers in the float initializers of a model file: the parameters.
+    """The number of parameters of a model file: all float initializers, without the columns for agent types.
 
-    Beyond its input, as wide as its memory, a GRU reads the agent's type; those columns are no parameters.
+    A GRU of networks per type also reads the agent's type; the weights of those inputs are constants.
     """
     import onnx
 
@@ -184,14 +186,12 @@ def count_initializers(model_bytes: bytes) -> int:
 
 
 def count_parts(spec: EnvSpec, algorithm: str, sharing: str) -> dict[str, int]:
-    """Trainable parameters by part of what an algorithm learns on an environment."""
+    """Trainable parameters of an algorithm's networks on an environment, by part."""
     import torch
 
-    from trainer.learning.algorithms import ALGORITHMS, make_learner, types_to_split
+    from trainer.learning.algorithms import make_learner, types_to_split
     from trainer.learning.learner import LearnerSettings
 
-    if algorithm not in ALGORITHMS:
-        raise InputError(f"unknown algorithm {algorithm!r}: {nearest_names(algorithm, ALGORITHMS)}")
     agent_types = types_to_split(sharing, spec.name)
     cpu = torch.device("cpu")
     return make_learner(algorithm, spec, LearnerSettings(), cpu, agent_types).parameter_counts()
@@ -226,7 +226,7 @@ def print_card(card: Card) -> None:
 
 
 def shown(text: str) -> str:
-    """Text from a file, such that it cannot move the cursor or be taken for markup."""
+    """Text from a file, escaped so that it cannot move the cursor or act as markup."""
     from rich.markup import escape
 
     return escape(text if text.isprintable() else ascii(text))

@@ -9,10 +9,10 @@ from envs.types import EnvSpec, MultiAgentEnv
 def environment_of(
     spec: EnvSpec, backend: str, *, named: str | None, n_battles: int, seed: int
 ) -> MultiAgentEnv:
-    """The environment of `spec`, B = `n_battles` (1 if live); InputError when it cannot be had or changed.
+    """The environment of `spec`, B = `n_battles` (1 if live); the caller closes it.
 
-    `named`: the environment's name as the user gave it, if at all. A name that is code to import is never
-    taken from a file alone.
+    InputError when there is no such environment, or when it differs from `spec`. `named`: the environment's
+    name if the user gave it. A name that is code to import is never taken from a file alone.
     """
     from envs.make import battles_at_once, make_env, resolve_backend
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -52,9 +53,10 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class Contestant:
-    """Who plays, what for, and by what: `make_team` gets the environment and the seed of the evaluation.
+    """A player, the environment it was made for, and how to make its teams.
 
-    `attacks_anywhere`: its attacks reach any distance, which only the simulator allows.
+    `make_team` takes the environment and the seed of the evaluation. `attacks_anywhere`: the team's attacks
+    reach any distance, which only the simulator allows.
     """
 
     name: str
@@ -66,7 +68,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the battles came to; `win_rate_interval` is Wilson's interval, returns are undiscounted."""
+    """The outcome of the battles; `win_rate_interval` is Wilson's 95 % interval, returns are undiscounted."""
 
     map: str
     backend: str
@@ -101,7 +103,7 @@ def run(config: EvaluateConfig) -> None:
 
 
 def contestant(config: EvaluateConfig) -> Contestant:
-    """Who plays by the flags; InputError unless they name exactly one."""
+    """The player that the flags name; InputError unless they name exactly one."""
     given = [config.ckpt, config.model, config.team]
     if sum(each is not None for each in given) != 1:
         raise InputError("give one of --ckpt FILE, --model FILE, or --team NAME --map MAP")
@@ -127,7 +129,8 @@ def torch_contestant(path: Path) -> Contestant:
 
 def onnx_contestant(path: Path) -> Contestant:
     """A model file, run by onnxruntime as an agent runs it."""
-    from runtime.model_file.loader import METADATA_BACKEND, load_model
+    from runtime.model_file.contract import METADATA_BACKEND
+    from runtime.model_file.loader import load_model
 
     model = load_model(path)
     backend = model.metadata.get(METADATA_BACKEND, "auto")
@@ -154,10 +157,9 @@ def scripted_contestant(name: str, map_name: str | None) -> Contestant:
         raise InputError(f"--team {name}: say which map it plays, e.g. --map 3m")
     if is_other(map_name):
         raise InputError(f"--team {name} plays SMAC's maps on the simulator, not {map_name}")
-
     if is_without_fog(map_name):
         plain = map_name.rpartition(":")[0]
-        raise InputError(f"--team {name} looks at no observation; fog is nothing to it: say --map {plain}")
+        raise InputError(f"--team {name} looks at no observation, so fog changes nothing: say --map {plain}")
 
     def make_team(env: MultiAgentEnv, seed: int) -> Callable[[], Team]:
         team = teams[name](cast("BattleEnv", env), seed)
@@ -170,8 +172,6 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
     """Play the episodes 0 … n - 1 of the seed; InputError when the environment is not the contestant's."""
     from envs.make import resolve_backend
     from exporters.environment import environment_of
-    from exporters.watching import recording
-    from trainer.playing.rollout import play
 
     if config.episodes < 1:
         raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
@@ -189,20 +189,27 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
         n_battles=1 if config.record else min(N_BATTLES, config.episodes),
         seed=config.seed,
     )
+    with contextlib.closing(env):
+        stats = play_episodes(env, contestant, config)
+    return describe(stats, contestant, backend, config.seed)
+
+
+def play_episodes(
+    env: MultiAgentEnv, contestant: Contestant, config: EvaluateConfig
+) -> Sequence[EpisodeStats]:
+    """Play the episodes in `env`, and record them where a page is asked for."""
+    from exporters.watching import recording
+    from trainer.playing.rollout import play
+
     if contestant.attacks_anywhere:
         from envs.battle.heuristic import AttackAnywhere
 
         env = AttackAnywhere(cast("BattleEnv", env))
     make_team = contestant.make_team(env, config.seed)
-    try:
-        if config.record is None:
-            stats = play(env, make_team, config.episodes)
-        else:
-            with recording(env, make_team, contestant.name, config.record) as (make_watched, watcher):
-                stats = play(env, make_watched, config.episodes, watcher)
-    finally:
-        env.close()
-    return describe(stats, contestant, backend, config.seed)
+    if config.record is None:
+        return play(env, make_team, config.episodes)
+    with recording(env, make_team, contestant.name, config.record) as (make_watched, watcher):
+        return play(env, make_watched, config.episodes, watcher)
 
 
 def describe(stats: Sequence[EpisodeStats], contestant: Contestant, backend: str, seed: int) -> Evaluation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -16,9 +17,13 @@ from envs.errors import InputError
 from envs.files import write_atomically
 
 if TYPE_CHECKING:
+    from envs.types import MultiAgentEnv
     from exporters.parity import ParityReport
+    from runtime.model_file.loader import Model
     from trainer.learning.networks import AdvantageNet
     from trainer.runs.checkpoint import Checkpoint
+
+N_BATTLES = 8
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,30 @@ class ExportConfig:
     """The checkpoint's environment once more; needed where its name is code to import (pettingzoo:…)."""
     env: str | None = None
     """Backend that plays the battles of the check: auto, sim, sc2, smac; the checkpoint's own by default."""
-    battles: int = 8
+    battles: int = N_BATTLES
     """Battles over which file and checkpoint are compared: half greedy, half with random actions."""
     seed: int = 0
     """Seed of these battles."""
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """The file that was written, the checkpoint it came from, and the check that it passed.
+
+    `parameters` counts trainable numbers by part: `advantage` is in the file, the other parts are not.
+    `win_rate` is None for a checkpoint that was never evaluated.
+    """
+
+    path: Path
+    sha256: str
+    n_bytes: int
+    map: str
+    algorithm: str
+    backend: str
+    env_steps: int
+    win_rate: float | None
+    parameters: dict[str, int]
+    parity: ParityReport
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,40 +78,84 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(config: ExportConfig) -> None:
-    """Export one checkpoint; InputError when the input cannot be used or the file would differ from torch."""
-    check_flags(config)
+    """Export one checkpoint and print what was written."""
     import torch
 
+    torch.set_num_threads(1)
+    report = export_checkpoint(
+        config.ckpt,
+        config.out,
+        force=config.force,
+        map=config.map,
+        env=config.env,
+        battles=config.battles,
+        seed=config.seed,
+    )
+    print_report(report)
+
+
+def export_checkpoint(
+    ckpt: Path,
+    out: Path,
+    *,
+    force: bool = False,
+    map: str | None = None,
+    env: str | None = None,
+    battles: int = N_BATTLES,
+    seed: int = 0,
+) -> ExportReport:
+    """Write a checkpoint's advantage network to the ONNX file `out`, if it acts as the checkpoint does.
+
+    The arguments are the flags of `lan-export`; see `ExportConfig`. InputError, with `out` as it was, when an
+    argument or the checkpoint cannot be used, and when the file would differ from torch.
+    """
+    check_arguments(out, force, battles, seed)
+    from exporters.card import checkpoint_parts
+    from exporters.environment import environment_of
+    from runtime.model_file.loader import load_model_bytes
     from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
 
-    torch.set_num_threads(1)
-    checkpoint = load_checkpoint(config.ckpt)
+    checkpoint = load_checkpoint(ckpt)
     net = load_advantage_net(checkpoint)
     model_bytes = build(net, checkpoint)
-    report = check_parity(model_bytes, net, checkpoint, config)
-    write_atomically(config.out, model_bytes)
-    print_summary(checkpoint, config.out, model_bytes, report)
+    model = load_model_bytes(model_bytes, str(out))
+    spec, backend, n_at_once = checkpoint.spec, env or checkpoint.backend, min(4, battles // 2)
+    with contextlib.closing(
+        environment_of(spec, backend, named=map, n_battles=n_at_once, seed=seed)
+    ) as environment:
+        parity = check_parity(model, net, environment, out, battles, seed)
+    write_atomically(out, model_bytes)
+    return ExportReport(
+        path=out,
+        sha256=model.digest,
+        n_bytes=len(model_bytes),
+        map=spec.name,
+        algorithm=checkpoint.algorithm,
+        backend=checkpoint.backend,
+        env_steps=checkpoint.env_steps,
+        win_rate=checkpoint.win_rate,
+        parameters=checkpoint_parts(checkpoint),
+        parity=parity,
+    )
 
 
-def check_flags(config: ExportConfig) -> None:
-    """InputError when a flag cannot be used, before any work is done."""
-    if config.battles < 2:
-        raise InputError(f"--battles {config.battles}: the check needs at least 2, one greedy and one not")
-    if config.seed < 0:
-        raise InputError(f"--seed {config.seed}: it must not be negative")
-    if not config.out.parent.is_dir():
-        raise InputError(f"--out {config.out}: there is no directory {config.out.parent}; make it first")
-    if config.out.is_dir():
-        raise InputError(
-            f"--out {config.out} is a directory; name a file in it, e.g. {config.out}/agent.onnx"
-        )
-    if config.out.exists() and not config.force:
-        raise InputError(f"--out {config.out} exists; say --force to replace it, or name another file")
+def check_arguments(out: Path, force: bool, battles: int, seed: int) -> None:
+    """InputError, naming the flag, when an argument cannot be used; before any work is done."""
+    if battles < 2:
+        raise InputError(f"--battles {battles}: the check needs at least 2, one greedy and one not")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: it must not be negative")
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: there is no directory {out.parent}; make it first")
+    if out.is_dir():
+        raise InputError(f"--out {out} is a directory; name a file in it, e.g. {out}/agent.onnx")
+    if out.exists() and not force:
+        raise InputError(f"--out {out} exists; say --force to replace it, or name another file")
 
 
 def build(net: AdvantageNet, checkpoint: Checkpoint) -> bytes:
     """The model file's bytes: the advantage network, and where it comes from."""
-    from exporters.graph import build_model
+    from exporters.model import build_model
 
     weights = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
     try:
@@ -97,71 +166,57 @@ def build(net: AdvantageNet, checkpoint: Checkpoint) -> bytes:
 
 def metadata(checkpoint: Checkpoint) -> dict[str, str]:
     """Where the model comes from, under the keys that the runtime reads."""
-    from runtime.model_file import loader as model
+    from runtime.model_file import contract
 
     config_json = json.dumps(checkpoint.config, sort_keys=True)
     return {
-        model.METADATA_CONTRACT_VERSION: str(checkpoint.spec.contract_version),
-        model.METADATA_SPEC: checkpoint.spec.to_json(),
-        model.METADATA_ALGORITHM: checkpoint.algorithm,
-        model.METADATA_SHARING: checkpoint.sharing,
-        model.METADATA_BACKEND: checkpoint.backend,
-        model.METADATA_ENV_STEPS: str(checkpoint.env_steps),
-        model.METADATA_WIN_RATE: "" if checkpoint.win_rate is None else repr(checkpoint.win_rate),
-        model.METADATA_CONFIG_SHA256: hashlib.sha256(config_json.encode()).hexdigest(),
-        model.METADATA_PROJECT_VERSION: checkpoint.project_version,
+        contract.METADATA_CONTRACT_VERSION: str(checkpoint.spec.contract_version),
+        contract.METADATA_SPEC: checkpoint.spec.to_json(),
+        contract.METADATA_ALGORITHM: checkpoint.algorithm,
+        contract.METADATA_SHARING: checkpoint.sharing,
+        contract.METADATA_BACKEND: checkpoint.backend,
+        contract.METADATA_ENV_STEPS: str(checkpoint.env_steps),
+        contract.METADATA_WIN_RATE: "" if checkpoint.win_rate is None else repr(checkpoint.win_rate),
+        contract.METADATA_CONFIG_SHA256: hashlib.sha256(config_json.encode()).hexdigest(),
+        contract.METADATA_PROJECT_VERSION: checkpoint.project_version,
     }
 
 
 def check_parity(
-    model_bytes: bytes, net: AdvantageNet, checkpoint: Checkpoint, config: ExportConfig
+    model: Model, net: AdvantageNet, env: MultiAgentEnv, out: Path, battles: int, seed: int
 ) -> ParityReport:
-    """Compare the model, through the loader that serves it, with the checkpoint on its own environment.
+    """Compare the model, through the loader that serves it, with the network over battles in `env`.
 
     InputError when they differ in any greedy action, or by more than the tolerance in any advantage.
     """
-    from exporters.environment import environment_of
     from exporters.parity import compare
-    from runtime.model_file.loader import load_model_bytes
     from trainer.playing.rollout import TorchPolicy
 
-    candidate = load_model_bytes(model_bytes, str(config.out))
-    env = environment_of(
-        checkpoint.spec,
-        config.env or checkpoint.backend,
-        named=config.map,
-        n_battles=min(4, config.battles // 2),
-        seed=config.seed,
-    )
-    try:
-        report = compare(env, TorchPolicy(net), candidate, n_battles=config.battles, seed=config.seed)
-    finally:
-        env.close()
+    report = compare(env, TorchPolicy(net), model, n_battles=battles, seed=seed)
     if not report.equal:
         raise InputError(
-            f"{config.out} was not written: over {report.agent_steps} agent steps the model differs from "
+            f"{out} was not written: over {report.agent_steps} agent steps the model differs from "
             f"the checkpoint in {report.differing_actions} greedy actions, and by up to "
             f"{report.max_difference:.3g} in the advantages"
         )
     return report
 
 
-def print_summary(checkpoint: Checkpoint, out: Path, model_bytes: bytes, report: ParityReport) -> None:
-    """Say what was written, what was left behind, and how it was checked."""
-    from exporters.card import checkpoint_parts
-
-    parts = checkpoint_parts(checkpoint)
-    win_rate = "not evaluated" if checkpoint.win_rate is None else f"win rate {checkpoint.win_rate:.1%}"
-    print(f"wrote        {out} ({len(model_bytes):,} bytes)")
-    print(f"sha256       {hashlib.sha256(model_bytes).hexdigest()}")
+def print_report(report: ExportReport) -> None:
+    """Print what was written, what was left behind, and how it was checked."""
+    win_rate = "not evaluated" if report.win_rate is None else f"win rate {report.win_rate:.1%}"
+    print(f"wrote        {report.path} ({report.n_bytes:,} bytes)")
+    print(f"sha256       {report.sha256}")
     print(
-        f"from         {checkpoint.algorithm} on {checkpoint.spec.name} ({checkpoint.backend}), "
-        f"{checkpoint.env_steps:,} steps, {win_rate}"
+        f"from         {report.algorithm} on {report.map} ({report.backend}), "
+        f"{report.env_steps:,} steps, {win_rate}"
     )
-    print(f"exported     advantage network: {parts.pop('advantage'):,} parameters")
-    for part, count in parts.items():
-        print(f"left behind  {part} network: {count:,} parameters")
+    print(f"exported     advantage network: {report.parameters['advantage']:,} parameters")
+    for part, count in report.parameters.items():
+        if part != "advantage":
+            print(f"left behind  {part} network: {count:,} parameters")
+    parity = report.parity
     print(
-        f"checked      {report.battles} battles, {report.agent_steps:,} agent steps: "
-        f"every greedy action equal, advantages within {report.max_difference:.1e}"
+        f"checked      {parity.battles} battles, {parity.agent_steps:,} agent steps: "
+        f"every greedy action equal, advantages within {parity.max_difference:.1e}"
     )

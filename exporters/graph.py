@@ -6,72 +6,17 @@ runtime cannot drift from the trainer, and the file holds nothing of the machine
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
-from envs.types import EnvSpec, FloatArray
-
-OPSET = 17
-IR_VERSION = 8
-"""The file format that opset 17 came with; newer ones would only shut out older runtimes."""
+from envs.types import HIDDEN_DIM, EnvSpec, FloatArray
 
 
-def build_model(
-    weights: Mapping[str, FloatArray],
-    spec: EnvSpec,
-    metadata: Mapping[str, str],
-    agent_types: Sequence[str] | None = None,
-) -> bytes:
-    """Serialize the graph of the model contract; equal arguments give equal bytes.
-
-    `weights`: an AdvantageNet's state dict as f32 arrays, by its names. Every float initializer of the
-    graph is one of these parameters and nothing else: the scalars of one-hots and mask are Constant nodes.
-    `agent_types` [N]: the weights are those of an AdvantageNetPerType; see `graph_per_type`.
-    ValueError when a weight is missing, superfluous, not finite, or not of the shape that `spec` asks for.
-    """
-    if agent_types is None:
-        check_weights(weights, spec)
-        hidden_dim = weights["gru.weight_hh"].shape[1]
-        operators, initializers = nodes(spec, hidden_dim), parameters(weights)
-    else:
-        from exporters.graph_per_type import nodes_per_type, parameters_per_type, split_weights
-
-        parts = split_weights(weights, agent_types, spec)
-        hidden_dim = next(iter(parts.values()))["gru.weight_hh"].shape[1]
-        operators, initializers = nodes_per_type(spec, agent_types, parts), parameters_per_type(parts)
-    graph = helper.make_graph(
-        operators,
-        "advantage_network",
-        inputs=[
-            helper.make_tensor_value_info("obs", TensorProto.FLOAT, ["batch", spec.obs_dim]),
-            helper.make_tensor_value_info("last_action", TensorProto.INT64, ["batch"]),
-            helper.make_tensor_value_info("agent_id", TensorProto.INT64, ["batch"]),
-            helper.make_tensor_value_info("avail_actions", TensorProto.BOOL, ["batch", spec.n_actions]),
-            helper.make_tensor_value_info("hidden", TensorProto.FLOAT, ["batch", hidden_dim]),
-        ],
-        outputs=[
-            helper.make_tensor_value_info("action", TensorProto.INT64, ["batch"]),
-            helper.make_tensor_value_info("advantages", TensorProto.FLOAT, ["batch", spec.n_actions]),
-            helper.make_tensor_value_info("next_hidden", TensorProto.FLOAT, ["batch", hidden_dim]),
-        ],
-        initializer=[numpy_helper.from_array(array, name) for name, array in initializers.items()],
-    )
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="lan-export",
-    )
-    helper.set_model_props(model, dict(sorted(metadata.items())))
-    onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)
-
-
-def nodes(spec: EnvSpec, hidden_dim: int) -> list[onnx.NodeProto]:
+def nodes(spec: EnvSpec) -> list[onnx.NodeProto]:
     """The graph's nodes in order of execution; the comment on the line gives the shape of its output."""
     return [
         *input_nodes(spec),
@@ -79,7 +24,7 @@ def nodes(spec: EnvSpec, hidden_dim: int) -> list[onnx.NodeProto]:
         node("Relu", "fc1_out", "x"),  # [batch, H]
         node("Unsqueeze", "x zero", "x_seq"),  # [1, batch, H]
         node("Unsqueeze", "hidden zero", "hidden_seq"),  # [1, batch, H]
-        gru_node("x_seq", "gru", "hidden_seq", "next_hidden_seq", hidden_dim),  # [1, batch, H]
+        gru_node("x_seq", "gru", "hidden_seq", "next_hidden_seq"),  # [1, batch, H]
         node("Squeeze", "next_hidden_seq zero", "next_hidden"),  # [batch, H]
         node("Gemm", "next_hidden fc2.weight fc2.bias", "advantages", transB=1),  # [batch, A]
         *output_nodes(),
@@ -124,13 +69,13 @@ def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto
     return helper.make_node(op, inputs.split(), [output], **attributes)
 
 
-def gru_node(x: str, name: str, hidden: str, next_hidden: str, hidden_dim: int) -> onnx.NodeProto:
+def gru_node(x: str, name: str, hidden: str, next_hidden: str) -> onnx.NodeProto:
     """One step of a GRU with the weights NAME.W, .R, .B; all values [1, batch, …]."""
     return helper.make_node(
         "GRU",
         [x, f"{name}.W", f"{name}.R", f"{name}.B", "", hidden],
         ["", next_hidden],
-        hidden_size=hidden_dim,
+        hidden_size=HIDDEN_DIM,
         linear_before_reset=1,  # torch applies the reset gate after the recurrent matrix and its bias
     )
 
@@ -157,8 +102,8 @@ def reorder_gates(stacked: FloatArray) -> FloatArray:
 
 
 def check_weights(weights: Mapping[str, FloatArray], spec: EnvSpec) -> None:
-    """ValueError naming the first weight that does not fit; see `build_model`."""
-    H = weights["fc1.bias"].shape[0] if "fc1.bias" in weights else 0
+    """ValueError naming the first weight that is missing, superfluous, not finite or of another shape."""
+    H = HIDDEN_DIM
     expected: dict[str, tuple[int, ...]] = {
         "fc1.weight": (H, spec.obs_dim + spec.n_actions + spec.n_agents),
         "fc1.bias": (H,),

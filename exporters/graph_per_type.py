@@ -1,7 +1,7 @@
-"""The same graph for networks per agent type: one file that selects by agent id, of the same few operators.
+"""The same graph for networks per agent type: one file that selects by agent id, with the same few operators.
 
-Every type's layers run on every row, and a row keeps what its own type says, exactly: whatever belongs to
-another type is multiplied by zero or left as it was, never mixed in.
+Every type's layers run on every row, and a row keeps exactly the result of its own type: the results of other
+types are multiplied by zero or leave its memory as it was.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 
-from envs.types import EnvSpec, FloatArray
+from envs.types import HIDDEN_DIM, EnvSpec, FloatArray
 from exporters.graph import check_weights, constant, gru_node, input_nodes, node, output_nodes, parameters
 
 KEEP = 1e6
@@ -50,9 +50,8 @@ def parameters_per_type(parts: Mapping[str, Mapping[str, FloatArray]]) -> dict[s
     merged: dict[str, FloatArray] = {}
     for k, part in enumerate(parts.values()):
         own = parameters(part)
-        H = part["fc1.bias"].shape[0]
-        gate = np.zeros((1, 3 * H, len(parts)), np.float32)  # ONNX's order: update, reset, hidden
-        gate[:, :H] = KEEP
+        gate = np.zeros((1, 3 * HIDDEN_DIM, len(parts)), np.float32)  # ONNX's order: update, reset, hidden
+        gate[:, :HIDDEN_DIM] = KEEP
         gate[:, :, k] = 0
         own["gru.W"] = np.concatenate((own["gru.W"], gate), axis=2)
         for name, array in own.items():
@@ -65,8 +64,7 @@ def nodes_per_type(
     spec: EnvSpec, agent_types: Sequence[str], parts: Mapping[str, Mapping[str, FloatArray]]
 ) -> list[onnx.NodeProto]:
     """The graph's nodes in order of execution; the comment on the line gives the shape of its output."""
-    names, A = list(parts), spec.n_actions
-    K, H = len(names), next(iter(parts.values()))["fc1.bias"].shape[0]
+    names, K, A = list(parts), len(parts), spec.n_actions
     is_type = np.array([[kind == name for kind in agent_types] for name in names], np.float32)  # [K, N]
     select, merge = selection(parts)
     graph = [
@@ -82,7 +80,7 @@ def nodes_per_type(
             node("Relu", f"fc1_out.{k}", f"x.{k}"),  # [batch, H]
             node("Concat", f"x.{k} type_one_hot", f"x_and_type.{k}", axis=1),  # [batch, H + K]
             node("Unsqueeze", f"x_and_type.{k} zero", f"x_seq.{k}"),  # [1, batch, H + K]
-            gru_node(f"x_seq.{k}", f"gru.{k}", f"hidden_seq.{k}", f"hidden_seq.{k + 1}", H),  # [1, batch, H]
+            gru_node(f"x_seq.{k}", f"gru.{k}", f"hidden_seq.{k}", f"hidden_seq.{k + 1}"),  # [1, batch, H]
         ]
     graph.append(node("Squeeze", f"hidden_seq.{K} zero", "next_hidden"))  # [batch, H]
     for k in range(K):

@@ -14,7 +14,7 @@ from envs.types import IntArray, MultiAgentEnv, Team, TimeStep
 
 
 class RecordingWatcher:
-    """Hands what is played on slot 0 to a recorder, with the advantages of the team, where it has any."""
+    """Hands each step of slot 0 to a recorder, with the team's advantages if it has them."""
 
     def __init__(self, env: BattleEnv, recorder: Recorder) -> None:
         self.env, self.recorder = env, recorder
@@ -33,9 +33,10 @@ class RecordingWatcher:
 def recording(
     env: MultiAgentEnv, make_team: Callable[[], Team], player: str, path: Path
 ) -> Iterator[tuple[Callable[[], Team], RecordingWatcher]]:
-    """Record what is played inside the `with`, by the teams and under the eyes of the watcher it gives.
+    """Record the battles inside the `with` block; they must use the teams and the watcher that it yields.
 
-    The page is written at the end; InputError at once when it could not be, or when `env` shows no units.
+    The page is written at the end. InputError at once when there is no folder for it, or when `env` shows no
+    units.
     """
     if not path.parent.is_dir():
         raise InputError(f"--record {path}: there is no folder {path.parent}")

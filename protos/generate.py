@@ -1,6 +1,6 @@
-"""Generate the Python code of policy.proto, or check that what is committed is what would be generated.
+"""Generate the Python code of the .proto files here, or check that the committed code is what they generate.
 
-    python -m protos.generate            writes policy_pb2.py, policy_pb2.pyi, policy_pb2_grpc.py
+    python -m protos.generate            writes the *_pb2.py, *_pb2.pyi and *_pb2_grpc.py beside them
     python -m protos.generate --check    compares, exit code 1 when they differ
 
 The generator is pinned, in a virtual environment of its own (.venv-protos): its output loads under protobuf
@@ -19,7 +19,8 @@ from pathlib import Path
 
 GENERATOR = "grpcio-tools==1.76.0"
 ROOT = Path(__file__).resolve().parent.parent
-GENERATED = ("policy_pb2.py", "policy_pb2.pyi", "policy_pb2_grpc.py")
+PLUGINS = {"policy": ("python", "pyi", "grpc_python"), "onnx_subset": ("python", "pyi")}
+"""protoc's plugins for each .proto file; only the policy contract has a service."""
 PIP_TIMEOUT_S = 600
 PROTOC_TIMEOUT_S = 120
 
@@ -41,12 +42,13 @@ def generator_python(directory: Path) -> Path:
 
 def generate(python: Path, out: Path) -> dict[str, str]:
     """The generated files by name, written under the directory `out`; SystemExit when protoc refuses."""
-    command = [str(python), "-m", "grpc_tools.protoc", f"--proto_path={ROOT}"]
-    command += [f"--{plugin}_out={out}" for plugin in ("python", "pyi", "grpc_python")]
-    done = subprocess.run([*command, "protos/policy.proto"], cwd=ROOT, timeout=PROTOC_TIMEOUT_S)
-    if done.returncode:
-        raise SystemExit("protos/policy.proto was refused; see the message above")
-    return {name: (out / "protos" / name).read_text() for name in GENERATED}
+    for name, plugins in PLUGINS.items():
+        command = [str(python), "-m", "grpc_tools.protoc", f"--proto_path={ROOT}"]
+        command += [f"--{plugin}_out={out}" for plugin in plugins]
+        source = f"protos/{name}.proto"
+        if subprocess.run([*command, source], cwd=ROOT, timeout=PROTOC_TIMEOUT_S).returncode:
+            raise SystemExit(f"{source} was refused; see the message above")
+    return {path.name: path.read_text() for path in sorted((out / "protos").iterdir())}
 
 
 def differences(committed: Path, generated: dict[str, str]) -> str:
@@ -61,7 +63,7 @@ def differences(committed: Path, generated: dict[str, str]) -> str:
 
 def main() -> int:
     """Write or compare; exit code 1 when compared files differ or the generator cannot be had."""
-    parser = argparse.ArgumentParser(prog="protos.generate", description="Generate the code of policy.proto.")
+    parser = argparse.ArgumentParser(prog="protos.generate", description="Generate the code of *.proto.")
     parser.add_argument("--check", action="store_true", help="compare with the committed files")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv-protos", help="where the generator is")
     flags = parser.parse_args()
@@ -74,7 +76,7 @@ def main() -> int:
         return 0
     diff = differences(ROOT / "protos", generated)
     if diff:
-        print(f"{diff}\nthe committed code is not what policy.proto generates: run python -m protos.generate")
+        print(f"{diff}\nthe committed code is not what *.proto generates: run python -m protos.generate")
         return 1
     print("the generated code is up to date")
     return 0

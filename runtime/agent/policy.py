@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.types import BoolArray, EnvSpec, FloatArray
-from runtime.model_file.loader import NO_ACTION, Model
+from runtime.model_file.contract import NO_ACTION
+from runtime.model_file.loader import Model
 
 
 class Memory(NamedTuple):

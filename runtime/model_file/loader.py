@@ -16,30 +16,26 @@ import numpy.typing as npt
 
 from envs.errors import ModelError
 from envs.types import CONTRACT_VERSION, HIDDEN_DIM, BoolArray, EnvSpec, FloatArray, IntArray
+from protos import onnx_subset_pb2 as onnx_subset
+from runtime.model_file.contract import (
+    BATCH,
+    DTYPES,
+    METADATA_CONTRACT_VERSION,
+    METADATA_SPEC,
+    NO_ACTION,
+    OPSET,
+    OUTPUTS,
+    Interface,
+    inputs_of,
+    outputs_of,
+)
 from runtime.model_file.graph_checks import check_graph
 from runtime.model_file.operators import GraphError
-from runtime.model_file.wire import Message, WireError, read_model
+from runtime.model_file.wire import WireError, read_model
 
 MAX_MODEL_BYTES = 4_000_000
 MAX_SPEC_CHARS = 4096
-OPSET = 17
 WARM_UP_TIMEOUT_S = 5.0
-
-# Keys of the file's metadata. The first two are required, the others are provenance.
-METADATA_CONTRACT_VERSION = "lan.contract_version"
-METADATA_SPEC = "lan.spec"
-METADATA_ALGORITHM = "lan.algorithm"
-METADATA_SHARING = "lan.sharing"
-METADATA_BACKEND = "lan.backend"
-METADATA_ENV_STEPS = "lan.env_steps"
-METADATA_WIN_RATE = "lan.win_rate"
-METADATA_CONFIG_SHA256 = "lan.config_sha256"
-METADATA_PROJECT_VERSION = "lan.project_version"
-
-NO_ACTION = -1
-"""`last_action` before the first step of an episode."""
-
-OUTPUTS = ["action", "advantages", "next_hidden"]
 
 
 @dataclass(frozen=True)
@@ -115,12 +111,17 @@ class OneRow:
 
 def zero_feeds(spec: EnvSpec) -> dict[str, npt.NDArray[Any]]:
     """Inputs for one row: agent 0 at the start of an episode, seeing zeros, every action available."""
+    feeds = zeros(inputs_of(spec))
+    feeds["last_action"][:] = NO_ACTION
+    feeds["avail_actions"][:] = True
+    return feeds
+
+
+def zeros(values: Interface) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of zeros for one row."""
     return {
-        "obs": np.zeros((1, spec.obs_dim), np.float32),
-        "last_action": np.full(1, NO_ACTION, np.int64),
-        "agent_id": np.zeros(1, np.int64),
-        "avail_actions": np.ones((1, spec.n_actions), np.bool_),
-        "hidden": np.zeros((1, HIDDEN_DIM), np.float32),
+        name: np.zeros([1 if dim == BATCH else int(dim) for dim in shape], DTYPES[dtype])
+        for name, (dtype, shape) in values.items()
     }
 
 
@@ -156,11 +157,11 @@ def load_model_bytes(data: bytes, source: str, sha256: str | None = None) -> Mod
     if sha256 is not None:
         check_digest(digest, sha256, source)
     try:
-        message = read_model(data)
-        metadata = read_metadata(message)
+        file = read_model(data)
+        metadata = read_metadata(file)
         spec = read_spec(metadata)
-        check_header(message)
-        check_graph(message.get("graph", {}), spec)
+        check_header(file)
+        check_graph(file.graph, spec)
     except (WireError, GraphError) as error:
         raise ModelError(f"model file {source} is refused: {error}") from None
     model = Model(spec, metadata, digest, make_session(data, source))
@@ -176,11 +177,10 @@ def check_digest(digest: str, wanted: str, source: str) -> None:
         raise ModelError(f"model file {source} has the SHA-256 {digest}, not {wanted.lower()}")
 
 
-def read_metadata(message: Message) -> dict[str, str]:
+def read_metadata(file: onnx_subset.Model) -> dict[str, str]:
     """The file's metadata; GraphError when a key stands twice."""
-    entries = message.get("metadata_props", [])
-    metadata = {entry.get("key", ""): entry.get("value", "") for entry in entries}
-    if len(metadata) != len(entries):
+    metadata = {entry.key: entry.value for entry in file.metadata_props}
+    if len(metadata) != len(file.metadata_props):
         raise GraphError("a metadata key stands twice")
     return metadata
 
@@ -208,9 +208,9 @@ def read_spec(metadata: dict[str, str]) -> EnvSpec:
     return spec
 
 
-def check_header(message: Message) -> None:
+def check_header(file: onnx_subset.Model) -> None:
     """GraphError unless the file uses ONNX's own operators, in the version they were checked in."""
-    opsets = [(opset.get("domain", ""), opset.get("version")) for opset in message.get("opset_import", [])]
+    opsets = [(opset.domain, opset.version) for opset in file.opset_import]
     if opsets != [("", OPSET)]:
         raise GraphError(f"it imports the operator sets {opsets}; ONNX's own, version {OPSET}, is allowed")
 
@@ -255,7 +255,7 @@ def warm_up(model: Model, source: str) -> None:
         watchdog.cancel()
         watchdog.join()
     shapes = [(output.dtype, output.shape) for output in outputs]
-    if shapes != [(np.int64, (1,)), (np.float32, (1, A)), (np.float32, (1, HIDDEN_DIM))]:
+    if shapes != [(wanted.dtype, wanted.shape) for wanted in zeros(outputs_of(model.spec)).values()]:
         raise ModelError(f"model file {source} gives outputs of wrong types or shapes: {shapes}")
     if not 0 <= outputs[0][0] < A:
         raise ModelError(f"model file {source} chooses action {outputs[0][0]} of {A}")

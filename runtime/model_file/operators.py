@@ -10,19 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from envs.errors import LanError
 from envs.types import HIDDEN_DIM
+from runtime.model_file.contract import BATCH, BOOL, FLOAT, INT64, Dim
 
 MAX_DIM = 65_536
-
-FLOAT, INT64, BOOL = 1, 7, 9  # TensorProto.DataType
-DTYPES: dict[int, type[np.generic]] = {FLOAT: np.float32, INT64: np.int64, BOOL: np.bool_}
-BATCH = "batch"
-
-Dim = int | str
 
 
 class GraphError(LanError):

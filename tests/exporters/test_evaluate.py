@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from envs.checkers import SPEC, CheckersEnv
 from envs.make import env_spec
 from envs.spread import SpreadEnv, SpreadSettings
+from envs.types import MultiAgentEnv, Team
+from exporters import evaluate as lan_eval
 from exporters.evaluate import main
 from exporters.export import main as export
 from trainer.learning.networks import advantage_net
@@ -141,3 +144,21 @@ def test_only_the_simulator_is_recorded(
     assert main(["--ckpt", str(ckpt), "--episodes", "1", "--record", str(tmp_path / "x.html")]) == 2
     assert "only battles on the simulator" in capsys.readouterr().err
     assert not (tmp_path / "x.html").exists()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_the_environment_is_closed_however_the_evaluation_ends(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[CheckersEnv] = []
+    monkeypatch.setattr(CheckersEnv, "close", lambda env: closed.append(env))
+
+    def make_team(env: MultiAgentEnv, seed: int) -> Callable[[], Team]:
+        if fails:
+            raise RuntimeError("no team")
+        return lambda: lambda step: step.avail_actions.argmax(-1)
+
+    player = lan_eval.Contestant("a player", SPEC, "sim", make_team)
+    with pytest.raises(RuntimeError, match="no team") if fails else contextlib.nullcontext():
+        lan_eval.evaluate(player, lan_eval.EvaluateConfig(episodes=1))
+    assert len(closed) == 1

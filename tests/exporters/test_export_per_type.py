@@ -14,15 +14,10 @@ from envs.make import agent_types, env_spec
 from envs.types import EnvSpec
 from exporters.card import of_model
 from exporters.export import main
-from exporters.graph import build_model
 from exporters.graph_per_type import KEEP
-from runtime.model_file.loader import (
-    METADATA_CONTRACT_VERSION,
-    METADATA_SPEC,
-    Model,
-    load_model,
-    load_model_bytes,
-)
+from exporters.model import build_model
+from runtime.model_file.contract import METADATA_CONTRACT_VERSION, METADATA_SPEC
+from runtime.model_file.loader import Model, load_model, load_model_bytes
 from trainer.config import TrainConfig
 from trainer.learning.algorithms import make_learner
 from trainer.learning.learner import LearnerSettings

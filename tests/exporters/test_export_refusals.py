@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-import exporters.graph
-from envs.checkers import SPEC
+import exporters.model
+from envs.checkers import SPEC, CheckersEnv
 from envs.types import CONTRACT_VERSION, EnvSpec
 from exporters.export import main
-from exporters.graph import build_model
+from exporters.model import build_model
 from runtime.model_file.loader import load_model
 from trainer.learning.networks import advantage_net
 
@@ -48,11 +48,14 @@ def test_a_file_that_differs_is_refused_and_not_written(
         changed[name].flat[0] += 0.5
         return build_model(changed, *rest)
 
-    monkeypatch.setattr(exporters.graph, "build_model", tampered)
+    monkeypatch.setattr(exporters.model, "build_model", tampered)
+    closed: list[CheckersEnv] = []
+    monkeypatch.setattr(CheckersEnv, "close", lambda env: closed.append(env))
     out = tmp_path / "agent.onnx"
     assert export(write_checkpoint(), out) == 2
     assert "was not written" in only_line(capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert len(closed) == 1
 
 
 def write_other_version(path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from envs.errors import ModelError
-from runtime.model_file.loader import METADATA_CONTRACT_VERSION, METADATA_SPEC, load_model_bytes
+from runtime.model_file.contract import METADATA_CONTRACT_VERSION, METADATA_SPEC
+from runtime.model_file.loader import load_model_bytes
 from tests.runtime.support.model_refusals import refusal
 from tests.runtime.support.small_models import model_bytes
 from tests.runtime.support.tag_env import SPEC
@@ -180,13 +181,13 @@ def test_what_two_parsers_could_read_differently_is_refused(small_model_bytes: b
     rest = small_model_bytes[2:]
     load_model_bytes(ir_version + rest, "test")
     for prefix, says in {
-        ir_version + ir_version: "ir_version is given twice",
-        b"\x08\x88\x00": "overlong number",
-        b"\x08" + b"\xff" * 10 + b"\x01": "overlong number",
-        b"\x0d\x08\x00\x00\x00": "encoded as wire type 5",
-        b"\x0b\x0c": "encoded as wire type 3",
-        b"\x12\xff\xff\xff\xff\x0f": "cut off",
-        b"\x12\x02\xff\xfe": "not UTF-8",
+        ir_version + ir_version: "from byte 2 on it is not as protobuf writes it",
+        b"\x08\x88\x00": "from byte 1 on it is not as protobuf writes it",
+        b"\x08" + b"\xff" * 10 + b"\x01": "damaged, cut off or no ONNX file",
+        b"\x0d\x08\x00\x00\x00": "model has field 1 of wire type 5",
+        b"\x0b\x0c": "model has field 1 of wire type 3",
+        b"\x12\xff\xff\xff\xff\x0f": "damaged, cut off or no ONNX file",
+        b"\x12\x02\xff\xfe": "damaged, cut off or no ONNX file",
     }.items():
         assert says in refusal(prefix + rest)
 

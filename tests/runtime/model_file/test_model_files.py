@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from envs.errors import ModelError
-from runtime.model_file.loader import METADATA_SPEC, load_model, load_model_bytes
+from runtime.model_file.contract import METADATA_SPEC
+from runtime.model_file.loader import load_model, load_model_bytes
 from tests.runtime.support.model_refusals import refusal
 from tests.runtime.support.small_models import random_weights
 from tests.runtime.support.tag_env import SPEC

@@ -11,7 +11,8 @@ import numpy as np
 from envs.types import MultiAgentEnv
 from runtime.host.game import EpisodeResult, GameHost, connect_team
 from runtime.identity.addresses import parse_addresses
-from runtime.model_file.loader import NO_ACTION, Model
+from runtime.model_file.contract import NO_ACTION
+from runtime.model_file.loader import Model
 from tests.runtime.support.processes import free_ports, started
 
 

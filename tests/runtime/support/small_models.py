@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from envs.types import EnvSpec
-from exporters.graph import build_model
-from runtime.model_file.loader import METADATA_CONTRACT_VERSION, METADATA_SPEC
+from exporters.model import build_model
+from runtime.model_file.contract import METADATA_CONTRACT_VERSION, METADATA_SPEC
 from tests.runtime.support.tag_env import SPEC
 
 
