@@ -37,6 +37,7 @@ class Identity:
     agent_id: int
     model_sha256: str
     spec: EnvSpec
+    server_version: str
 
 
 def read_identity(reply: Any) -> Identity:
@@ -51,7 +52,7 @@ def read_identity(reply: Any) -> Identity:
         episode_limit=reply.episode_limit,
         contract_version=reply.contract_version,
     )
-    return Identity(reply.agent_id, reply.model_sha256, spec)
+    return Identity(reply.agent_id, reply.model_sha256, spec, reply.server_version)
 
 
 def in_words(error: Exception) -> str:
