@@ -41,8 +41,8 @@ class AgentPolicy:
         self._binding = model.session.io_binding()
         for name, array in self._inputs.items():
             self._binding.bind_ortvalue_input(name, bind(array))
-        for name, array in zip(OUTPUTS, (self._action, self._advantages, self._next_hidden), strict=True):
-            self._binding.bind_ortvalue_output(name, bind(array))
+        for name, output in zip(OUTPUTS, (self._action, self._advantages, self._next_hidden), strict=True):
+            self._binding.bind_ortvalue_output(name, bind(output))
 
     @property
     def spec(self) -> EnvSpec:
