@@ -14,18 +14,19 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from envs.errors import InputError
 from envs.processes import end_with_parent
+from runtime.backoff import growing_pauses
 from runtime.identity.addresses import Address
 
 FIRST_BACKOFF_S = 0.02
 MAX_BACKOFF_S = 5.0
 STEADY_S = 1.0
-"""A child that lived so long is started again at once when it dies."""
+"""A child that lived at least this long is started again at once when it dies."""
 KILL_AFTER_S = 2.0
 """Beyond the grace period, children that do not stop are killed."""
 
@@ -33,6 +34,11 @@ log = logging.getLogger("lan.agents")
 
 RunAgent = Callable[[int, Address, Callable[[str], None]], None]
 """Serve an agent on an address until a signal says stop, and call back with a text once it does serve."""
+
+
+def restart_pauses() -> Iterator[float]:
+    """Seconds to wait before a child that keeps dying young is started again."""
+    return growing_pauses(FIRST_BACKOFF_S, MAX_BACKOFF_S)
 
 
 @dataclass
@@ -48,7 +54,7 @@ class Child:
     is_ready: bool = False
     started_s: float = 0.0
     restart_at_s: float | None = None
-    backoff_s: float = FIRST_BACKOFF_S
+    pauses: Iterator[float] = field(default_factory=restart_pauses, repr=False)
     restarts: int = 0
 
     @property
@@ -191,9 +197,9 @@ class Supervisor:
         child.is_ready = False
         now_s = time.monotonic()
         if now_s - child.started_s >= STEADY_S:
-            child.backoff_s, delay_s = FIRST_BACKOFF_S, 0.0
+            child.pauses, delay_s = restart_pauses(), 0.0
         else:
-            delay_s, child.backoff_s = child.backoff_s, min(2 * child.backoff_s, MAX_BACKOFF_S)
+            delay_s = next(child.pauses)
         child.restart_at_s = now_s + delay_s
         what = describe_end(os.waitstatus_to_exitcode(status))
         log.warning(

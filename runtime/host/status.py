@@ -15,7 +15,7 @@ from runtime.identity.addresses import Address, parse_address, parse_agent_ids
 from runtime.identity.tls import HostTls, tls_files
 
 if TYPE_CHECKING:
-    from runtime.host.answers import Identity
+    from runtime.host.connection import Identity
 
 DESCRIPTION = "Ask the agents of a team who they are, and print a table."
 TIMEOUT_S = 2.0
@@ -74,16 +74,14 @@ async def ask_all(addresses: Sequence[Address], tls: HostTls | None) -> list[tup
 async def ask(address: Address, tls: HostTls | None) -> tuple[Identity, float] | str:
     """What one address answers; see `ask_all`."""
     from runtime.host.agent_link import AgentLink
-    from runtime.host.game import identify
+    from runtime.host.team import identify
 
-    link = AgentLink(address, tls)
     start_s = time.perf_counter()
     try:
-        return await identify(link, TIMEOUT_S), time.perf_counter() - start_s
+        async with AgentLink(address, tls) as link:
+            return await identify(link, TIMEOUT_S), time.perf_counter() - start_s
     except InputError as error:
         return str(error).removeprefix(f"agent at {address} ").removeprefix("does not answer: ")
-    finally:
-        await link.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
