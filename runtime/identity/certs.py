@@ -129,7 +129,7 @@ def write_key(path: Path, key: Any) -> None:
 
 
 def write_new(path: Path, data: bytes, mode: int = 0o666) -> None:
-    """Write a file that does not exist yet, whole or not at all; InputError when it exists or the disk fails."""
+    """Write a file whole or not at all; InputError when it exists already or cannot be written."""
     if path.exists():
         raise InputError(f"{path} exists already and is not overwritten")
     try:
