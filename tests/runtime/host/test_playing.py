@@ -210,6 +210,29 @@ def test_a_team_of_two_models_plays_without_those_that_differ(
     assert "another model than the rest of the team" in caplog.text
 
 
+def test_a_host_that_is_left_leaves_nothing_running(model_file: Path) -> None:
+    """Also when a battle fails while a lost agent is looked for; and a team that is refused is let go."""
+
+    class BrokenEnv(TagEnv):
+        def step(self, actions: np.ndarray) -> Any:
+            raise RuntimeError("the game broke")
+
+    async def play() -> None:
+        async with hosted(BrokenEnv(), addresses, deadline_ms=300.0) as host:
+            os.kill(pids[0], signal.SIGKILL)
+            with pytest.raises(RuntimeError, match="the game broke"):
+                await host.play(1, lambda result: None)
+            assert host.links[0].is_lost
+            assert len(asyncio.all_tasks()) > 1
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        with pytest.raises(InputError, match="does not answer"):
+            await connect_team(parse_addresses(addresses), SPEC, 1.0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    with unsupervised_team(model_file) as (addresses, pids):
+        asyncio.run(play())
+
+
 def test_in_real_time_a_step_takes_as_long_as_the_game_gives_it(model_file: Path) -> None:
     class ShortEnv(TagEnv):
         def show(self, reward: float, won: bool) -> Any:
