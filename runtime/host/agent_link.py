@@ -110,7 +110,7 @@ class AgentLink:
         return identity
 
     async def refresh(self) -> None:
-        """Between two episodes: ask again who is there; silence is left to the next step."""
+        """Between two episodes, ask again who is there; a silent agent is noticed at the next step."""
         if not self.is_lost:
             with contextlib.suppress(AgentError, *NOT_THERE):
                 self._accept(await self._connection.describe(PROBE_TIMEOUT_S), may_change_model=True)
@@ -129,7 +129,7 @@ class AgentLink:
         self.identity = identity
 
     async def begin(self, episode_id: str) -> None:
-        """Start an episode; an agent that was lost is given one chance to be there again."""
+        """Start an episode; an agent that was lost gets one chance to be there again."""
         self._connection.drop_stream()
         self._transcript = Transcript(episode_id)
         if self.is_lost:
@@ -208,7 +208,7 @@ class AgentLink:
         return None
 
     def _go_back(self, transcript: Transcript, error: Exception) -> bool:
-        """Whether the agent says which step it expects; if so, that is what it is sent next."""
+        """Go back to the step that the agent expects; False when it names none."""
         expected = expected_step(error)
         if expected is None or expected >= len(transcript.requests):
             return False

@@ -1,4 +1,4 @@
-"""`lan-play`: the game host. It plays battles through agents, each of them a process of its own."""
+"""`lan-play`: the game host. It plays battles through agents, each in its own process."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PlayConfig:
     seed: int = 0
     """Seed of the battles."""
     deadline_ms: float = 1000.0
-    """How long a joint step may take; an agent without an answer by then is played without."""
+    """Time limit of a joint step; without an answer by then, the agent's unit takes a fallback action."""
     realtime: bool = False
     """Play at the game's own speed, a step every 357 ms, and never wait longer for an agent."""
     record: Path | None = None
@@ -56,7 +56,7 @@ class PlayConfig:
     tls_key: str | None = None
     """The certificate's private key (PEM)."""
     tls_ca: str | None = None
-    """Certificate (PEM) of the authority that the agents' certificates are from."""
+    """Certificate (PEM) of the authority that signed the agents' certificates."""
     insecure: bool = False
     """Talk to agents on other machines without encryption or identity."""
     json: bool = False

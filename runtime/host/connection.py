@@ -76,7 +76,7 @@ class Connection:
         return agent_id
 
     async def describe(self, timeout_s: float) -> Identity:
-        """Ask the agent who it is; AioRpcError when it does not say."""
+        """Ask the agent who it is; AioRpcError when it does not answer."""
         return read_identity(await self._stub.Describe(policy_pb2.DescribeRequest(), timeout=timeout_s))
 
     async def exchange(self, request: Any) -> Any:
@@ -137,7 +137,7 @@ def read_identity(reply: Any) -> Identity:
 
 
 def in_words(error: Exception) -> str:
-    """What went wrong, for a person."""
+    """The error as a phrase for logs."""
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
     if not isinstance(error, grpc.aio.AioRpcError):

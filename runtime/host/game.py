@@ -45,7 +45,7 @@ class EpisodeResult:
 
 
 class Watcher(Protocol):
-    """Somebody who looks on while battles are played."""
+    """Looks on while battles are played, to record them."""
 
     def begin(self, step: TimeStep) -> None:
         """A battle begins and shows `step`."""

@@ -34,7 +34,7 @@ class StatusConfig:
     tls_key: str | None = None
     """The certificate's private key (PEM)."""
     tls_ca: str | None = None
-    """Certificate (PEM) of the authority that the agents' certificates are from."""
+    """Certificate (PEM) of the authority that signed the agents' certificates."""
 
 
 def show_status(config: StatusConfig) -> int:
