@@ -124,12 +124,12 @@ def some_time_step(spec: EnvSpec) -> TimeStep:
 @contextlib.asynccontextmanager
 async def team(spec: EnvSpec, port: int, tls: Any = None) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
     """One joint step through agents, as lan-play takes it."""
-    from runtime.host.game import GameHost, connect_team
+    from runtime.host.game import GameHost
+    from runtime.host.team import connect_team
     from runtime.identity.addresses import Address
 
     addresses = [Address("127.0.0.1", port + index) for index in range(spec.n_agents)]
     links = await connect_team(addresses, spec, START_TIMEOUT_S, tls)
-    host = GameHost(None, links, deadline_ms=10_000)  # type: ignore[arg-type]
     time_step = some_time_step(spec)
     taken_steps = 0
 
@@ -141,13 +141,10 @@ async def team(spec: EnvSpec, port: int, tls: Any = None) -> AsyncIterator[Calla
         taken_steps += 1
         await host.joint_step(time_step)
 
-    try:
+    async with GameHost(None, links, deadline_ms=10_000) as host:  # type: ignore[arg-type]
         yield step
-        fallbacks = sum(link.counts.fallbacks for link in links)
-        if fallbacks:
-            raise SystemExit(f"{fallbacks} steps were not answered in time")
-    finally:
-        await host.close()
+    if fallbacks := sum(link.counts.fallbacks for link in links):
+        raise SystemExit(f"{fallbacks} steps were not answered in time")
 
 
 def request_bytes(spec: EnvSpec) -> bytes:

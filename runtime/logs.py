@@ -9,7 +9,7 @@ import sys
 
 TEXT_FORMAT = "%(asctime)s %(name)s %(message)s"
 EVENT_FIELDS = ("agent_id", "code", "reason", "field")
-"""Facts that an event may carry beside its text, as `extra` of the logging call."""
+"""Facts that an event may carry beside its text, given as `extra` to the logging call."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -37,7 +37,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(as_json: bool, agent_id: int | None = None) -> None:
-    """Log to stderr, from now on in the name of an agent where one is given."""
+    """Log to stderr; with `agent_id`, every line names the agent."""
     handler = logging.StreamHandler(sys.stderr)
     if as_json:
         handler.setFormatter(JsonFormatter(agent_id))

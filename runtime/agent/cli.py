@@ -52,27 +52,27 @@ class ServingConfig:
     tls_key: str | None = None
     """The certificate's private key (PEM); {id} stands for the agent's id."""
     tls_ca: str | None = None
-    """Certificate (PEM) of the authority that the game host's certificate is from."""
+    """Certificate (PEM) of the authority that signed the game host's certificate."""
     max_episodes: int = 64
     """Episodes that may run at once."""
     episode_idle_s: float = 600.0
-    """Forget an episode, and end a stream, that nobody asked anything of during so many seconds."""
+    """Forget an episode, and end a stream, after this many seconds without a request."""
     max_concurrent_rpcs: int = 64
     """Calls and streams that may be open at once."""
     grace_s: float = 5.0
-    """On SIGTERM, seconds for running calls to finish."""
+    """Seconds that running calls have to finish after SIGTERM."""
     state_dir: Path | None = None
-    """Keep memories in this directory, so that a killed and restarted agent goes on where it was."""
+    """Keep memories in this directory, so that a restarted agent continues its episodes."""
     fsync: bool = False
     """With --state-dir: survive a loss of power too, at the price of a disk access per step."""
     metrics: str | None = None
-    """HOST:PORT where Prometheus finds the metrics; with several agents, the first one's."""
+    """HOST:PORT where Prometheus finds the metrics; of several agents, the first has this port."""
     health: str | None = None
-    """HOST:PORT that answers health checks and nothing else, without TLS; offset as --metrics is."""
+    """HOST:PORT that answers health checks and nothing else, without TLS; ports as for --metrics."""
     log_json: bool = False
     """Log one JSON object per line."""
     reflection: bool = False
-    """Answer clients that ask which services there are."""
+    """Answer gRPC reflection, so that clients can list the services."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,16 +153,16 @@ def run_agent(
 
 
 def limit_resources() -> None:
-    """A second wall, should something get past the checks: bounded memory, and none of it in a dump."""
+    """Bound the memory and forbid core dumps: a second wall, should something get past the checks."""
     for kind, most in ((resource.RLIMIT_DATA, MAX_DATA_BYTES), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(kind)
         resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def change_model(table: EpisodeTable, config: ServingConfig) -> None:
-    """Read the model file again: new episodes are played by what it holds, running ones by what they have.
+    """Read the model file again: new episodes use the new model, running ones keep theirs.
 
-    A file that cannot be used, or is for another environment, is said in the log and changes nothing.
+    A file that cannot be used, or is for another environment, is logged and changes nothing.
     """
     from envs.errors import ModelError
     from runtime.agent.policy import AgentPolicy
@@ -181,7 +181,7 @@ def change_model(table: EpisodeTable, config: ServingConfig) -> None:
 
 
 def make_table(config: ServingConfig, policy: AgentPolicy) -> EpisodeTable:
-    """The agent's episodes, those that an earlier process left in the state directory among them."""
+    """The agent's episodes, including those that an earlier process left in the state directory."""
     from runtime.agent.episodes import EpisodeTable
 
     if config.state_dir is None:
@@ -211,7 +211,7 @@ def check_agent_id(agent_id: int, n_agents: int) -> None:
 
 
 def prepare_process(config: ServingConfig) -> None:
-    """Settings that numpy and gRPC read when they are loaded; to be called before that."""
+    """Set what numpy and gRPC read when they are loaded; call it before that."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would do nothing, and forbid forking
     # With TLS, gRPC's own log says whose handshake failed and why; without, what fails is raised.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE" if config.tls_cert is None else "INFO")

@@ -24,9 +24,9 @@ OBS_DTYPE = np.dtype("<f4")
 
 
 class RequestError(LanError):
-    """A request that is refused and has changed nothing.
+    """A refused request; it has changed nothing.
 
-    `code` is the name of a gRPC status, `reason` is for machines, `field` names the request's field to blame.
+    `code` is the name of a gRPC status, `reason` is for programs, `field` names the request's wrong field.
     """
 
     def __init__(self, code: str, reason: str, message: str, field: str = "", **metadata: str) -> None:
@@ -39,7 +39,7 @@ class RequestError(LanError):
 
 
 def invalid(field: str, message: str) -> RequestError:
-    """The rejection of a request whose `field` cannot be used."""
+    """The error for a request whose `field` cannot be used."""
     return RequestError("INVALID_ARGUMENT", "INVALID_FIELD", f"{field}: {message}", field)
 
 
@@ -52,7 +52,7 @@ class StepRequest(NamedTuple):
     available_actions: bytes
 
     def digest(self) -> bytes:
-        """16 bytes that tell this step's inputs from any others; the lengths keep the two parts apart."""
+        """A digest of the step's inputs, 16 bytes; it includes a length, which keeps the two parts apart."""
         hasher = hashlib.blake2b(self.observation, digest_size=DIGEST_BYTES)
         hasher.update(len(self.observation).to_bytes(8, "little"))
         hasher.update(self.available_actions)
@@ -85,13 +85,13 @@ class Journal(Protocol):
         ...
 
     def forget(self, episode_id: str) -> None:
-        """Keep the episode no longer; an unknown one is no error."""
+        """Drop the episode; an unknown one is no error."""
         ...
 
 
 @dataclass(slots=True)
 class LiveEpisode:
-    """An episode in the table, the policy it began with, and when it was last asked for."""
+    """An episode in the table, the policy it began with, and the time of its last request."""
 
     episode: Episode
     policy: AgentPolicy
@@ -143,7 +143,7 @@ class EpisodeTable:
         return episode.reply
 
     def restore(self, episodes: Sequence[Episode], now_s: float) -> int:
-        """Put back what a journal kept; how many could be. Those of another model are forgotten for good."""
+        """Put back the episodes of a journal and return how many; those of another model are forgotten."""
         for episode in episodes:
             if episode.model_digest == self.policy.digest:
                 self._live[episode.episode_id] = LiveEpisode(episode, self.policy, now_s)
@@ -152,7 +152,7 @@ class EpisodeTable:
         return len(self._live)
 
     def end(self, episode_id: str) -> bool:
-        """Forget an episode; whether it was known."""
+        """Forget an episode; return whether it was known."""
         check_episode_id(episode_id)
         known = self._live.pop(episode_id, None) is not None
         if known and self._journal is not None:
@@ -160,7 +160,7 @@ class EpisodeTable:
         return known
 
     def expire(self, now_s: float) -> int:
-        """Forget the episodes that nobody asked for during `idle_s` seconds; how many those were."""
+        """Forget the episodes without a request for `idle_s` seconds; return how many those were."""
         expired = [
             episode_id for episode_id, live in self._live.items() if now_s - live.touched_s > self.idle_s
         ]
@@ -190,7 +190,7 @@ class EpisodeTable:
         return episode.reply
 
     def _commit(self, episode: Episode) -> None:
-        """Make a step durable before it counts; what the journal raises leaves everything as it was."""
+        """Make a step durable before it counts; if the journal fails, everything stays as it was."""
         if self._journal is not None:
             self._journal.save(episode)
         self.steps += 1
@@ -217,7 +217,7 @@ def is_finite(values: FloatArray) -> bool:
 
 
 def out_of_order(step: int, expected: int, same_step: bool) -> RequestError:
-    """The rejection of a step that is neither the next one nor a repetition of the last."""
+    """The error for a step that is neither the next one nor a repetition of the last."""
     what = f"step {step} was answered for other inputs" if same_step else f"step {step} is out of order"
     return RequestError(
         "FAILED_PRECONDITION",

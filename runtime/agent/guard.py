@@ -1,4 +1,4 @@
-"""What stands between gRPC and every service: malformed messages and unexpected failures tell nothing.
+"""Wraps every handler so that malformed messages and unexpected errors reveal nothing to the client.
 
 By itself grpc.aio answers both with the exception's own text, and logs a traceback for every malformed one.
 """
@@ -19,16 +19,14 @@ from protos.contract import ERROR_DOMAIN, STATUS_DETAILS_KEY
 from runtime.agent.episodes import RequestError
 from runtime.identity.tls import HOST_URI
 
-Behavior = Callable[[Any, Any], Awaitable[Any]]
-
 log = logging.getLogger("lan.agent")
 
 
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Wraps every handler: the caller is checked, messages are decoded with care, errors become statuses.
 
-    `check_caller(context)` raises RequestError for a caller who is not to be served; `on_refusal` hears of
-    every error that a client is told.
+    `check_caller(context)` raises RequestError for a caller that may not call; `on_refusal` is called with
+    every error that a client is sent.
     """
 
     def __init__(
@@ -45,43 +43,29 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if handler is None:
             return None
         decode = guarded_decoder(handler.request_deserializer)
-        if handler.unary_unary is not None:
-            return handler._replace(
-                request_deserializer=lambda data: decoded_or_error(decode, data),
-                unary_unary=self._guarded_call(handler.unary_unary),
-            )
-        kind = "stream_stream" if handler.request_streaming else "unary_stream"
-        guarded = self._guarded_stream(getattr(handler, kind))
-        return handler._replace(request_deserializer=decode, **{kind: guarded})
+        if (
+            handler.request_streaming
+        ):  # the handler reads its messages itself, so that it meets decode's errors
+            guarded = self._guarded(handler.stream_stream)
+            return handler._replace(request_deserializer=decode, stream_stream=guarded)
+        # grpc.aio decodes a single message before it calls the handler, and answers an error of that by
+        # itself. Without a deserializer it hands over the bytes, and the handler decodes them.
+        kind = "unary_unary" if handler.unary_unary is not None else "unary_stream"
+        behavior = getattr(handler, kind)
+        guarded = self._guarded(lambda data, context: behavior(decode(data), context))
+        return handler._replace(request_deserializer=None, **{kind: guarded})
 
-    def _guarded_call(self, behavior: Behavior) -> Behavior:
-        """A single call whose failures end in `refuse`."""
+    def _guarded(self, behavior: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Awaitable[Any]]:
+        """A handler, written as a coroutine or as an async generator, whose failures end in `_refuse`."""
 
         async def call(request: Any, context: Any) -> Any:
             try:
                 self._check(context)
-                if isinstance(request, RequestError):
-                    raise request
-                return await behavior(request, context)
-            except grpc.aio.AbortError:
-                raise
-            except Exception as error:
-                await self._refuse(context, error)
-
-        return call
-
-    def _guarded_stream(self, behavior: Callable[[Any, Any], Any]) -> Behavior:
-        """A call with a stream of replies, whichever way it is written."""
-
-        async def call(request: Any, context: Any) -> None:
-            try:
-                self._check(context)
-                replies = behavior(request, context)
-                if inspect.isawaitable(replies):
-                    await replies
-                else:
-                    async for reply in replies:
-                        await context.write(reply)
+                reply = behavior(request, context)
+                if inspect.isawaitable(reply):
+                    return await reply
+                async for message in reply:
+                    await context.write(message)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
@@ -119,14 +103,6 @@ def guarded_decoder(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], A
             raise RequestError("INVALID_ARGUMENT", "MALFORMED_MESSAGE", "the message is malformed") from None
 
     return decode
-
-
-def decoded_or_error(decode: Callable[[bytes], Any], data: bytes) -> Any:
-    """The message, or the RequestError instead of it: grpc.aio itself would answer one that is raised."""
-    try:
-        return decode(data)
-    except RequestError as error:
-        return error
 
 
 def check_caller_is_host(context: Any) -> None:

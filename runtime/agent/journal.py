@@ -1,4 +1,4 @@
-"""Episodes on disk, so that a killed agent goes on where it was.
+"""Keeps episodes on disk, so that a killed agent continues where it was.
 
 One file per agent, of fixed size: a header, and for every episode that may run at once two slots of one
 record each. A step overwrites the older slot of its pair; so whenever the process dies, the newer complete
@@ -41,7 +41,7 @@ def record_bytes(n_actions: int) -> int:
 class StateFile:
     """The journal of one agent, `agent-<id>.state` in a directory; see `runtime.agent.episodes.Journal`.
 
-    `restored` holds the episodes that an earlier process left behind, the one saved last at the end.
+    `restored` holds the episodes that an earlier process left behind, the last saved at the end.
     InputError when the directory cannot be used, the file is not ours, or another process is using it.
     """
 
@@ -77,7 +77,7 @@ class StateFile:
             self._pairs[episode.episode_id] = self._free.pop()
 
     def forget(self, episode_id: str) -> None:
-        """Keep the episode no longer; an unknown one is no error."""
+        """Drop the episode; an unknown one is no error."""
         if episode_id in self._pairs:
             self._write(self._pairs[episode_id], None)
             self._free.append(self._pairs.pop(episode_id))
@@ -88,7 +88,7 @@ class StateFile:
         os.close(self._lock)
 
     def _write(self, pair: int, episode: Episode | None) -> None:
-        """Put a record, or the mark that the pair is free, over the older one of a pair."""
+        """Overwrite the older record of a pair; without an episode, mark the pair as free."""
         record = pack(self._sequence + 1, episode, self._record_bytes)
         slot = self._older_slot[pair]
         offset = HEADER_BYTES + (2 * pair + slot) * self._record_bytes
@@ -100,7 +100,7 @@ class StateFile:
         self._older_slot[pair] = 1 - slot
 
     def _rewrite(self, n_actions: int, max_episodes: int) -> None:
-        """Replace the file by one of today's layout that holds the restored episodes."""
+        """Replace the file by one of the current layout that holds the restored episodes."""
         size = HEADER_BYTES + 2 * max_episodes * self._record_bytes
         with replacing(self.path, 0o600) as file:
             self._file = os.dup(file.fileno())  # stays open: records are written into it
@@ -122,7 +122,7 @@ def lock(directory: Path, path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise InputError(f"{path} is held by another agent: every agent needs a state of its own") from None
+        raise InputError(f"{path} is held by another agent: every agent needs its own state") from None
     return descriptor
 
 

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from envs.command import run_command
 from runtime.agent.cli import ServingConfig, check_agent_id, check_config, prepare_process, run_agent
 from runtime.agent.supervisor import Child, Supervisor
-from runtime.host.status import StatusConfig, show_status
 from runtime.identity.addresses import Address, parse_agent_ids
 
 DESCRIPTION = (
     "Serve several agents of a team on consecutive ports, one process each. Every agent has its own port, "
     "identity and memory; the processes are forked from one that has loaded the code once, and "
-    "started again when they die. With --status instead of --model: show who answers."
+    "started again when they die."
 )
-PROG = "lan-agents"
 READY_TIMEOUT_S = 30.0
 
 log = logging.getLogger("lan.agents")
@@ -85,11 +83,7 @@ def agents(config: AgentsConfig) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 stopped by a signal, 1 agents had to be killed, 2 bad input."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if "--status" in words:
-        description = "Show who answers, instead of starting anybody."
-        return run_command(StatusConfig, show_status, prog=PROG, description=description, argv=words)
-    return run_command(AgentsConfig, agents, prog=PROG, description=DESCRIPTION, argv=words)
+    return run_command(AgentsConfig, agents, prog="lan-agents", description=DESCRIPTION, argv=argv)
 
 
 if __name__ == "__main__":

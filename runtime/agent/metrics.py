@@ -21,7 +21,7 @@ BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.
 
 
 class TableCollector(Collector):
-    """The episode table's own counts, read when somebody asks, so that a step pays nothing for them."""
+    """The episode table's own counts, read at each scrape, so that a step pays nothing for them."""
 
     def __init__(self, table: EpisodeTable) -> None:
         self._table = table
@@ -37,7 +37,7 @@ class TableCollector(Collector):
 
 
 class Metrics(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Counts calls as an interceptor; it belongs before every other one."""
+    """An interceptor that counts calls; it belongs before every other one."""
 
     def __init__(self, table: EpisodeTable) -> None:
         self.registry = CollectorRegistry()
@@ -56,11 +56,11 @@ class Metrics(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._rejected = Counter("lan_rejected", "Requests refused", ("reason",), registry=self.registry)
 
     def count_refusal(self, error: RequestError) -> None:
-        """A request was refused."""
+        """Count a refused request."""
         self._rejected.labels(error.reason).inc()
 
     def listen(self, address: Address) -> None:
-        """Answer scrapes at http://address/metrics, from a thread; InputError when that cannot be."""
+        """Answer scrapes at http://address/metrics, from a thread; InputError if the port cannot be used."""
         try:
             start_http_server(address.port, address.host, self.registry)
         except OSError as error:
@@ -79,7 +79,7 @@ class Metrics(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return handler._replace(**{kind: self._counted(getattr(handler, kind), label, service, method)})
 
     def _counted(self, behavior: Callable[[Any, Any], Any], *labels: str) -> Callable[[Any, Any], Any]:
-        """A handler that says when it starts, how it ends, and how long that took."""
+        """A handler that counts its starts, its ends by status, and their durations."""
         started, seconds = self._started.labels(*labels), self._seconds.labels(*labels)
 
         async def call(request: Any, context: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from envs.types import BoolArray, EnvSpec, FloatArray
-from runtime.model_file.contract import NO_ACTION
-from runtime.model_file.loader import Model
+from envs.types import HIDDEN_DIM, BoolArray, EnvSpec, FloatArray
+from runtime.model_file.contract import NO_ACTION, OUTPUTS
+from runtime.model_file.loader import Model, import_onnxruntime, load_model, zero_feeds
 
 
 class Memory(NamedTuple):
@@ -19,15 +20,30 @@ class Memory(NamedTuple):
 
 
 class AgentPolicy:
-    """Agent `agent_id` of the team that `model` was trained for; no step depends on the one before."""
+    """Agent `agent_id` of the team that `model` was trained for; no step depends on the one before.
+
+    It binds its arrays once, so that onnxruntime neither looks up names nor allocates at every step. The next
+    step writes over them: only one thread may use a policy.
+    """
 
     def __init__(self, model: Model, agent_id: int) -> None:
         if not 0 <= agent_id < model.spec.n_agents:
             raise ValueError(f"agent id {agent_id} is not one of 0 to {model.spec.n_agents - 1}")
         self.model = model
         self.agent_id = agent_id
-        self._one_row = model.one_row()
-        self._agent_id = np.array([agent_id], np.int64)
+        H, A = HIDDEN_DIM, model.spec.n_actions
+        # onnxruntime computes in these very arrays: an OrtValue on the CPU is the array that it is made of.
+        self._inputs = zero_feeds(model.spec)
+        self._inputs["agent_id"][0] = agent_id
+        self._action = np.zeros(1, np.int64)
+        self._advantages = np.zeros((1, A), np.float32)
+        self._next_hidden = np.zeros((1, H), np.float32)
+        bind = import_onnxruntime().OrtValue.ortvalue_from_numpy
+        self._binding = model.session.io_binding()
+        for name, array in self._inputs.items():
+            self._binding.bind_ortvalue_input(name, bind(array))
+        for name, output in zip(OUTPUTS, (self._action, self._advantages, self._next_hidden), strict=True):
+            self._binding.bind_ortvalue_output(name, bind(output))
 
     @property
     def spec(self) -> EnvSpec:
@@ -46,13 +62,22 @@ class AgentPolicy:
     def step(self, memory: Memory, obs: FloatArray, avail_actions: BoolArray) -> tuple[Memory, FloatArray]:
         """The memory after seeing obs [O] with avail_actions [A], and the advantages [A].
 
-        The greedy available action is the new memory's `last_action`. Contents are not checked here.
+        The greedy available action is the new memory's `last_action`. ValueError when obs or avail_actions
+        have another length; values are not checked here.
         """
-        action, advantages, hidden = self._one_row.step(
-            obs=obs[None],
-            last_action=np.array([memory.last_action], np.int64),
-            agent_id=self._agent_id,
-            avail_actions=avail_actions[None],
-            hidden=memory.hidden,
-        )
-        return Memory(hidden, int(action[0])), advantages[0]
+        inputs = self._inputs
+        inputs["obs"][0] = obs
+        inputs["last_action"][0] = memory.last_action
+        inputs["avail_actions"][0] = avail_actions
+        inputs["hidden"][:] = memory.hidden
+        self.model.session.run_with_iobinding(self._binding)
+        return Memory(self._next_hidden.copy(), int(self._action[0])), self._advantages[0].copy()
+
+
+def load_policy(path: Path | str, agent_id: int, *, sha256: str | None = None) -> AgentPolicy:
+    """Load a model file and act as agent `agent_id` of its team.
+
+    `sha256`: the digest that the file must have, in hexadecimal. ModelError when the file cannot be used,
+    ValueError when its team has no such agent.
+    """
+    return AgentPolicy(load_model(path, sha256), agent_id)

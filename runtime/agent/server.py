@@ -37,11 +37,11 @@ class ServerConfig:
     grace_s: float = 5.0
     reflection: bool = False
     metrics: Address | None = None
-    """Where Prometheus may ask."""
+    """Where Prometheus finds the metrics."""
     health: Address | None = None
-    """Where whoever can reach it may ask for health, and for nothing else."""
+    """A port for health checks alone, without TLS."""
     credentials: Any = None
-    """With these, callers must show a certificate, and only the host is served."""
+    """TLS credentials; with them, only a caller with the host's certificate is served."""
 
 
 class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
@@ -49,7 +49,7 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
 
     def __init__(self, table: EpisodeTable) -> None:
         self.table = table
-        self._streams: dict[asyncio.Task[Any], float] = {}  # when each was last asked something
+        self._streams: dict[asyncio.Task[Any], float] = {}  # time of each one's last request
         self._endings: dict[asyncio.Task[Any], RequestError] = {}  # why a stream was ended from here
 
     async def Describe(self, request: Any, context: Any) -> policy_pb2.DescribeResponse:  # noqa: N802
@@ -80,12 +80,12 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
         return policy_pb2.EndEpisodeResponse(ended=self.table.end(request.episode_id))
 
     def drain(self) -> None:
-        """End the open streams: between two steps, as nothing else waits in there."""
+        """End the open streams; each ends between two steps, where it waits for the next request."""
         for task in self._streams:
             self._end(task, RequestError("UNAVAILABLE", "SHUTTING_DOWN", "the agent is stopping"))
 
     def end_idle_streams(self, idle_s: float, now_s: float) -> int:
-        """End the streams that were not asked anything during `idle_s` seconds; how many those were."""
+        """End the streams without a request for `idle_s` seconds; return how many those were."""
         idle = [task for task, asked_s in self._streams.items() if now_s - asked_s > idle_s]
         for task in idle:
             self._end(task, RequestError("UNAVAILABLE", "IDLE", f"the stream was idle for {idle_s:g} s"))
@@ -164,7 +164,7 @@ def bind(server: Any, address: Address, credentials: Any) -> Address:
 
 
 def make_health_server(health_servicer: Any, address: Address) -> Any:
-    """A second server, for health alone: what probes a container can show no certificate."""
+    """A second server for health alone, because container probes can show no certificate."""
     server = grpc.aio.server(
         interceptors=[Guard()],
         maximum_concurrent_rpcs=HEALTH_CONCURRENT_RPCS,
@@ -176,7 +176,7 @@ def make_health_server(health_servicer: Any, address: Address) -> Any:
 
 
 def add_reflection(server: Any) -> None:
-    """Let clients ask which services there are."""
+    """Let clients list the services."""
     from grpc_reflection.v1alpha import reflection
 
     names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -221,7 +221,7 @@ async def serve(
 
 
 async def sweep(servicer: PolicyServicer) -> None:
-    """Forget idle episodes and end idle streams now and then, also when nobody asks for anything."""
+    """Forget idle episodes and end idle streams now and then, even without any request."""
     table = servicer.table
     while True:
         await asyncio.sleep(min(SWEEP_INTERVAL_S, table.idle_s))

@@ -1,4 +1,4 @@
-"""Keeping several agents alive: each a process forked from this one, started again when it dies.
+"""Keeps several agents alive: each is a process forked from this one, started again when it dies.
 
 The parent has loaded the code and stays on one thread, without a channel or a server, so that it can fork at
 any time; everything it waits for (signals, deaths, first words) comes through one selector.
@@ -14,18 +14,19 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from envs.errors import InputError
 from envs.processes import end_with_parent
+from runtime.backoff import growing_pauses
 from runtime.identity.addresses import Address
 
 FIRST_BACKOFF_S = 0.02
 MAX_BACKOFF_S = 5.0
 STEADY_S = 1.0
-"""A child that lived so long is started again at once when it dies."""
+"""A child that lived at least this long is started again at once when it dies."""
 KILL_AFTER_S = 2.0
 """Beyond the grace period, children that do not stop are killed."""
 
@@ -33,6 +34,11 @@ log = logging.getLogger("lan.agents")
 
 RunAgent = Callable[[int, Address, Callable[[str], None]], None]
 """Serve an agent on an address until a signal says stop, and call back with a text once it does serve."""
+
+
+def restart_pauses() -> Iterator[float]:
+    """Seconds to wait before a child that keeps dying young is started again."""
+    return growing_pauses(FIRST_BACKOFF_S, MAX_BACKOFF_S)
 
 
 @dataclass
@@ -48,7 +54,7 @@ class Child:
     is_ready: bool = False
     started_s: float = 0.0
     restart_at_s: float | None = None
-    backoff_s: float = FIRST_BACKOFF_S
+    pauses: Iterator[float] = field(default_factory=restart_pauses, repr=False)
     restarts: int = 0
 
     @property
@@ -67,7 +73,7 @@ class Supervisor:
         grace_s: float,
         on_hangup: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`on_hangup` is called on SIGHUP and says whether the children are to be sent it too."""
+        """`on_hangup` is called on SIGHUP; when it returns True, the children get SIGHUP too."""
         self.children = children
         self._on_hangup = on_hangup
         self._run_agent = run_agent
@@ -110,7 +116,7 @@ class Supervisor:
         return code
 
     def _turn(self, deadline_s: float | None) -> None:
-        """Wait for whatever comes first, and take it in."""
+        """Wait for the next event or due time, and handle it."""
         times = [child.restart_at_s for child in self.children] + [deadline_s]
         due = min((at for at in times if at is not None), default=None)
         timeout = None if due is None else max(0.0, due - time.monotonic()) + 0.001
@@ -163,7 +169,7 @@ class Supervisor:
             os._exit(code)
 
     def _hear(self, child: Child) -> None:
-        """Take in what the child says on its pipe, until it closes it."""
+        """Read the child's report from its pipe, until it closes the pipe."""
         data = os.read(child.report, 65_536)
         child.text += data.decode(errors="replace")
         if data:
@@ -174,11 +180,11 @@ class Supervisor:
             log.warning("agent %d serves again (process %d)", child.agent_id, child.pid)
 
     def _bury(self, child: Child) -> None:
-        """The child's process has ended: say so, and plan its successor."""
+        """Log that the child's process has ended, and plan its restart."""
         _, status = os.waitpid(child.pid, 0)
         if child.report >= 0:
             self._hear(child)
-        if child.report >= 0:  # it still holds what the child said last; the end comes now
+        if child.report >= 0:  # the first read took the child's last words; this one meets the end
             self._hear(child)
         self._selector.unregister(child.pidfd)
         os.close(child.pidfd)
@@ -191,9 +197,9 @@ class Supervisor:
         child.is_ready = False
         now_s = time.monotonic()
         if now_s - child.started_s >= STEADY_S:
-            child.backoff_s, delay_s = FIRST_BACKOFF_S, 0.0
+            child.pauses, delay_s = restart_pauses(), 0.0
         else:
-            delay_s, child.backoff_s = child.backoff_s, min(2 * child.backoff_s, MAX_BACKOFF_S)
+            delay_s = next(child.pauses)
         child.restart_at_s = now_s + delay_s
         what = describe_end(os.waitstatus_to_exitcode(status))
         log.warning(
@@ -209,7 +215,7 @@ class Supervisor:
                 self._spawn(child)
 
     def _listen_to_signals(self) -> None:
-        """Let signals wake the selector; what they ask for is done between two turns."""
+        """Let signals wake the selector; they are handled between two turns."""
         read_end, write_end = socket.socketpair()
         for end in (read_end, write_end):
             end.setblocking(False)
@@ -220,7 +226,7 @@ class Supervisor:
             signal.signal(number, lambda received, frame: self._signals.append(received))
 
     def _handle_signals(self) -> None:
-        """Pass signals on: SIGTERM and SIGINT as SIGTERM, after which nobody is started again."""
+        """Pass signals on: SIGTERM and SIGINT as SIGTERM, after which no child is started again."""
         received, self._signals = self._signals, []
         if signal.SIGHUP in received and self._on_hangup():
             self._send(signal.SIGHUP)

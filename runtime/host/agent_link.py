@@ -10,23 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
 
-from protos import policy_pb2, policy_pb2_grpc
-from runtime.host.answers import (
+from protos import policy_pb2
+from runtime.backoff import growing_pauses
+from runtime.host.connection import (
     NOT_THERE,
     PASSING,
     AgentError,
+    Connection,
     Identity,
-    StreamEndedError,
     expected_step,
     in_words,
-    read_identity,
 )
-from runtime.host.transcript import LinkCounts, Transcript
 from runtime.identity.addresses import Address
 from runtime.identity.tls import HostTls
 
@@ -34,67 +34,89 @@ FIRST_BACKOFF_S = 0.005
 MAX_BACKOFF_S = 0.5
 PROBE_TIMEOUT_S = 1.0
 FIRST_ATTEMPT_S = 0.25
-"""After so long, a step is sent again over a new connection; then after twice as long, and so on."""
-CHANNEL_OPTIONS = (
-    ("grpc.use_local_subchannel_pool", 1),  # a new channel connects anew, whatever an old one is waiting for
-    ("grpc.enable_retries", 0),  # the link retries, knowing the step's deadline
-    ("grpc.max_receive_message_length", 64 * 1024),
-    ("grpc.enable_http_proxy", 0),
-)
+"""A step without an answer for this long is sent again over a new connection; the time doubles with each."""
 
 log = logging.getLogger("lan.play")
 
 
-class AgentLink:
-    """One agent. `act` never fails and never outlasts its deadline; None is for want of an answer.
+def reconnect_pauses() -> Iterator[float]:
+    """Seconds to wait before each new attempt to reach an agent."""
+    return growing_pauses(FIRST_BACKOFF_S, MAX_BACKOFF_S)
 
-    With `asks_advantages`, `advantages` holds the last answer's, f32 [A] as bytes.
+
+@dataclass
+class LinkCounts:
+    """Counts of one link so far.
+
+    Steps asked for, steps not answered in time, connections made again, and steps that had been answered and
+    were taken once more because the agent had lost its memory of them.
+    """
+
+    steps: int = 0
+    fallbacks: int = 0
+    reconnects: int = 0
+    replayed_steps: int = 0
+
+
+@dataclass
+class Transcript:
+    """The running episode: its requests so far, and how many of them the agent has answered."""
+
+    episode_id: str = ""
+    requests: list[Any] = field(default_factory=list)
+    answered_steps: int = 0
+
+
+class AgentLink:
+    """One agent. `act` never fails and never outlasts its deadline; it returns None without an answer.
+
+    With `asks_advantages`, `advantages` holds those of the last answer, f32 [A] as bytes. Leaving the link's
+    `async with` drops the connection.
     """
 
     def __init__(self, address: Address, tls: HostTls | None = None) -> None:
         self.address, self.asks_advantages, self.advantages = address, False, b""
-        self._tls = tls
         self.identity: Identity | None = None
         self.counts = LinkCounts()
         self.is_lost = False
         self.why_lost = ""
         self._transcript = Transcript()
-        self._channel: Any = None
-        self.stub: Any = None
-        self._stream: Any = None
+        self._connection = Connection(address, tls)
         self._reviver: asyncio.Task[None] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> AgentLink:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
 
     @property
     def model_sha256(self) -> str:
-        """Digest of the model that the agent said it has; empty before it was asked."""
+        """Digest of the model that the agent says it has; empty before it was asked."""
         return "" if self.identity is None else self.identity.model_sha256
 
     async def connect(self, timeout_s: float, *, may_change_model: bool = False) -> Identity:
-        """Connect and ask who is there; one of NOT_THERE when nobody answers, or not with a right to.
+        """Connect and ask who is there; one of NOT_THERE when no agent answers, or none with its certificate.
 
-        AgentError when it is not who it was; between episodes, its model may be another one.
+        AgentError when another agent answers than before; between episodes, its model may be another one.
         """
-        self._drop_channel()
         async with asyncio.timeout(timeout_s):
-            certified_id = await self._open_channel()
-            identity = await self._describe(timeout_s)
+            known_id = None if self.identity is None else self.identity.agent_id
+            certified_id = await self._connection.open(known_id)
+            identity = await self._connection.describe(timeout_s)
         if certified_id is not None and certified_id != identity.agent_id:
             raise AgentError(f"its certificate is agent {certified_id}'s, yet it serves {identity.agent_id}")
         self._accept(identity, may_change_model)
         return identity
 
     async def refresh(self) -> None:
-        """Between two episodes: ask again who is there; silence is left to the next step."""
+        """Between two episodes, ask again who is there; a silent agent is noticed at the next step."""
         if not self.is_lost:
             with contextlib.suppress(AgentError, *NOT_THERE):
-                self._accept(await self._describe(PROBE_TIMEOUT_S), may_change_model=True)
-
-    async def _describe(self, timeout_s: float) -> Identity:
-        return read_identity(await self.stub.Describe(policy_pb2.DescribeRequest(), timeout=timeout_s))
+                self._accept(await self._connection.describe(PROBE_TIMEOUT_S), may_change_model=True)
 
     def _accept(self, identity: Identity, may_change_model: bool) -> None:
-        """Take note of who answers; AgentError when that may not be."""
+        """Take note of the agent that answers; AgentError when it is not the one of before."""
         known = self.identity
         if known is not None and (identity.agent_id, identity.spec) != (known.agent_id, known.spec):
             raise AgentError("another agent, or one of another environment, answers here now")
@@ -106,20 +128,9 @@ class AgentLink:
             )
         self.identity = identity
 
-    async def _open_channel(self) -> int | None:
-        """Make channel and stub; with TLS, the id that the agent's certificate is for."""
-        agent_id = None if self.identity is None else self.identity.agent_id
-        if self._tls is None:
-            self._channel = grpc.aio.insecure_channel(str(self.address), options=CHANNEL_OPTIONS)
-        else:
-            agent_id = await self._tls.identify(self.address) if agent_id is None else agent_id
-            self._channel = self._tls.channel(self.address, agent_id, CHANNEL_OPTIONS)
-        self.stub = policy_pb2_grpc.PolicyServiceStub(self._channel)  # type: ignore[no-untyped-call]
-        return agent_id
-
     async def begin(self, episode_id: str) -> None:
-        """Start an episode; an agent that was lost is given one chance to be there again."""
-        self._drop_stream()
+        """Start an episode; an agent that was lost gets one chance to be there again."""
+        self._connection.drop_stream()
         self._transcript = Transcript(episode_id)
         if self.is_lost:
             await self._stop_reviver()
@@ -149,18 +160,16 @@ class AgentLink:
 
     async def end(self, timeout_s: float) -> None:
         """Tell the agent to forget the episode; one that is not there has nothing to forget."""
-        self._drop_stream()
+        self._connection.drop_stream()
         if self.is_lost or not self._transcript.episode_id:
             return
-        request = policy_pb2.EndEpisodeRequest(episode_id=self._transcript.episode_id)
         with contextlib.suppress(grpc.aio.AioRpcError):
-            await self.stub.EndEpisode(request, timeout=timeout_s)
+            await self._connection.end_episode(self._transcript.episode_id, timeout_s)
 
     async def close(self) -> None:
         """Drop the connection."""
         await self._stop_reviver()
-        self._drop_channel()
-        await asyncio.gather(*self._closing)
+        await self._connection.close()
 
     async def _answer_in_time(self, transcript: Transcript, deadline_s: float) -> int | None:
         """The last request's answer before the deadline; on None the agent counts as lost."""
@@ -177,15 +186,14 @@ class AgentLink:
 
     async def _try_again(self, transcript: Transcript, error: Exception, deadline_s: float) -> int | None:
         """The last request's answer after a failure, over new connections, with growing pauses."""
-        attempt_s, backoff_s = 2 * FIRST_ATTEMPT_S, FIRST_BACKOFF_S
+        attempt_s, pauses = 2 * FIRST_ATTEMPT_S, reconnect_pauses()
         try:
             async with asyncio.timeout_at(deadline_s):
                 while True:
-                    self._drop_stream()
+                    self._connection.drop_stream()
                     try:
                         if not self._go_back(transcript, error):
-                            await asyncio.sleep(backoff_s)
-                            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                            await asyncio.sleep(next(pauses))
                             await self.connect(PROBE_TIMEOUT_S)
                             self.counts.reconnects += 1
                             what = f"agent {self._name()} at {self.address}: {in_words(error)}"
@@ -200,7 +208,7 @@ class AgentLink:
         return None
 
     def _go_back(self, transcript: Transcript, error: Exception) -> bool:
-        """Whether the agent says which step it expects; if so, that is what it is sent next."""
+        """Go back to the step that the agent expects; False when it names none."""
         expected = expected_step(error)
         if expected is None or expected >= len(transcript.requests):
             return False
@@ -212,32 +220,16 @@ class AgentLink:
         """Send what the agent has not answered, one step after the other; the last one's action."""
         action = -1
         while transcript.answered_steps < len(transcript.requests):
-            action = await self._exchange(transcript.requests[transcript.answered_steps])
+            reply = await self._connection.exchange(transcript.requests[transcript.answered_steps])
+            action, self.advantages = int(reply.action), reply.advantages
             transcript.answered_steps += 1
         return action
-
-    async def _exchange(self, request: Any) -> int:
-        """One step over the stream; one of PASSING when it breaks."""
-        if self._stream is None:
-            self._stream = self.stub.ActStream()
-        stream = self._stream
-        await stream.write(request)
-        while True:
-            reply = await stream.read()
-            if reply is grpc.aio.EOF:  # type: ignore[attr-defined]
-                raise StreamEndedError
-            if reply.step == request.step:
-                self.advantages = reply.advantages
-                return int(reply.action)
-            if reply.step > request.step:
-                raise AgentError(f"it answered step {reply.step} when asked for {request.step}")
-            # An earlier step's answer, delivered twice: it was taken already.
 
     def lose(self, why: str, wanted_model: str | None = None) -> None:
         """Go on without the agent, and look in the background for it, or for one with `wanted_model`."""
         if wanted_model is not None and self.identity is not None:
             self.identity = replace(self.identity, model_sha256=wanted_model)
-        self._drop_stream()
+        self._connection.drop_stream()
         self.is_lost = True
         self.why_lost = why
         log.warning("agent %s at %s is lost: %s", self._name(), self.address, why)
@@ -245,10 +237,9 @@ class AgentLink:
 
     async def _keep_reviving(self) -> None:
         """Try again and again, ever more slowly, until the agent is there."""
-        backoff_s = FIRST_BACKOFF_S
+        pauses = reconnect_pauses()
         while self.is_lost:
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+            await asyncio.sleep(next(pauses))
             with contextlib.suppress(AgentError, *NOT_THERE):
                 await self._revive()
 
@@ -264,20 +255,6 @@ class AgentLink:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reviver
             self._reviver = None
-
-    def _drop_stream(self) -> None:
-        if self._stream is not None:
-            self._stream.cancel()
-            self._stream = None
-
-    def _drop_channel(self) -> None:
-        """Close the channel without waiting for it."""
-        self._drop_stream()
-        if self._channel is not None:
-            closing = asyncio.create_task(self._channel.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-            self._channel = None
 
     def _name(self) -> object:
         return "?" if self.identity is None else self.identity.agent_id

@@ -1,8 +1,9 @@
-"""`lan-play`: the game host. It plays battles through agents, each of them a process of its own."""
+"""`lan-play`: the game host. It plays battles through agents, each in its own process."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
@@ -13,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from envs.command import run_command
 from envs.errors import InputError
-from envs.files import write_atomically
-from runtime.identity.addresses import parse_addresses
+from runtime.identity.addresses import Address, parse_addresses
 from runtime.identity.tls import HostTls, tls_files
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from envs.battle.record import Recorder
     from envs.types import MultiAgentEnv
     from runtime.host.game import EpisodeResult
 
@@ -45,7 +44,7 @@ class PlayConfig:
     seed: int = 0
     """Seed of the battles."""
     deadline_ms: float = 1000.0
-    """How long a joint step may take; an agent without an answer by then is played without."""
+    """Time limit of a joint step; without an answer by then, the agent's unit takes a fallback action."""
     realtime: bool = False
     """Play at the game's own speed, a step every 357 ms, and never wait longer for an agent."""
     record: Path | None = None
@@ -57,15 +56,32 @@ class PlayConfig:
     tls_key: str | None = None
     """The certificate's private key (PEM)."""
     tls_ca: str | None = None
-    """Certificate (PEM) of the authority that the agents' certificates are from."""
+    """Certificate (PEM) of the authority that signed the agents' certificates."""
     insecure: bool = False
     """Talk to agents on other machines without encryption or identity."""
     json: bool = False
     """Print the report as one JSON object."""
 
 
-def check_config(config: PlayConfig) -> None:
-    """InputError when a flag cannot be used."""
+@dataclass(frozen=True)
+class ResolvedPlay:
+    """The flags of lan-play with their meaning: backend sim, sc2 or smac; TLS credentials, None without."""
+
+    config: PlayConfig
+    backend: str
+    addresses: list[Address]
+    tls: HostTls | None
+
+    @property
+    def records_page(self) -> bool:
+        """Whether the record is a page to be watched."""
+        return self.config.record is not None and self.config.record.suffix == ".html"
+
+
+def resolve(config: PlayConfig) -> ResolvedPlay:
+    """Read what the flags name; InputError when one cannot be used."""
+    from envs.make import resolve_backend
+
     if config.episodes < 1:
         raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
     if config.seed < 0:
@@ -74,66 +90,40 @@ def check_config(config: PlayConfig) -> None:
         raise InputError("--deadline-ms and --connect-timeout-s must be above 0 and at most an hour")
     if config.record is not None and not config.record.absolute().parent.is_dir():
         raise InputError(f"--record {config.record}: there is no directory {config.record.parent}")
-    has_tls = host_tls(config) is not None
-    for address in parse_addresses(config.agents):
-        if not address.is_loopback and not has_tls and not config.insecure:
+    files = tls_files(config.tls_cert, config.tls_key, config.tls_ca)
+    tls = None if files is None else HostTls(files)
+    addresses = parse_addresses(config.agents)
+    for address in addresses:
+        if not address.is_loopback and tls is None and not config.insecure:
             raise InputError(
                 f"{address} is another machine, and what it is sent could be read and changed on the way: "
                 "give --tls-cert, --tls-key and --tls-ca, or say --insecure if you mean it"
             )
-
-
-def make_recorder(config: PlayConfig) -> Recorder | None:
-    """What records battles as a page, when that is what is wanted."""
-    if config.record is None or config.record.suffix != ".html":
-        return None
-    from envs.battle.record import Recorder
-
-    return Recorder("agents over gRPC")
-
-
-def write_record(path: Path, results: Sequence[EpisodeResult]) -> None:
-    """One line per battle: its number, outcome, and actions [T][N]; the file appears when it is complete."""
-    lines = [
-        json.dumps(
-            {
-                "episode": result.episode,
-                "won": result.won,
-                "return": result.episode_return,
-                "fallbacks": result.fallbacks,
-                "actions": result.actions.tolist(),
-            }
-        )
-        for result in results
-    ]
-    write_atomically(path, ("\n".join(lines) + "\n").encode())
-
-
-def host_tls(config: PlayConfig) -> HostTls | None:
-    """What to show agents and to want of them; None without TLS. InputError when the files are not right."""
-    files = tls_files(config.tls_cert, config.tls_key, config.tls_ca)
-    return None if files is None else HostTls(files)
+    resolved = ResolvedPlay(config, resolve_backend(config.env, config.map), addresses, tls)
+    if resolved.backend != "sim" and resolved.records_page:
+        raise InputError(f"--record {config.record}: only the simulator can be recorded as a page, --env sim")
+    return resolved
 
 
 async def play_env(
-    env: MultiAgentEnv, config: PlayConfig, on_episode: Callable[[EpisodeResult], None]
+    env: MultiAgentEnv, resolved: ResolvedPlay, on_episode: Callable[[EpisodeResult], None]
 ) -> dict[str, Any]:
-    """Play `config.episodes` battles of `env` through the agents and report; InputError as `connect_team`."""
-    from runtime.host.game import GameHost, connect_team
+    """Play the battles of `env` through the agents and report; InputError as `connect_team`."""
+    from runtime.host.game import GameHost
+    from runtime.host.records import PageWatcher, write_record
     from runtime.host.report import make_report
+    from runtime.host.team import connect_team
 
-    tls = host_tls(config)
-    links = await connect_team(parse_addresses(config.agents), env.spec, config.connect_timeout_s, tls)
-    recorder = make_recorder(config)
-    host = GameHost(env, links, config.deadline_ms, realtime=config.realtime, recorder=recorder)
-    try:
+    config = resolved.config
+    watcher = PageWatcher(env) if resolved.records_page else None
+    links = await connect_team(resolved.addresses, env.spec, config.connect_timeout_s, resolved.tls)
+    async with GameHost(env, links, config.deadline_ms, realtime=config.realtime, watcher=watcher) as host:
         results = await host.play(config.episodes, on_episode)
-    finally:
-        await host.close()
-    if config.record is not None:
-        write_record(config.record, results) if recorder is None else recorder.write(config.record)
-    assert links[0].identity is not None
-    return {"model_sha256": links[0].identity.model_sha256, **make_report(results, links)}
+    if watcher is not None and config.record is not None:
+        watcher.write(config.record)
+    elif config.record is not None:
+        write_record(config.record, results)
+    return {"model_sha256": links[0].model_sha256, **make_report(results, links)}
 
 
 def play(config: PlayConfig) -> int:
@@ -142,31 +132,28 @@ def play(config: PlayConfig) -> int:
     from rich.logging import RichHandler
     from rich.progress import Progress
 
-    from envs.make import make_env, resolve_backend
+    from envs.make import make_env
 
-    check_config(config)
-    backend = resolve_backend(config.env, config.map)
-    if backend != "sim" and config.record is not None and config.record.suffix == ".html":
-        raise InputError(f"--record {config.record}: only the simulator can be recorded as a page, --env sim")
+    resolved = resolve(config)
     screen = Console(stderr=True)
     handler = RichHandler(console=screen, show_path=False, show_level=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
-    screen.print(f"{config.map} on {backend}, seed {config.seed}, {config.episodes} battles", highlight=False)
-    env = make_env(config.map, backend, n_battles=1, seed=config.seed)
+    where = f"{config.map} on {resolved.backend}"
+    screen.print(f"{where}, seed {config.seed}, {config.episodes} battles", highlight=False)
     won = 0
-    try:
-        with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
-            task = progress.add_task("battles", total=config.episodes)
+    with contextlib.ExitStack() as stack:
+        env = make_env(config.map, resolved.backend, n_battles=1, seed=config.seed)
+        stack.callback(env.close)
+        progress = Progress(console=screen, transient=True, disable=not screen.is_terminal)
+        task = stack.enter_context(progress).add_task("battles", total=config.episodes)
 
-            def on_episode(result: EpisodeResult) -> None:
-                nonlocal won
-                won += result.won
-                progress.update(task, advance=1, description=f"battles, {won} won")
+        def on_episode(result: EpisodeResult) -> None:
+            nonlocal won
+            won += result.won
+            progress.update(task, advance=1, description=f"battles, {won} won")
 
-            report = asyncio.run(play_env(env, config, on_episode))
-    finally:
-        env.close()
-    report = {"map": config.map, "backend": backend, "seed": config.seed, **report}
+        report = asyncio.run(play_env(env, resolved, on_episode))
+    report = {"map": config.map, "backend": resolved.backend, "seed": config.seed, **report}
     if config.json:
         print(json.dumps(report))
     else:

@@ -8,28 +8,18 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import Protocol
 
-import grpc
 import numpy as np
 
-from envs.errors import EpisodeLostError, InputError
+from envs.errors import EpisodeLostError
 from envs.outcomes import EpisodeStats
-from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
+from envs.types import FloatArray, IntArray, MultiAgentEnv, TimeStep
 from runtime.host.agent_link import AgentLink
-from runtime.host.answers import AgentError, Identity
-from runtime.identity.addresses import Address
-from runtime.identity.tls import HostTls
-
-if TYPE_CHECKING:
-    from envs.battle.env import BattleEnv
-    from envs.battle.record import Recorder
-
-STOP = 1
-"""SMAC's action that keeps a living unit where it is; a fallen one has no-op, 0, alone."""
+from runtime.host.fallback import fallback_action
 
 REALTIME_STEP_S = 8 / 22.4
-"""What StarCraft II leaves for a step: SMAC acts every 8 game loops, of which 22.4 pass in a second."""
+"""The time StarCraft II leaves for a step: SMAC acts every 8 game loops, of which 22.4 pass in a second."""
 MODEL_CHANGE_TIMEOUT_S = 3.0
 """How long the agents of a team may take to change their model together."""
 
@@ -54,77 +44,24 @@ class EpisodeResult:
         return EpisodeStats(self.episode_return, self.steps, self.won)
 
 
-async def connect_team(
-    addresses: Sequence[Address], spec: EnvSpec, timeout_s: float, tls: HostTls | None = None
-) -> list[AgentLink]:
-    """Links to the agents of `spec`'s team, in the order of their ids.
+class Watcher(Protocol):
+    """Looks on while battles are played, to record them."""
 
-    InputError naming the address when one does not answer, is of another model or environment, or is there
-    twice, and when one is missing.
-    """
-    links = [AgentLink(address, tls) for address in addresses]
-    try:
-        identities = await asyncio.gather(*(identify(link, timeout_s) for link in links))
-        check_team(addresses, identities, spec)
-    except BaseException:
-        await asyncio.gather(*(link.close() for link in links))
-        raise
-    return sorted(links, key=lambda link: -1 if link.identity is None else link.identity.agent_id)
+    def begin(self, step: TimeStep) -> None:
+        """A battle begins and shows `step`."""
+        ...
 
-
-async def identify(link: AgentLink, timeout_s: float) -> Identity:
-    """Who answers on the link; InputError when nobody does."""
-    try:
-        return await link.connect(timeout_s)
-    except TimeoutError:
-        raise InputError(f"agent at {link.address} does not answer within {timeout_s:g} s") from None
-    except AgentError as error:
-        raise InputError(f"agent at {link.address}: {error}") from None
-    except OSError as error:
-        raise InputError(f"agent at {link.address} does not answer: {error.strerror or error}") from None
-    except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.UNAVAILABLE:
-            raise InputError(f"agent at {link.address} does not answer: is there one running?") from None
-        why = f"{error.code().name}, {error.details()}"
-        raise InputError(f"agent at {link.address} does not answer: {why}") from None
-
-
-def check_team(addresses: Sequence[Address], identities: Sequence[Identity], spec: EnvSpec) -> None:
-    """InputError unless the agents are the whole team of one model, each once, trained for `spec`."""
-    first_at: dict[int, Address] = {}
-    for address, identity in zip(addresses, identities, strict=True):
-        if differences := spec.differences(identity.spec):
-            raise InputError(
-                f"agent at {address} was trained for another environment than {spec.name!r} here: "
-                + "; ".join(differences)
-            )
-        if identity.model_sha256 != identities[0].model_sha256:
-            raise InputError(
-                f"agents at {addresses[0]} and {address} serve different models "
-                f"({identities[0].model_sha256[:12]} and {identity.model_sha256[:12]})"
-            )
-        if identity.agent_id in first_at:
-            raise InputError(
-                f"agents at {first_at[identity.agent_id]} and {address} both say that they are agent "
-                f"{identity.agent_id}"
-            )
-        first_at[identity.agent_id] = address
-    if missing := sorted(set(range(spec.n_agents)) - set(first_at)):
-        raise InputError(f"{spec.name} is played by {spec.n_agents} agents; nobody serves agent {missing}")
-
-
-def fallback_action(avail_actions: BoolArray) -> int:
-    """What a unit does without its agent: `stop`, or its first available action (no-op once fallen)."""
-    if len(avail_actions) > STOP and avail_actions[STOP]:
-        return STOP
-    return int(np.argmax(avail_actions))
+    def step(self, step: TimeStep, actions: IntArray, advantages: FloatArray) -> None:
+        """The actions [1, N], chosen by the advantages [1, N, A] (NaN: no answer), led to `step`."""
+        ...
 
 
 class GameHost:
     """A game with B = 1 and the links to its agents, agent i at index i.
 
-    In `realtime` the game goes on every 357 ms: no joint step takes longer than that, and none less. With a
-    `recorder`, which needs the simulator, the agents are asked for their advantages too.
+    In `realtime` the game goes on every 357 ms: no joint step takes longer than that, and none less. For a
+    `watcher` the agents are asked for their advantages too. Leaving the host's `async with` closes the links;
+    the game is its owner's to close.
     """
 
     def __init__(
@@ -134,16 +71,22 @@ class GameHost:
         deadline_ms: float,
         *,
         realtime: bool = False,
-        recorder: Recorder | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self.env = env
         self.links = links
-        self.recorder = recorder
+        self.watcher = watcher
         for link in links:
-            link.asks_advantages = recorder is not None
+            link.asks_advantages = watcher is not None
         self.realtime = realtime
         self.deadline_s = min(deadline_ms / 1000, REALTIME_STEP_S) if realtime else deadline_ms / 1000
         self._run_id = secrets.token_hex(8)  # no other host's episodes have the same names
+
+    async def __aenter__(self) -> GameHost:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await asyncio.gather(*(link.close() for link in self.links))
 
     async def play_episode(self) -> EpisodeResult:
         """One battle from its start to its end."""
@@ -152,8 +95,8 @@ class GameHost:
         await asyncio.gather(*(link.begin(f"{self._run_id}-{episode}") for link in self.links))
         await self._agree_on_a_model()
         time_step = self.env.reset()
-        if self.recorder is not None:
-            self.recorder.begin(cast("BattleEnv", self.env), time_step)
+        if self.watcher is not None:
+            self.watcher.begin(time_step)
         latency_ms: list[float] = []
         actions: list[IntArray] = []
         episode_return = 0.0
@@ -164,9 +107,8 @@ class GameHost:
             if self.realtime:
                 await asyncio.sleep(start_s + REALTIME_STEP_S - time.perf_counter())
             time_step = self.env.step(actions[-1][None])
-            if self.recorder is not None:
-                env = cast("BattleEnv", self.env)
-                self.recorder.step(env, time_step, actions[-1][None], self.last_advantages()[None])
+            if self.watcher is not None:
+                self.watcher.step(time_step, actions[-1][None], self.last_advantages()[None])
             episode_return += float(time_step.reward[0])
         await asyncio.gather(*(link.end(self.deadline_s) for link in self.links))
         return EpisodeResult(
@@ -214,7 +156,7 @@ class GameHost:
         )
 
     def last_advantages(self) -> FloatArray:
-        """[N, A]: what the agents answered in the last joint step; NaN for those that did not."""
+        """[N, A]: the agents' advantages in the last joint step; NaN where none were answered."""
         advantages = np.full((len(self.links), self.env.spec.n_actions), np.nan, np.float32)
         for row, link in zip(advantages, self.links, strict=True):
             if len(link.advantages) == row.nbytes and not link.is_lost:
@@ -222,7 +164,7 @@ class GameHost:
         return advantages
 
     async def play(self, episodes: int, on_episode: Callable[[EpisodeResult], None]) -> list[EpisodeResult]:
-        """So many battles, one after the other; `on_episode` hears of each.
+        """Play `episodes` battles one after the other, and call `on_episode` after each.
 
         A battle whose live game was lost does not count; the environment limits how often that may happen.
         """
@@ -236,7 +178,3 @@ class GameHost:
                 continue
             on_episode(results[-1])
         return results
-
-    async def close(self) -> None:
-        """Drop the connections; the game is its owner's to close."""
-        await asyncio.gather(*(link.close() for link in self.links))

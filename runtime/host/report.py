@@ -1,4 +1,4 @@
-"""What a series of battles comes to: win rate with its interval, returns, availability, latency."""
+"""The report of a series of battles: win rate with its interval, returns, availability, latency."""
 
 from __future__ import annotations
 

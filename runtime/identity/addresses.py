@@ -1,4 +1,4 @@
-"""Where an agent listens: HOST:PORT, and whether that is this machine only."""
+"""Addresses of agents, HOST:PORT, and whether only this machine can reach them."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +11,12 @@ from typing import Any
 
 from envs.command import run_command
 from envs.errors import InputError
+from envs.files import replacing
 from runtime.identity.tls import HOST_URI, agent_dns_name, agent_uri
 
 DESCRIPTION = (
-    "Make a certificate authority, and certificates for a game host and its agents, for machines of your "
-    "own. In production the names are the same and your authority is another."
+    "Make a certificate authority, and certificates for a game host and its agents, for your own machines. "
+    "In production use your own authority and the same names."
 )
 
 
@@ -59,7 +59,7 @@ def certs(config: CertsConfig) -> int:
 
 
 class Authority:
-    """A self-signed authority with a P-256 key, which signs what is asked of it."""
+    """A self-signed authority with a P-256 key."""
 
     def __init__(self, lifetime: datetime.timedelta, start: datetime.datetime | None = None) -> None:
         from cryptography import x509
@@ -76,7 +76,7 @@ class Authority:
 
     def write(self, out: Path) -> None:
         """Write ca.pem and ca-key.pem."""
-        write_pem(out / "ca.pem", self.certificate)
+        write_certificate(out / "ca.pem", self.certificate)
         write_key(out / "ca-key.pem", self.key)
 
     def issue(self, out: Path, file_name: str, uri: str, dns_name: str) -> None:
@@ -91,7 +91,7 @@ class Authority:
         basic = x509.BasicConstraints(ca=False, path_length=None)
         extensions = [(basic, True), (names, False), (usage, False)]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, dns_name)])
-        write_pem(out / f"{file_name}.pem", self._sign(subject, key.public_key(), extensions))
+        write_certificate(out / f"{file_name}.pem", self._sign(subject, key.public_key(), extensions))
         write_key(out / f"{file_name}-key.pem", key)
 
     def _sign(self, subject: Any, public_key: Any, extensions: Sequence[tuple[Any, bool]]) -> Any:
@@ -114,20 +114,29 @@ class Authority:
         return builder.sign(self.key, hashes.SHA256())
 
 
-def write_pem(path: Path, certificate: Any) -> None:
-    """Write a certificate."""
+def write_certificate(path: Path, certificate: Any) -> None:
+    """Write a certificate; errors as `write_new`."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    path.write_bytes(certificate.public_bytes(Encoding.PEM))
+    write_new(path, certificate.public_bytes(Encoding.PEM))
 
 
 def write_key(path: Path, key: Any) -> None:
-    """Write a private key that its owner alone may read."""
+    """Write a private key that its owner alone may read; errors as `write_new`."""
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    data = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
+    write_new(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+
+
+def write_new(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write a file whole or not at all; InputError when it exists already or cannot be written."""
+    if path.exists():
+        raise InputError(f"{path} exists already and is not overwritten")
+    try:
+        with replacing(path, mode) as file:
+            file.write(data)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

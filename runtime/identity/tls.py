@@ -1,8 +1,8 @@
 """Who is who: certificates that carry a name, and what agents and hosts accept.
 
 A certificate of the authority names its owner by a URI: `spiffe://lan/agent/<i>` or `spiffe://lan/host`. An
-agent serves the host and nobody else; the host takes agent i from its own name only. The DNS name beside the
-URI, `agent-<i>.lan` or `host.lan`, is what gRPC itself compares on every connection.
+agent serves the host and nobody else; the host accepts agent i only from a certificate issued to agent i.
+Beside the URI stands a DNS name, `agent-<i>.lan` or `host.lan`, which gRPC compares on every connection.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def agent_dns_name(agent_id: int) -> str:
 def tls_files(
     cert: str | None, key: str | None, ca: str | None, agent_id: int | None = None
 ) -> TlsFiles | None:
-    """The files that three flags name together, `{id}` in them replaced; None when none of them is given."""
+    """The files of the three TLS flags, with `{id}` replaced; None when none of them is given."""
     given = [text for text in (cert, key, ca) if text is not None]
     if not given:
         return None
@@ -67,7 +67,7 @@ class TlsFiles:
         return contents[0], contents[1], contents[2]
 
     def versions(self) -> list[tuple[int, int, int]]:
-        """Inode, size and time in ns of each file, which tell a new one; InputError as `read`."""
+        """Inode, size and time in ns of each file: they differ for a new file; InputError as `read`."""
         found = []
         for path in (self.cert, self.key, self.ca):
             try:
@@ -78,7 +78,7 @@ class TlsFiles:
         return found
 
     def context(self, protocol: ssl._SSLMethod) -> ssl.SSLContext:
-        """A context that shows the certificate and wants one of this authority, and no other, in return."""
+        """A context that shows the certificate and accepts only certificates of this authority."""
         context = ssl.SSLContext(protocol)
         context.check_hostname = False  # names are URIs, which are compared by us
         context.verify_mode = ssl.CERT_REQUIRED
@@ -123,9 +123,9 @@ def uris(certificate: Any) -> list[str]:
 
 
 class RenewedFiles:
-    """What an agent shows at its next handshake: its files as they are now, or as they last were usable.
+    """The certificate for an agent's next handshake: its files as they are now, or as they last were usable.
 
-    gRPC calls it at every handshake, from a thread of its own.
+    gRPC calls it at every handshake, from another thread.
     """
 
     def __init__(self, files: TlsFiles, agent_id: int) -> None:
@@ -135,7 +135,7 @@ class RenewedFiles:
         self.first = self._read()
 
     def __call__(self) -> Any:
-        """A new configuration when the files have changed and can be used, else None: all stays as it is."""
+        """A new configuration when the files have changed and can be used, else None: nothing changes."""
         try:
             versions = self._files.versions()
             if versions == self._seen:
@@ -157,7 +157,7 @@ class RenewedFiles:
 
 
 def server_credentials(files: TlsFiles, agent_id: int) -> Any:
-    """gRPC credentials of an agent, which want a certificate from whoever calls; InputError as the checks.
+    """gRPC credentials of an agent, which demand a certificate from every caller; InputError as the checks.
 
     Files that are replaced while the agent runs are used from the next handshake on.
     """
@@ -168,7 +168,7 @@ def server_credentials(files: TlsFiles, agent_id: int) -> Any:
 
 
 class HostTls:
-    """The host's side: it shows the host's certificate, and learns from theirs which agents are where."""
+    """The host's side: it shows the host's certificate, and learns from the agents' which agent is where."""
 
     def __init__(self, files: TlsFiles) -> None:
         files.check_own_name(HOST_URI)

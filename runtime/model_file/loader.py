@@ -71,42 +71,9 @@ class Model:
         action, advantages, next_hidden = self.session.run(OUTPUTS, feeds)
         return action, advantages, next_hidden
 
-    def one_row(self) -> OneRow:
-        """The same function for one row, with its arrays bound once: what an agent runs at every step."""
-        return OneRow(self)
-
     def initial_hidden(self, n_rows: int) -> FloatArray:
         """The memory that an episode starts with: zeros [n_rows, H]."""
         return np.zeros((n_rows, HIDDEN_DIM), np.float32)
-
-
-class OneRow:
-    """A model's step for one row, without onnxruntime's search for names and allocations at every call.
-
-    The arrays that it computes in are its own and are written over by the next call; so one thread uses it.
-    """
-
-    def __init__(self, model: Model) -> None:
-        bind = import_onnxruntime().OrtValue.ortvalue_from_numpy
-        feeds = zero_feeds(model.spec)
-        self._inputs = {name: bind(array) for name, array in feeds.items()}
-        H, A = HIDDEN_DIM, model.spec.n_actions
-        outputs = (np.zeros(1, np.int64), np.zeros((1, A), np.float32), np.zeros((1, H), np.float32))
-        self._outputs = [bind(array) for array in outputs]
-        self._binding = model.session.io_binding()
-        for name, value in self._inputs.items():
-            self._binding.bind_ortvalue_input(name, value)
-        for name, value in zip(OUTPUTS, self._outputs, strict=True):
-            self._binding.bind_ortvalue_output(name, value)
-        self._run = model.session.run_with_iobinding
-
-    def step(self, **feeds: npt.NDArray[Any]) -> tuple[IntArray, FloatArray, FloatArray]:
-        """As `Model.step` with B = 1, the inputs by name; an input left out is what it was last time."""
-        for name, array in feeds.items():
-            self._inputs[name].update_inplace(array)
-        self._run(self._binding)
-        action, advantages, next_hidden = (value.numpy().copy() for value in self._outputs)
-        return action, advantages, next_hidden
 
 
 def zero_feeds(spec: EnvSpec) -> dict[str, npt.NDArray[Any]]:

@@ -19,8 +19,7 @@ import pytest
 
 from envs.make import make_env
 from envs.types import TimeStep
-from runtime.host.game import EpisodeResult, GameHost, connect_team
-from runtime.identity.addresses import parse_addresses
+from runtime.host.game import EpisodeResult, GameHost
 from runtime.model_file.loader import load_model
 from tests.runtime.support.playing import hosted, play_in_process, same_actions, team
 from tests.runtime.support.processes import started
@@ -158,12 +157,8 @@ def test_agents_that_can_reach_the_host_alone_play_as_before(tmp_path: Path, map
     model.write_bytes(model_bytes(env.spec))
 
     async def play() -> list[EpisodeResult]:
-        links = await connect_team(parse_addresses(addresses), env.spec, 10.0)
-        host = GameHost(env, links, 5000.0)
-        try:
+        async with hosted(env, addresses, 5000.0) as host:
             return await host.play(episodes, lambda result: None)
-        finally:
-            await host.close()
 
     with namespaces(n_agents) as names, contextlib.ExitStack() as stack:
         for i, name in enumerate(names):

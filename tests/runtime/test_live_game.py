@@ -1,6 +1,7 @@
 """Agents that were trained in process play behind Blizzard's API as they do in process."""
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from envs.make import make_env
 from exporters.evaluate import main as evaluate
 from exporters.export import main as export
 from runtime.host.cli import main as play
-from runtime.host.game import EpisodeResult, GameHost, connect_team
-from runtime.identity.addresses import parse_addresses
+from runtime.host.game import EpisodeResult
+from tests.runtime.support.playing import hosted
 from tests.runtime.support.processes import free_ports, started
 from trainer.cli import main as train
 
@@ -42,14 +43,9 @@ def trained(folder: Path, *words: object) -> str:
 
 
 async def play_on(backend: str, addresses: str, episodes: int) -> list[EpisodeResult]:
-    env = make_env("3m", backend, seed=SEED)
-    links = await connect_team(parse_addresses(addresses), env.spec, timeout_s=30)
-    host = GameHost(env, links, deadline_ms=30_000)
-    try:
-        return await host.play(episodes, lambda result: None)
-    finally:
-        await host.close()
-        env.close()
+    with contextlib.closing(make_env("3m", backend, seed=SEED)) as env:
+        async with hosted(env, addresses, deadline_ms=30_000) as host:
+            return await host.play(episodes, lambda result: None)
 
 
 def test_agents_play_the_same_battles_live_and_in_process(

@@ -11,8 +11,8 @@ import torch
 from envs.make import make_env
 from exporters.export import main as export
 from runtime.host.cli import main as play
-from runtime.host.game import EpisodeResult, GameHost, connect_team
-from runtime.identity.addresses import parse_addresses
+from runtime.host.game import EpisodeResult
+from tests.runtime.support.playing import hosted
 from tests.runtime.support.processes import free_ports, started
 from trainer.cli import main as train
 from trainer.playing.rollout import PolicyTeam, Scribe, TorchPolicy, play_round
@@ -39,13 +39,8 @@ def train_briefly(map_name: str, run_dir: Path, *flags: str) -> None:
 
 
 async def play_apart(map_name: str, addresses: str, episodes: int) -> list[EpisodeResult]:
-    env = make_env(map_name, "sim", seed=SEED)
-    links = await connect_team(parse_addresses(addresses), env.spec, timeout_s=20)
-    host = GameHost(env, links, deadline_ms=20_000)
-    try:
+    async with hosted(make_env(map_name, "sim", seed=SEED), addresses, deadline_ms=20_000) as host:
         return await host.play(episodes, lambda result: None)
-    finally:
-        await host.close()
 
 
 def play_together(map_name: str, run_dir: Path, episodes: int) -> list[np.ndarray]:

@@ -164,10 +164,10 @@ def test_base_install_serves_a_team(model_file: Path) -> None:
         code = (
             "import asyncio, sys\n"
             "from tests.runtime.support.tag_env import TagEnv\n"
-            "from runtime.host.cli import PlayConfig, play_env\n"
+            "from runtime.host.cli import PlayConfig, play_env, resolve\n"
             f"agents = ','.join(f'127.0.0.1:{{{port} + i}}' for i in range(3))\n"
             "config = PlayConfig(map='tag', agents=agents, episodes=3)\n"
-            "report = asyncio.run(play_env(TagEnv(), config, lambda result: None))\n"
+            "report = asyncio.run(play_env(TagEnv(), resolve(config), lambda result: None))\n"
             "assert report['episodes'] == 3 and report['fallbacks'] == 0, report\n"
         )
         subprocess.run([python, "-c", code], check=True, cwd=ROOT, env=environment(), timeout=60)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,8 +36,10 @@ def request(step: int, episode_id: str = "e") -> StepRequest:
 class Agent:
     """A table with a journal, as one life of a process has it."""
 
-    def __init__(self, directory: Path, model: Model, max_episodes: int = 4) -> None:
-        self.journal = StateFile(directory, 1, n_actions=SPEC.n_actions, max_episodes=max_episodes)
+    def __init__(self, directory: Path, model: Model, max_episodes: int = 4, *, fsync: bool = False) -> None:
+        self.journal = StateFile(
+            directory, 1, n_actions=SPEC.n_actions, max_episodes=max_episodes, fsync=fsync
+        )
         self.table = EpisodeTable(
             AgentPolicy(model, 1), max_episodes=max_episodes, idle_s=60.0, journal=self.journal
         )
@@ -98,6 +103,53 @@ def test_the_file_does_not_grow_and_is_for_its_owner_only(tmp_path: Path, model:
     assert agent.journal.path.stat().st_size == size
     assert agent.journal.path.stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["agent-1.lock", "agent-1.state"]
+
+
+class DiskWatcher:
+    """Lets the system's calls through, and notes which file was written or synced, in their order.
+
+    Of a synced folder it also notes the state files that stood in it then.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.synced_names: set[str] = set()
+        for name in ("pwrite", "fsync", "fdatasync"):
+            monkeypatch.setattr(os, name, self._noting(name, getattr(os, name)))
+
+    def _noting(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(descriptor: int, *rest: Any) -> Any:
+            result = call(descriptor, *rest)
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            self.calls.append((name, path.name))
+            if name == "fsync" and path.is_dir():
+                self.synced_names |= {child.name for child in path.glob("*.state")}
+            return result
+
+        return noted
+
+
+@pytest.mark.parametrize("fsync", [False, True])
+def test_with_fsync_a_step_is_on_the_disk_before_it_is_answered(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, fsync: bool
+) -> None:
+    agent = Agent(tmp_path, model, fsync=fsync)
+    disk = DiskWatcher(monkeypatch)
+    one_step = [("pwrite", "agent-1.state")] + [("fdatasync", "agent-1.state")] * fsync
+    for step in range(3):
+        agent.act(step)
+        assert disk.calls == one_step * (step + 1)
+    assert agent.table.end("e")
+    assert disk.calls == one_step * 4
+
+
+def test_a_new_state_files_name_is_on_the_disk_before_the_first_step(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = DiskWatcher(monkeypatch)
+    Agent(tmp_path, model, fsync=True)
+    assert disk.calls[-1] == ("fsync", tmp_path.name)
+    assert disk.synced_names == {"agent-1.state"}
 
 
 def slot_of(data: bytes, sequence: int) -> int:

@@ -156,6 +156,35 @@ async def test_a_refusal_carries_status_reason_and_field(small_model_bytes: byte
         assert test.table.steps == 1
 
 
+@pytest.mark.parametrize(
+    "rpc",
+    [
+        "/lan.policy.v1.PolicyService/Describe",
+        "/lan.policy.v1.PolicyService/Act",
+        "/lan.policy.v1.PolicyService/ActStream",
+        "/lan.policy.v1.PolicyService/EndEpisode",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+async def test_a_malformed_message_is_refused_without_a_trace_of_the_code(
+    small_model_bytes: bytes, rpc: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(small_model_bytes, reflection=True) as test:
+        if rpc.endswith(("Stream", "Info")):
+            call = test.channel.stream_stream(rpc)(iter([b"\xff\xff"]))
+        else:
+            kind = test.channel.unary_stream if rpc.endswith("Watch") else test.channel.unary_unary
+            call = kind(rpc)(b"\xff\xff")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await (call if rpc.endswith(("Describe", "Act", "Episode", "Check")) else call.read())
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == "the message is malformed"
+    assert details(caught.value)[0].reason == "MALFORMED_MESSAGE"
+    assert not [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"]
+
+
 async def test_an_unexpected_failure_tells_the_client_nothing(
     small_model_bytes: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

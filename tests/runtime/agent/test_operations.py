@@ -93,24 +93,6 @@ def test_every_agent_has_its_own_metrics_and_says_events_as_json(model_file: Pat
     assert refusal["level"] == "info"
 
 
-def test_status_shows_who_answers_and_fails_when_somebody_does_not(model_file: Path) -> None:
-    port = free_ports(3)
-    flags = ["--status", "--agents", "0-2", "--listen", f"127.0.0.1:{port}"]
-    with started(
-        "agents", "--model", model_file, "--agents", "0-2", "--listen", f"127.0.0.1:{port}",
-        until="3 agents serve",
-    ):  # fmt: skip
-        done = run("agents", *flags)
-        assert done.returncode == 0
-        assert done.stdout.count(" tag ") == 3
-        wrong = run("agents", "--status", "--agents", "1,0,2", "--listen", f"127.0.0.1:{port}")
-        assert wrong.returncode == 1
-        assert "agent 0 of tag" in wrong.stdout
-    done = run("agents", *flags)
-    assert done.returncode == 1
-    assert done.stdout.count("is there one running?") == 3
-
-
 def test_a_metrics_port_in_use_is_refused(model_file: Path) -> None:
     import socket
 

@@ -34,9 +34,14 @@ def test_lan_play_plays_the_simulator_and_reports(tmp_path: Path) -> None:
             assert {"win_rate", "return_mean", "latency_ms"} <= set(report)
         # the same seed is the same battles, whoever asks
         assert reports[0]["return_mean"] == reports[1]["return_mean"]
-        table = run("play", *flags)
+        table = run("play", *flags, "--record", tmp_path / "battles.html")
         assert "3m on sim, seed 7" in table.stdout
         assert "battles won" in table.stdout
+        page = (tmp_path / "battles.html").read_text()
+        data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+        assert data["player"] == "agents over gRPC"
+        assert len(data["battles"]) == 3
+        assert all("advantages" in battle for battle in data["battles"])
         other = run("play", "--map", "8m", "--env", "sim", "--agents", agents)
         assert (other.returncode, other.stdout) == (2, "")
         assert "trained for another environment than '8m'" in other.stderr

@@ -14,8 +14,10 @@ import pytest
 
 from envs.errors import InputError
 from envs.types import MultiAgentEnv
-from runtime.host.cli import PlayConfig, play_env
-from runtime.host.game import EpisodeResult, GameHost, connect_team, fallback_action
+from runtime.host.cli import PlayConfig, play_env, resolve
+from runtime.host.fallback import fallback_action
+from runtime.host.game import EpisodeResult, GameHost
+from runtime.host.team import connect_team
 from runtime.identity.addresses import parse_addresses
 from runtime.model_file.loader import load_model, load_model_bytes
 from tests.runtime.support.playing import hosted, play_in_process, same_actions, team, unsupervised_team
@@ -41,7 +43,7 @@ def test_the_report_counts_what_was_played(model_file: Path) -> None:
     with team(model_file) as (addresses, _):
         backwards = ",".join(reversed(addresses.split(",")))  # the order of the addresses does not matter
         config = PlayConfig(map="tag", agents=backwards, episodes=6)
-        report = asyncio.run(play_env(TagEnv(seed=4), config, results.append))
+        report = asyncio.run(play_env(TagEnv(seed=4), resolve(config), results.append))
     assert report["episodes"] == len(results) == 6
     assert report["won"] == sum(result.won for result in results)
     assert report["win_rate"] == report["won"] / 6
@@ -208,6 +210,29 @@ def test_a_team_of_two_models_plays_without_those_that_differ(
     assert "another model than the rest of the team" in caplog.text
 
 
+def test_a_host_that_is_left_leaves_nothing_running(model_file: Path) -> None:
+    """Also when a battle fails while a lost agent is looked for; and a team that is refused is let go."""
+
+    class BrokenEnv(TagEnv):
+        def step(self, actions: np.ndarray) -> Any:
+            raise RuntimeError("the game broke")
+
+    async def play() -> None:
+        async with hosted(BrokenEnv(), addresses, deadline_ms=300.0) as host:
+            os.kill(pids[0], signal.SIGKILL)
+            with pytest.raises(RuntimeError, match="the game broke"):
+                await host.play(1, lambda result: None)
+            assert host.links[0].is_lost
+            assert len(asyncio.all_tasks()) > 1
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        with pytest.raises(InputError, match="does not answer"):
+            await connect_team(parse_addresses(addresses), SPEC, 1.0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    with unsupervised_team(model_file) as (addresses, pids):
+        asyncio.run(play())
+
+
 def test_in_real_time_a_step_takes_as_long_as_the_game_gives_it(model_file: Path) -> None:
     class ShortEnv(TagEnv):
         def show(self, reward: float, won: bool) -> Any:
@@ -215,13 +240,12 @@ def test_in_real_time_a_step_takes_as_long_as_the_game_gives_it(model_file: Path
 
     async def play() -> EpisodeResult:
         links = await connect_team(parse_addresses(addresses), SPEC, 10.0)
-        host = GameHost(ShortEnv(), links, 10_000.0, realtime=True)
-        try:
+        async with GameHost(ShortEnv(), links, 10_000.0, realtime=True) as host:
             os.kill(pids[1], signal.SIGSTOP)
-            return await host.play_episode()
-        finally:
-            os.kill(pids[1], signal.SIGCONT)
-            await host.close()
+            try:
+                return await host.play_episode()
+            finally:
+                os.kill(pids[1], signal.SIGCONT)
 
     with team(model_file) as (addresses, pids):
         start_s = time.monotonic()
@@ -237,7 +261,7 @@ def test_a_record_holds_the_actions_that_were_played(model_file: Path, tmp_path:
     record = tmp_path / "record.jsonl"
     with team(model_file) as (addresses, _):
         config = PlayConfig(map="tag", agents=addresses, episodes=3, record=record)
-        asyncio.run(play_env(TagEnv(seed=4), config, results.append))
+        asyncio.run(play_env(TagEnv(seed=4), resolve(config), results.append))
     lines = [json.loads(line) for line in record.read_text().splitlines()]
     assert [line["episode"] for line in lines] == [0, 1, 2]
     assert all(
@@ -250,7 +274,7 @@ def refusal(addresses: str, env: MultiAgentEnv) -> str:
     """What `play_env` refuses the agents with."""
     config = PlayConfig(map="tag", agents=addresses, episodes=1, connect_timeout_s=1.0)
     with pytest.raises(InputError) as caught:
-        asyncio.run(play_env(env, config, lambda result: None))
+        asyncio.run(play_env(env, resolve(config), lambda result: None))
     return str(caught.value)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import shutil
 import ssl
 from collections.abc import Awaitable, Callable
@@ -12,8 +13,10 @@ import pytest
 
 from envs.errors import InputError
 from protos import policy_pb2, policy_pb2_grpc
-from runtime.host.game import EpisodeResult, GameHost, connect_team
+from runtime.host.game import EpisodeResult, GameHost
+from runtime.host.team import connect_team
 from runtime.identity.addresses import Address, parse_addresses
+from runtime.identity.certs import Authority
 from runtime.identity.tls import HostTls, TlsFiles, agent_dns_name, agent_uri, server_credentials
 from runtime.model_file.loader import load_model
 from tests.runtime.agent.test_agent_server import act, served
@@ -213,11 +216,8 @@ def test_a_team_plays_over_mutual_tls_as_without(pki: Path, model_file: Path) ->
     async def play() -> list[EpisodeResult]:
         tls = HostTls(files(pki, "host"))
         links = await connect_team(parse_addresses(addresses), TagEnv.spec, 10.0, tls)
-        host = GameHost(TagEnv(seed=9), links, 2000.0)
-        try:
+        async with GameHost(TagEnv(seed=9), links, 2000.0) as host:
             return await host.play(5, lambda result: None)
-        finally:
-            await host.close()
 
     port = free_ports(3)
     addresses = ",".join(f"127.0.0.1:{port + index}" for index in range(3))
@@ -281,4 +281,6 @@ def test_lan_certs_makes_what_openssl_accepts_and_overwrites_nothing(tmp_path: P
     files(tmp_path / "pki", "agent-1").check_own_name(agent_uri(1))
     again = run("certs", "--out", tmp_path / "pki", "--agents", 2)
     assert (again.returncode, "holds certificates already" in again.stderr) == (2, True)
+    with pytest.raises(InputError, match="exists already"):
+        Authority(datetime.timedelta(days=1)).write(tmp_path / "pki")
     assert run("certs", "--out", tmp_path / "other", "--agents", 0).returncode == 2

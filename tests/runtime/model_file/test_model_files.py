@@ -46,24 +46,6 @@ def test_a_model_steps_as_its_equations_say(small_model_bytes: bytes) -> None:
         last_action = action
 
 
-def test_one_row_is_the_same_function(small_model_bytes: bytes) -> None:
-    model = load_model_bytes(small_model_bytes, "test")
-    one_row = model.one_row()
-    rng = np.random.default_rng(2)
-    kept = []
-    for _ in range(30):
-        inputs = {
-            "obs": rng.standard_normal((1, SPEC.obs_dim)).astype(np.float32),
-            "last_action": rng.integers(-1, SPEC.n_actions, 1),
-            "agent_id": rng.integers(0, SPEC.n_agents, 1),
-            "avail_actions": rng.random((1, SPEC.n_actions)) < 0.9,
-            "hidden": rng.uniform(-1, 1, (1, 64)).astype(np.float32),
-        }
-        kept.append((one_row.step(**inputs), model.step(**inputs)))
-    for got, wanted in kept:  # after the last step: none of them was written over
-        assert all(np.array_equal(a, b) for a, b in zip(got, wanted, strict=True))
-
-
 def test_a_file_says_what_it_is(model_file: Path) -> None:
     digest = hashlib.sha256(model_file.read_bytes()).hexdigest()
     model = load_model(model_file, sha256=digest.upper())

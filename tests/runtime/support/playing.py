@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from envs.types import MultiAgentEnv
-from runtime.host.game import EpisodeResult, GameHost, connect_team
+from runtime.host.game import EpisodeResult, GameHost
+from runtime.host.team import connect_team
 from runtime.identity.addresses import parse_addresses
 from runtime.model_file.contract import NO_ACTION
 from runtime.model_file.loader import Model
@@ -47,12 +48,9 @@ def unsupervised_team(model_file: Path) -> Iterator[tuple[str, list[int]]]:
 
 @contextlib.asynccontextmanager
 async def hosted(env: MultiAgentEnv, addresses: str, deadline_ms: float = 2000.0) -> AsyncIterator[GameHost]:
-    links = await connect_team(parse_addresses(addresses), env.spec, 10.0)
-    host = GameHost(env, links, deadline_ms)
-    try:
+    links = await connect_team(parse_addresses(addresses), env.spec, 30.0)
+    async with GameHost(env, links, deadline_ms) as host:
         yield host
-    finally:
-        await host.close()
 
 
 def play_in_process(model: Model, env: MultiAgentEnv, episodes: int) -> list[np.ndarray]:
