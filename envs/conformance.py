@@ -32,9 +32,7 @@ def check_env(env: MultiAgentEnv, *, episodes: int = 4, seed: int = 0, reproduci
     False leaves out replaying episodes, for a game that cannot be seeded by episode. Raises ConformanceError.
     """
     rng = np.random.default_rng(seed)
-    require(
-        hasattr(type(env), "__exit__"), "it is no context manager: see envs.types.ClosesOnExit"
-    )
+    require(hasattr(type(env), "__exit__"), "it is no context manager: see envs.types.ClosesOnExit")
     with env as entered:
         require(entered is env, "`with env` gives another object than the environment")
         _check_start(env)

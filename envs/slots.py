@@ -50,26 +50,26 @@ class BatchEnv(ClosesOnExit):
             raise ValueError(f"mask is {chosen.dtype} {chosen.shape}, not bool ({self.n_battles},)")
         return chosen
 
-    def _integers(self, actions: IntArray) -> IntArray:
-        """Actions as an array; ValueError when it is not [B, N] integers."""
-        actions = np.asarray(actions)
-        shape = self.n_battles, self.spec.n_agents
-        if actions.shape != shape or actions.dtype.kind not in "iu":
-            raise ValueError(f"actions are {actions.dtype} {actions.shape}, not integers {shape}")
-        return actions
 
+def check_actions(actions: IntArray, avail_actions: BoolArray, live: BoolArray) -> IntArray:
+    """Actions [B, N] as an array of integers, all available in the battles that are `live` [B].
 
-def check_available(actions: IntArray, avail_actions: BoolArray, live: BoolArray) -> None:
-    """ValueError naming the first action of a `live` [B] battle that is not available.
-
-    actions [B, N], avail_actions [B, N, A].
+    avail_actions [B, N, A]. ValueError names the first battle, agent and action that cannot be played.
     """
-    n_actions = avail_actions.shape[2]
-    clipped = np.clip(actions, 0, n_actions - 1)
+    actions = integer_actions(actions, avail_actions.shape[:2])
+    clipped = np.clip(actions, 0, avail_actions.shape[2] - 1)
     playable = (actions == clipped) & np.take_along_axis(avail_actions, clipped[..., None], axis=2)[..., 0]
-    wrong = np.argwhere(~playable & live[:, None])
-    if len(wrong):
-        raise unavailable(actions, avail_actions, *wrong[0])
+    for battle, agent in np.argwhere(~playable & live[:, None])[:1]:
+        raise unavailable(actions, avail_actions, battle, agent)
+    return actions
+
+
+def integer_actions(actions: IntArray, shape: tuple[int, ...]) -> IntArray:
+    """Actions as an array; ValueError when they are no integers or have another shape than [B, N]."""
+    actions = np.asarray(actions)
+    if actions.shape != shape or actions.dtype.kind not in "iu":
+        raise ValueError(f"actions are {actions.dtype} {actions.shape}, not integers {shape}")
+    return actions
 
 
 def unavailable(actions: IntArray, avail_actions: BoolArray, battle: int, agent: int) -> ValueError:
@@ -106,9 +106,8 @@ class SlotEnv(BatchEnv):
 
     def step(self, actions: IntArray) -> TimeStep:
         """Play one step in every battle that has not ended; ValueError names an unavailable action."""
-        actions = self._integers(actions)
         live = ~self._terminated & ~self._truncated
-        check_available(actions, self.available(), live)
+        actions = check_actions(actions, self.available(), live)
         outcome = self.advance(actions, live)
         self._steps += live
         self._reward = np.where(live, outcome.reward, 0).astype(np.float32)

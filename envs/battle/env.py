@@ -15,7 +15,7 @@ from envs.battle.roster import make_world
 from envs.battle.views import Units
 from envs.battle.world import Orders, Views, make_battles
 from envs.compiled import announce
-from envs.slots import BatchEnv, unavailable
+from envs.slots import BatchEnv, integer_actions, unavailable
 from envs.smac.layout import layout_tables
 from envs.smac.maps import SmacMap
 from envs.smac.units import LOOPS_PER_STEP
@@ -88,7 +88,7 @@ class BattleEnv(BatchEnv):
 
         ValueError naming battle, agent and action when one is not available; then no battle is advanced.
         """
-        actions = self._integers(actions)
+        actions = integer_actions(actions, (self.n_battles, self._spec.n_agents))
         bad = kernel.read_actions(
             actions.astype(np.int64, copy=False), self._avail, self._battles, self._world, self._orders
         )

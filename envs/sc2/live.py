@@ -11,7 +11,7 @@ import numpy as np
 from envs.errors import EpisodeLostError
 from envs.sc2.client import LostGameError
 from envs.sc2.failures import Failures
-from envs.slots import BatchEnv, check_available
+from envs.slots import BatchEnv, check_actions
 from envs.smac.maps import SmacMap
 from envs.types import BoolArray, IntArray, TimeStep
 
@@ -106,9 +106,9 @@ class LiveEnv(BatchEnv, Generic[AnySlot]):
         ValueError naming battle, agent and action when one is not available; then no battle is advanced.
         EpisodeLostError when games were lost: then no battle of this round counts, and all have to be reset.
         """
-        actions, shown = self._integers(actions), self._shown
+        shown = self._shown
         live = ~shown.done
-        check_available(actions, shown.avail_actions, live)
+        actions = check_actions(actions, shown.avail_actions, live)
         running = np.flatnonzero(live).tolist()
         if lost := self._play(running, actions):
             self._lose(lost)
