@@ -26,20 +26,22 @@ class Report:
 
 
 def check_env(env: MultiAgentEnv, *, episodes: int = 4, seed: int = 0, reproducible: bool = True) -> Report:
-    """Play random battles on a new environment, check the contract at every step, and close it.
+    """Play random battles on a new environment, check the contract at every step, and close it in any case.
 
     `episodes` is the least number of episodes played to their end; `seed` draws the actions. `reproducible`
     False leaves out replaying episodes, for a game that cannot be seeded by episode. Raises ConformanceError.
     """
     rng = np.random.default_rng(seed)
-    _check_start(env)
-    if reproducible:
-        _check_replay(env, rng)
-    _check_refusal(env, rng, reproducible)
-    _check_mask(env, rng)
-    report = _check_play(env, episodes, rng)
-    env.close()
-    env.close()
+    require(hasattr(type(env), "__exit__"), "it is no context manager: see envs.types.ClosesOnExit")
+    with env as entered:
+        require(entered is env, "`with env` gives another object than the environment")
+        _check_start(env)
+        if reproducible:
+            _check_replay(env, rng)
+        _check_refusal(env, rng, reproducible)
+        _check_mask(env, rng)
+        report = _check_play(env, episodes, rng)
+    env.close()  # closing twice is harmless
     return report
 
 

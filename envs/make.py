@@ -48,7 +48,7 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
             f"--env smac cannot play {map_name}: the official SMAC package shows nothing beyond its sight "
             "range; --env sc2 plays the same game without fog"
         )
-    if is_other(map_name):
+    if not is_smac_map(map_name):
         if backend in ("sc2", "smac"):
             raise InputError(f"--env {backend} cannot play {map_name}, which is no StarCraft II map")
         return "sim"
@@ -65,32 +65,32 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
     return backend
 
 
-def is_other(name: str) -> bool:
-    """Whether a name is of an environment that is no SMAC map: `checkers`, `spread:N`, `pettingzoo:…`."""
-    return name.partition(":")[0] in ("checkers", "spread", "pettingzoo")
+def is_smac_map(name: str) -> bool:
+    """Whether a name stands for a SMAC map, known or not: not `checkers`, `spread:N`, `pettingzoo:…`."""
+    return name.partition(":")[0] not in ("checkers", "spread", "pettingzoo")
 
 
 def is_without_fog(name: str) -> bool:
     """Whether a name is of a SMAC map whose agents see all of it, such as `corridor:no-fog`."""
-    return name.endswith(NO_FOG) and not is_other(name)
+    return name.endswith(NO_FOG) and is_smac_map(name)
 
 
 def without_fog(name: str) -> str:
     """The name of a SMAC map's variant without fog; InputError for environments that are no SMAC maps."""
-    if is_other(name):
+    if not is_smac_map(name):
         raise InputError(f"{name} has no fog that could be lifted: only SMAC's maps have")
     return name if is_without_fog(name) else name + NO_FOG
 
 
 def agent_types(name: str) -> tuple[str, ...] | None:
     """[N] the type of each agent's unit on a SMAC map, such as `stalker`; None where agents have no types."""
-    if is_other(name):
+    if not is_smac_map(name):
         return None
     return tuple(kind.name.lower() for kind in find_map(name).ally_types)
 
 
-def make_other(name: str, *, n_battles: int, seed: int) -> MultiAgentEnv | None:
-    """The environment of such a name, None for other names; InputError when it says no such environment."""
+def make_plain(name: str, *, n_battles: int, seed: int) -> MultiAgentEnv | None:
+    """An environment that is no SMAC map, None when the name stands for one; InputError for a wrong name."""
     kind, colon, rest = name.partition(":")
     if kind == "checkers" and not colon:
         from envs.checkers import CheckersEnv
@@ -104,7 +104,7 @@ def make_other(name: str, *, n_battles: int, seed: int) -> MultiAgentEnv | None:
         from envs.pettingzoo import PettingZooEnv
 
         return PettingZooEnv(name, n_battles=n_battles, seed=seed)
-    if is_other(name):
+    if not is_smac_map(name):
         raise InputError(
             f"unknown environment {name!r}: write checkers, spread:N with N from 1 to 100 (e.g. spread:3), "
             "or pettingzoo:MODULE (e.g. pettingzoo:mpe2.simple_spread_v3)"
@@ -114,9 +114,9 @@ def make_other(name: str, *, n_battles: int, seed: int) -> MultiAgentEnv | None:
 
 def env_spec(map_name: str) -> EnvSpec:
     """The spec of a map without making its environment; InputError with the nearest names when unknown."""
-    if (other := make_other(map_name, n_battles=1, seed=0)) is not None:
-        other.close()
-        return other.spec
+    if (plain := make_plain(map_name, n_battles=1, seed=0)) is not None:
+        plain.close()
+        return plain.spec
     return replace(find_map(map_name).spec, name=map_name)
 
 
@@ -137,10 +137,10 @@ def battles_at_once(backend: str, wanted: int) -> int:
 
 
 def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: int = 0) -> MultiAgentEnv:
-    """B = `n_battles` battles of one map; InputError when map or backend cannot be had."""
+    """B = `n_battles` battles of one map, to be used in a `with` block; InputError when it cannot be had."""
     backend = resolve_backend(backend, map_name)
-    if (other := make_other(map_name, n_battles=n_battles, seed=seed)) is not None:
-        return other
+    if (plain := make_plain(map_name, n_battles=n_battles, seed=seed)) is not None:
+        return plain
     smac_map = find_map(map_name)
     env = make_smac(smac_map, backend, n_battles=n_battles, seed=seed)
     if not is_without_fog(map_name):

@@ -1,17 +1,13 @@
-"""What environments written in numpy share: slots, episode numbers, time limits, checks of actions.
-
-A subclass says how an episode begins, how a step is played, and what is seen; `SlotEnv` does the rest of
-`MultiAgentEnv`'s contract.
-"""
+"""Base classes of environments: `BatchEnv` checks arguments, `SlotEnv` also counts steps and keeps ends."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 
-from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, TimeStep
+from envs.types import BoolArray, ClosesOnExit, EnvSpec, FloatArray, IntArray, TimeStep
 
 
 @dataclass(frozen=True)
@@ -29,20 +25,15 @@ class Outcome:
         return cls(np.zeros(n_battles, np.float32), *np.zeros((3, n_battles), np.bool_))
 
 
-class SlotEnv(ABC):
-    """B slots side by side, each with one episode; satisfies `envs.types.MultiAgentEnv`."""
+class BatchEnv(ClosesOnExit):
+    """B slots side by side, each with one episode: holds the spec, counts episodes, checks arguments."""
 
     def __init__(self, spec: EnvSpec, n_battles: int) -> None:
         if n_battles < 1:
-            raise ValueError(f"an environment needs at least one battle, not {n_battles}")
+            raise ValueError(f"n_battles is {n_battles}; {type(self).__name__} plays at least one battle")
         self.next_episode = 0
         self._spec = spec
         self._n_battles = n_battles
-        self._steps = np.zeros(n_battles, np.int64)
-        self._reward = np.zeros(n_battles, np.float32)
-        self._terminated = np.ones(n_battles, np.bool_)  # nothing goes on before the first reset
-        self._truncated = np.zeros(n_battles, np.bool_)
-        self._won = np.zeros(n_battles, np.bool_)
 
     @property
     def spec(self) -> EnvSpec:
@@ -52,9 +43,60 @@ class SlotEnv(ABC):
     def n_battles(self) -> int:
         return self._n_battles
 
+    def _chosen(self, mask: BoolArray | None) -> BoolArray:
+        """The slots to reset, [B]: all when `mask` is None; ValueError when it is not [B] bool."""
+        chosen = np.ones(self.n_battles, np.bool_) if mask is None else np.asarray(mask)
+        if chosen.shape != (self.n_battles,) or chosen.dtype != np.bool_:
+            raise ValueError(f"mask is {chosen.dtype} {chosen.shape}, not bool ({self.n_battles},)")
+        return chosen
+
+
+def check_actions(actions: IntArray, avail_actions: BoolArray, live: BoolArray) -> IntArray:
+    """Actions [B, N] as an array of integers, all available in the battles that are `live` [B].
+
+    avail_actions [B, N, A]. ValueError names the first battle, agent and action that cannot be played.
+    """
+    actions = integer_actions(actions, avail_actions.shape[:2])
+    clipped = np.clip(actions, 0, avail_actions.shape[2] - 1)
+    playable = (actions == clipped) & np.take_along_axis(avail_actions, clipped[..., None], axis=2)[..., 0]
+    for battle, agent in np.argwhere(~playable & live[:, None])[:1]:
+        raise unavailable(actions, avail_actions, battle, agent)
+    return actions
+
+
+def integer_actions(actions: IntArray, shape: tuple[int, ...]) -> IntArray:
+    """Actions as an array; ValueError when they are no integers or have another shape than [B, N]."""
+    actions = np.asarray(actions)
+    if actions.shape != shape or actions.dtype.kind not in "iu":
+        raise ValueError(f"actions are {actions.dtype} {actions.shape}, not integers {shape}")
+    return actions
+
+
+def unavailable(actions: IntArray, avail_actions: BoolArray, battle: int, agent: int) -> ValueError:
+    """The error of an action that is not available."""
+    able = np.flatnonzero(avail_actions[battle, agent]).tolist()
+    action = actions[battle, agent]
+    return ValueError(f"battle {battle}, agent {agent}: action {action} is not available; {able} are")
+
+
+class SlotEnv(BatchEnv):
+    """An environment written in numpy; satisfies `envs.types.MultiAgentEnv`.
+
+    A subclass says how an episode begins (`begin`), how a step is played (`advance`), and what is seen
+    (`observe`).
+    """
+
+    def __init__(self, spec: EnvSpec, n_battles: int) -> None:
+        super().__init__(spec, n_battles)
+        self._steps = np.zeros(n_battles, np.int64)
+        self._reward = np.zeros(n_battles, np.float32)
+        self._terminated = np.ones(n_battles, np.bool_)  # nothing goes on before the first reset
+        self._truncated = np.zeros(n_battles, np.bool_)
+        self._won = np.zeros(n_battles, np.bool_)
+
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """Start a new episode in every slot where `mask` [B] is true (all when None); the others stay."""
-        slots = np.flatnonzero(np.ones(self.n_battles, np.bool_) if mask is None else mask)
+        slots = np.flatnonzero(self._chosen(mask))
         self.begin(slots, np.arange(self.next_episode, self.next_episode + len(slots)))
         self.next_episode += len(slots)
         self._steps[slots] = 0
@@ -65,7 +107,7 @@ class SlotEnv(ABC):
     def step(self, actions: IntArray) -> TimeStep:
         """Play one step in every battle that has not ended; ValueError names an unavailable action."""
         live = ~self._terminated & ~self._truncated
-        self._check_actions(actions, live)
+        actions = check_actions(actions, self.available(), live)
         outcome = self.advance(actions, live)
         self._steps += live
         self._reward = np.where(live, outcome.reward, 0).astype(np.float32)
@@ -106,17 +148,3 @@ class SlotEnv(ABC):
             truncated=self._truncated.copy(),
             won=self._won.copy(),
         )
-
-    def _check_actions(self, actions: IntArray, live: BoolArray) -> None:
-        """ValueError naming the first battle, agent and action that cannot be played."""
-        shape = (self.n_battles, self.spec.n_agents)
-        if actions.shape != shape:
-            raise ValueError(f"actions have the shape {list(actions.shape)}, not {list(shape)}")
-        known = (actions >= 0) & (actions < self.spec.n_actions)
-        avail_actions = self.available()
-        clipped = np.clip(actions, 0, self.spec.n_actions - 1)
-        playable = known & np.take_along_axis(avail_actions, clipped[..., None], axis=2)[..., 0]
-        wrong = np.argwhere(~playable & live[:, None])
-        if len(wrong):
-            b, agent = wrong[0]
-            raise ValueError(f"battle {b}, agent {agent}: action {actions[b, agent]} is not available")

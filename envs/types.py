@@ -1,4 +1,4 @@
-"""What every environment is: a spec, a time step, and five methods.
+"""What every environment is: a spec, a time step, and the methods of `MultiAgentEnv`.
 
 Axes: B battles, N agents, A actions, O observation features, S state features.
 """
@@ -6,8 +6,9 @@ Axes: B battles, N agents, A actions, O observation features, S state features.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +97,10 @@ class TimeStep:
         """[B] bool: the battle has ended, either way."""
         return self.terminated | self.truncated
 
+    def copied(self) -> TimeStep:
+        """The same in new arrays."""
+        return TimeStep(*(getattr(self, field.name).copy() for field in fields(self)))
+
 
 class Team(Protocol):
     """All agents of B battles: called with what the environment just showed, it says what they do, [B, N].
@@ -108,6 +113,8 @@ class Team(Protocol):
 
 class MultiAgentEnv(Protocol):
     """B battles side by side, every one a function of `(seed, episode number, actions)` alone.
+
+    An environment is a context manager: the end of its block closes it.
 
     Episode numbers are handed out by `reset` in the order of the slots, starting at `next_episode`;
     so episode e of seed s is the same battle whatever B is, and setting `next_episode` continues a run.
@@ -136,3 +143,21 @@ class MultiAgentEnv(Protocol):
     def close(self) -> None:
         """Release what the environment holds; calling it twice is harmless."""
         ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+class ClosesOnExit(ABC):
+    """Makes a context manager of an environment: `with make_env("3m") as env` closes it in any case."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what the environment holds; calling it twice is harmless."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

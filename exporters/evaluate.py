@@ -148,14 +148,14 @@ def scripted_contestant(name: str, map_name: str | None) -> Contestant:
     """A scripted team on a SMAC map of the simulator; InputError for other names and environments."""
     from envs.battle.heuristic import HEURISTIC, HeuristicTeam
     from envs.battle.teams import TEAMS
-    from envs.make import env_spec, is_other, is_without_fog
+    from envs.make import env_spec, is_smac_map, is_without_fog
 
     teams: dict[str, Callable[[BattleEnv, int], Team]] = {**TEAMS, HEURISTIC: HeuristicTeam}
     if name not in teams:
         raise InputError(f"unknown team {name!r}: {nearest_names(name, teams)}")
     if map_name is None:
         raise InputError(f"--team {name}: say which map it plays, e.g. --map 3m")
-    if is_other(map_name):
+    if not is_smac_map(map_name):
         raise InputError(f"--team {name} plays SMAC's maps on the simulator, not {map_name}")
     if is_without_fog(map_name):
         plain = map_name.rpartition(":")[0]

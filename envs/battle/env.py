@@ -15,16 +15,17 @@ from envs.battle.roster import make_world
 from envs.battle.views import Units
 from envs.battle.world import Orders, Views, make_battles
 from envs.compiled import announce
+from envs.slots import BatchEnv, integer_actions, unavailable
 from envs.smac.layout import layout_tables
 from envs.smac.maps import SmacMap
 from envs.smac.units import LOOPS_PER_STEP
-from envs.types import BoolArray, EnvSpec, IntArray, TimeStep
+from envs.types import BoolArray, IntArray, TimeStep
 
 THREADED_UNITS = 256
 """Units in all battles together from which a second thread pays."""
 
 
-class BattleEnv:
+class BattleEnv(BatchEnv):
     """B = `n_battles` battles of one map (a `MultiAgentEnv`).
 
     Battle e of seed s is bit-identical whatever B and `threads` are (None: one thread a core). Enemies play
@@ -40,15 +41,12 @@ class BattleEnv:
         threads: int | None = 1,
         turned_formation: bool = False,
     ) -> None:
-        if n_battles < 1:
-            raise ValueError(f"n_battles is {n_battles}; a BattleEnv plays at least one battle")
+        super().__init__(smac_map.spec, n_battles)
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}; say 1 or more, or None for one a core")
         self.smac_map = smac_map
         self.seed = seed
-        self.next_episode = 0
         self._turned = turned_formation
-        self._spec = smac_map.spec
         self._world = make_world(smac_map)
         self._tables = layout_tables(smac_map)
         B, N, U = n_battles, smac_map.n_agents, len(self._world.sites)
@@ -64,14 +62,6 @@ class BattleEnv:
         announce("the battle simulator", kernel.start_battles, kernel.play, kernel.show)
 
     @property
-    def spec(self) -> EnvSpec:
-        return self._spec
-
-    @property
-    def n_battles(self) -> int:
-        return len(self._battles.f)
-
-    @property
     def episodes(self) -> IntArray:
         """[B] number of the episode that each slot plays, -1 before the first."""
         return self._battles.episode.copy()
@@ -83,9 +73,7 @@ class BattleEnv:
 
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """Start the next episodes in the slots of `mask` [B] (all when None); the others stay as they are."""
-        chosen = np.ones(self.n_battles, np.bool_) if mask is None else np.asarray(mask)
-        if chosen.shape != (self.n_battles,) or chosen.dtype != np.bool_:
-            raise ValueError(f"mask is {chosen.dtype} {chosen.shape}, not bool ({self.n_battles},)")
+        chosen = self._chosen(mask)
         count = int(chosen.sum())
         self._battles.episode[chosen] = np.arange(self.next_episode, self.next_episode + count)
         self.next_episode += count
@@ -100,17 +88,12 @@ class BattleEnv:
 
         ValueError naming battle, agent and action when one is not available; then no battle is advanced.
         """
-        actions = np.asarray(actions)
-        shape = self.n_battles, self._spec.n_agents
-        if actions.shape != shape or actions.dtype.kind not in "iu":
-            raise ValueError(f"actions are {actions.dtype} {actions.shape}, not integers {shape}")
+        actions = integer_actions(actions, (self.n_battles, self._spec.n_agents))
         bad = kernel.read_actions(
             actions.astype(np.int64, copy=False), self._avail, self._battles, self._world, self._orders
         )
         if bad >= 0:
-            battle, agent = divmod(bad, self._spec.n_agents)
-            action, able = actions[battle, agent], np.flatnonzero(self._avail[battle, agent]).tolist()
-            raise ValueError(f"battle {battle}, agent {agent}: action {action} is not available; {able} are")
+            raise unavailable(actions, self._avail, *divmod(bad, self._spec.n_agents))
         return self._play(LOOPS_PER_STEP)
 
     def step_orders(

@@ -17,7 +17,7 @@ from envs.battle.fields import Order
 from envs.smac.maps import load_map
 from envs.smac.smac_map import N_ACTIONS_NO_ATTACK
 from envs.smac.units import UnitType
-from envs.types import BoolArray, IntArray, TimeStep
+from envs.types import BoolArray, ClosesOnExit, IntArray, TimeStep
 
 HEURISTIC: Final = "heuristic"
 """What the team is called by flags."""
@@ -103,7 +103,7 @@ class HeuristicTeam:
         return np.asarray(may & ~(marauder[:, None] & is_medivac[None, :]))
 
 
-class AttackAnywhere:
+class AttackAnywhere(ClosesOnExit):
     """The battles of a `BattleEnv`, with attacks and heals that reach any distance, as SMAC's heuristic's do.
 
     A `MultiAgentEnv`, and like a `BattleEnv` to a recorder. Any living enemy may be attacked, any living ally

@@ -1,1 +1,1 @@
-"""The live game: StarCraft II through pysc2, and through the official SMAC package."""
+"""Plays SMAC on the live game, StarCraft II, through pysc2 or through the official SMAC package."""

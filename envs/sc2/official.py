@@ -13,11 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from envs.errors import EpisodeLostError, InputError
+from envs.errors import InputError
 from envs.sc2.client import GameSettings, LostGameError, game_seed, guard_pysc2, map_bytes, run_config
-from envs.sc2.failures import Failures
+from envs.sc2.live import LiveEnv, Verdict
 from envs.smac.maps import SmacMap
-from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, TimeStep
 
 COMMIT: Final = "d6aab33f76abc3849c50463a8592a84f59a5ef84"
 INSTALL: Final = f"pip install --no-deps 'smac @ git+https://github.com/oxwhirl/smac.git@{COMMIT}'"
@@ -38,7 +37,7 @@ def official_class() -> Any:
         raise InputError(f"the official SMAC package cannot be imported ({error}): {INSTALL}") from None
 
 
-class OfficialEnv:
+class OfficialEnv(LiveEnv["_Slot"]):
     """B = `n_battles` battles, each a StarCraft2Env (a `MultiAgentEnv`), stepped one after the other.
 
     With PyMARL's settings, the state without last actions. Seeds, failures and exceptions as in `Sc2Env`.
@@ -47,105 +46,20 @@ class OfficialEnv:
     def __init__(
         self, smac_map: SmacMap, *, n_battles: int = 1, seed: int = 0, settings: GameSettings | None = None
     ) -> None:
-        if n_battles < 1:
-            raise ValueError(f"n_battles is {n_battles}; an OfficialEnv plays at least one battle")
-        self.next_episode = 0
-        self._spec = smac_map.spec
+        super().__init__(smac_map, n_battles)
         settings = settings or GameSettings.from_environment()
         map_bytes(run_config(settings.version), smac_map.name)
-        self.failures = Failures(smac_map.name)
         kind = official_class()
         guard_pysc2(settings.deadline_s)
         self._slots = [_Slot(kind, smac_map.name, seed, slot, settings) for slot in range(n_battles)]
-        B, N = n_battles, self._spec.n_agents
-        self._obs = np.zeros((B, N, self._spec.obs_dim), np.float32)
-        self._state = np.zeros((B, self._spec.state_dim), np.float32)
-        self._avail = np.zeros((B, N, self._spec.n_actions), np.bool_)
-        self._avail[:, :, 0] = True
-        self._terminated = np.ones(B, np.bool_)
-        self._truncated, self._won = np.zeros(B, np.bool_), np.zeros(B, np.bool_)
 
-    @property
-    def spec(self) -> EnvSpec:
-        return self._spec
-
-    @property
-    def n_battles(self) -> int:
-        return len(self._slots)
-
-    def reset(self, mask: BoolArray | None = None) -> TimeStep:
-        """Start the next episodes in the slots of `mask` [B] (all when None); the others stay as they are."""
-        chosen = np.ones(self.n_battles, np.bool_) if mask is None else np.asarray(mask)
-        if chosen.shape != (self.n_battles,) or chosen.dtype != np.bool_:
-            raise ValueError(f"mask is {chosen.dtype} {chosen.shape}, not bool ({self.n_battles},)")
-        for b in np.flatnonzero(chosen).tolist():
-            self._begin(self._slots[b])
-            self._terminated[b] = self._truncated[b] = self._won[b] = False
-            self._show(b)
-        self.next_episode += int(chosen.sum())
-        return self._time_step(np.zeros(self.n_battles, np.float32))
-
-    def _begin(self, slot: _Slot) -> None:
-        while True:
-            try:
-                return slot.begin()
-            except LostGameError as error:
-                slot.close()
-                self.failures.note(error)
-
-    def step(self, actions: IntArray) -> TimeStep:
-        """Play one step (8 game loops) of every battle that has not ended; as `Sc2Env.step`."""
-        actions = np.asarray(actions)
-        shape = self.n_battles, self._spec.n_agents
-        if actions.shape != shape or actions.dtype.kind not in "iu":
-            raise ValueError(f"actions are {actions.dtype} {actions.shape}, not integers {shape}")
-        running = np.flatnonzero(~(self._terminated | self._truncated)).tolist()
-        for b in running:
-            for agent, action in enumerate(actions[b].tolist()):
-                if not (0 <= action < self._spec.n_actions and self._avail[b, agent, action]):
-                    able = np.flatnonzero(self._avail[b, agent]).tolist()
-                    raise ValueError(
-                        f"battle {b}, agent {agent}: action {action} is not available, only {able}"
-                    )
-        rewards = np.zeros(self.n_battles, np.float32)
-        for b in running:
-            try:
-                self._play(b, actions[b].tolist(), rewards)
-            except LostGameError as error:
-                self._terminated[:], self._truncated[:], self._won[:] = True, False, False
-                self._slots[b].close()
-                self.failures.note(error)
-                raise EpisodeLostError(np.arange(self.n_battles) == b, str(error)) from error
-        return self._time_step(rewards)
-
-    def _play(self, b: int, actions: list[int], rewards: FloatArray) -> None:
-        reward, ended, timed_out, won = self._slots[b].play(actions)
-        rewards[b] = reward
-        self._terminated[b], self._truncated[b], self._won[b] = ended and not timed_out, timed_out, won
-        if ended:
-            self.failures.forget()
-        self._show(b)
+    def _judge(self, b: int) -> Verdict:
+        return self._slots[b].verdict
 
     def _show(self, b: int) -> None:
-        env = self._slots[b].env
-        self._obs[b], self._state[b] = env.get_obs(), env.get_state()
-        self._avail[b] = np.asarray(env.get_avail_actions(), np.bool_)
-
-    def _time_step(self, rewards: FloatArray) -> TimeStep:
-        return TimeStep(
-            obs=self._obs.copy(),
-            state=self._state.copy(),
-            avail_actions=self._avail.copy(),
-            reward=rewards,
-            terminated=self._terminated.copy(),
-            truncated=self._truncated.copy(),
-            won=self._won.copy(),
-        )
-
-    def close(self) -> None:
-        """End the games."""
-        for slot in self._slots:
-            slot.close()
+        env, shown = self._slots[b].env, self._shown
+        shown.obs[b], shown.state[b] = env.get_obs(), env.get_state()
+        shown.avail_actions[b] = np.asarray(env.get_avail_actions(), np.bool_)
 
 
 class _Slot:
@@ -154,6 +68,8 @@ class _Slot:
     SMAC adds to its largest possible return whenever units appear before the first episode has ended; so a
     reset before that end, or a game restarted by SMAC itself, takes a new object.
     """
+
+    verdict: Verdict
 
     def __init__(self, kind: Any, map_name: str, seed: int, slot: int, settings: GameSettings) -> None:
         self._kind, self._map_name, self._seed, self._slot = kind, map_name, seed, slot
@@ -179,14 +95,19 @@ class _Slot:
         if self.env.force_restarts:
             raise LostGameError("SMAC had to restart the game")
 
-    def play(self, actions: list[int]) -> tuple[float, bool, bool, bool]:
-        """Reward, ended, ended by the time limit, won; LostGameError."""
+    def play(self, actions: list[int]) -> None:
+        """One step, its outcome in `verdict`; LostGameError."""
         timeouts = self.env.timeouts
         with _losses():
             reward, ended, info = self.env.step(actions)
         if self.env.force_restarts or "battle_won" not in info:
             raise LostGameError("SMAC lost its game and started another")
-        return float(reward), bool(ended), self.env.timeouts > timeouts, bool(info["battle_won"])
+        out_of_time = self.env.timeouts > timeouts
+        self.verdict = Verdict(float(reward), ended and not out_of_time, out_of_time, info["battle_won"])
+
+    def kill(self) -> None:
+        """End the game."""
+        self.close()
 
     def close(self) -> None:
         """End the game."""

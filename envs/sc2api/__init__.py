@@ -1,1 +1,1 @@
-"""The simulator behind Blizzard's SC2 API: unmodified clients play on it as if it were the game."""
+"""Serves the simulator over Blizzard's SC2 API, so that unmodified clients play on it as on the game."""

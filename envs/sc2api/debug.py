@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from envs.sc2.descriptors import protocol_module
 from envs.sc2api.battle import Battle
-from envs.sc2api.game_setup import RequestError
+from envs.sc2api.game_setup import ApiError
 from envs.sc2api.ids import COMPUTER, PLAYER, type_of_id
 
 MAX_CREATED_UNITS: Final = 64
@@ -15,23 +15,23 @@ MAX_CREATED_UNITS: Final = 64
 
 
 def check_debug(battle: Battle, command: Any) -> None:
-    """RequestError when a command is not one that can be carried out here."""
+    """ApiError when a command is not one that can be carried out here."""
     kind = command.WhichOneof("command")
     if kind not in ("create_unit", "kill_unit", "unit_value", "draw"):
-        raise RequestError(f"debug: {kind} is not supported.")
+        raise ApiError(f"debug: {kind} is not supported.")
     if kind == "unit_value":
         if not math.isfinite(command.unit_value.value):
-            raise RequestError("debug: the value is not finite.")
+            raise ApiError("debug: the value is not finite.")
     elif kind == "create_unit":
         unit = command.create_unit
         if type_of_id(unit.unit_type, battle.custom_ids) is None:
-            raise RequestError(f"debug: there is no unit type {unit.unit_type} here.")
+            raise ApiError(f"debug: there is no unit type {unit.unit_type} here.")
         if unit.owner not in (PLAYER, COMPUTER):
-            raise RequestError(f"debug: there is no player {unit.owner}.")
+            raise ApiError(f"debug: there is no player {unit.owner}.")
         if not (math.isfinite(unit.pos.x) and math.isfinite(unit.pos.y)):
-            raise RequestError("debug: the position is not finite.")
+            raise ApiError("debug: the position is not finite.")
         if unit.quantity > MAX_CREATED_UNITS:
-            raise RequestError(f"debug: {unit.quantity} units at once are too many.")
+            raise ApiError(f"debug: {unit.quantity} units at once are too many.")
 
 
 def carry_out_debug(battle: Battle, command: Any) -> None:

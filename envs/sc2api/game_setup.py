@@ -13,7 +13,7 @@ from envs.smac.maps import MAP_NAMES, SmacMap, load_map, read_map
 MAX_MAP_BYTES: Final = 1 << 20
 
 
-class RequestError(LanError):
+class ApiError(LanError):
     """A request that can only be answered by `error` of the Response; the text is what the client is told."""
 
 

@@ -74,13 +74,12 @@ class UnitWriter:
                 unit.engaged_target_tag = battle.tags[engaged]
 
 
-def write_game_info(battle: Battle, options: Any, difficulty: int, races: tuple[int, int]) -> Any:
-    """The ResponseGameInfo of a battle; `races` of the agents and of the computer."""
+def write_game_info(info: Any, battle: Battle, options: Any, difficulty: int, races: tuple[int, int]) -> None:
+    """Fill in the ResponseGameInfo `info` of a battle; `races` of the agents and of the computer."""
     sc_pb = sc2_protocol()
     smac_map = battle.smac_map
-    info = sc_pb.ResponseGameInfo(
-        map_name=smac_map.name, local_map_path=f"SMAC_Maps/{smac_map.name}.SC2Map", options=options
-    )
+    info.map_name, info.local_map_path = smac_map.name, f"SMAC_Maps/{smac_map.name}.SC2Map"
+    info.options.CopyFrom(options)
     for player, race in enumerate(races, start=1):
         info.player_info.add(player_id=player, race_requested=race, race_actual=race)
     info.player_info[0].type = sc_pb.PlayerType.Value("Participant")
@@ -98,7 +97,6 @@ def write_game_info(battle: Battle, options: Any, difficulty: int, races: tuple[
     raw.terrain_height.data = np.round((heights + 16) * 255 / 32).astype(np.uint8).tobytes()
     point = smac_map.enemy_spawns[0]
     raw.start_locations.add(x=point.x, y=point.y)
-    return info
 
 
 def _write_bits(image: Any, smac_map: SmacMap) -> None:

@@ -10,7 +10,6 @@ import gzip
 import struct
 from typing import Any, Final
 
-from envs.errors import InputError
 from envs.sc2.descriptors import sc2_protocol
 
 MAGIC: Final = b"LANREC1\n"
@@ -43,21 +42,3 @@ class Recording:
         """The recording so far."""
         body = b"".join(struct.pack("<I", len(part)) + part for part in self._parts)
         return MAGIC + gzip.compress(body, compresslevel=6, mtime=0)
-
-
-def read_recording(data: bytes) -> list[Any]:
-    """The Requests of a recording; InputError when it is none."""
-    sc_pb = sc2_protocol()
-    if not data.startswith(MAGIC):
-        raise InputError("this is no recording of lan-sc2: it does not begin with LANREC1")
-    requests = []
-    try:
-        body = gzip.decompress(data[len(MAGIC) :])
-        at = 0
-        while at < len(body):
-            (length,) = struct.unpack_from("<I", body, at)
-            requests.append(sc_pb.Request.FromString(body[at + 4 : at + 4 + length]))
-            at += 4 + length
-    except Exception as error:
-        raise InputError(f"the recording is damaged: {error}") from None
-    return requests

@@ -1,185 +1,128 @@
-"""The websocket beside the session: `/sc2api`, a thread and a game of its own for every client.
+"""The websocket in front of the session: it serves `/sc2api` and plays a game for every client.
 
-pysc2 sends protobuf in TEXT frames, so text is not looked at; answers are BINARY. A frame is one Request.
+pysc2 sends protobuf in TEXT frames, so frames are not decoded as text; answers are BINARY. A message is one
+Request.
+
+Every wait ends. A client has `DEADLINE_S` to shake hands, to take an answer, and to close. Between two
+requests it may think as long as it lives: its connection ends when it closes it, when its machine no longer
+answers TCP's probes, or when the server closes. The websocket's own pings are off, because pysc2's client
+answers them only while it waits for a response.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import logging
 import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from http import HTTPStatus
+from typing import Any, Final, cast
 
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.protocol import State
-from websockets.server import ServerProtocol
+from websockets.sync.server import ServerConnection, serve
 
 from envs.errors import InputError
 from envs.sc2api.session import Session
 
-log = logging.getLogger(__name__)
-
 PATH: Final = "/sc2api"
-MAX_FRAME_BYTES: Final = 16 << 20
+MAX_MESSAGE_BYTES: Final = 16 << 20
 MAX_CLIENTS: Final = 64
-HANDSHAKE_DEADLINE_S: Final = 10.0
-_READ_BYTES: Final = 1 << 16
-_NORMAL, _TOO_BIG = 1000, 1009
+DEADLINE_S: Final = 10.0
+
+_PROBES: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
+"""TCP probes a silent client after 60 s, then every 10 s, and gives it up after 6 unanswered ones."""
 
 
 class Server:
-    """Accepts clients on a listening socket until `close`; `busy_s` is the time spent on answers."""
+    """Listens at once and accepts clients in `serve` until `close`; `busy_s` is the time spent on answers.
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    InputError when the port cannot be had. `on_leave` is called after a client with a session has left.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, deadline_s: float = DEADLINE_S) -> None:
         try:
-            self._listener = socket.create_server((host, port), family=_family(host))
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.create_server((host, port), family=family)
         except OSError as error:
             reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be listened on: {error}"
             raise InputError(f"port {port} of {host} {reason}; choose another with --port") from None
-        self.port: int = self._listener.getsockname()[1]
+        self.port: int = listener.getsockname()[1]
         self.busy_s = 0.0
         self.n_requests = 0
-        self._clients: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        self._is_closed = threading.Event()
         self.on_leave: Callable[[], None] | None = None
+        self._deadline_s = deadline_s
+        self._clients: set[ServerConnection] = set()
+        self._lock = threading.Lock()
+        self._websockets = serve(
+            self._attend,
+            sock=listener,
+            process_request=refusal,
+            open_timeout=deadline_s,
+            close_timeout=deadline_s,
+            ping_interval=None,
+            compression=None,
+            max_size=MAX_MESSAGE_BYTES,
+            max_queue=1,  # a client waits for its answer before it asks again
+            create_connection=cast(Any, self._admit),  # a function will do, says its documentation
+        )
 
     def serve(self) -> None:
-        """Accept clients until `close` is called from another thread, or by `on_leave`."""
-        self._listener.settimeout(0.25)  # close() does not wake an accept
-        while not self._is_closed.is_set():
-            try:
-                client, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            except OSError:
-                break
-            client.settimeout(HANDSHAKE_DEADLINE_S)
-            with self._lock:
-                full = len(self._clients) >= MAX_CLIENTS
-                if not full:
-                    self._clients.add(client)
-            if full:
-                client.close()
-                continue
-            threading.Thread(target=self._attend, args=(client,), daemon=True).start()
-        self._listener.close()
+        """Serve clients until `close` is called, and return when the last connection has ended."""
+        with self._websockets:
+            self._websockets.serve_forever()
 
     def close(self) -> None:
-        """Stop accepting, and end every connection."""
-        self._is_closed.set()
+        """Stop accepting and end every connection; returns at once, since a client's thread may call it."""
+        threading.Thread(target=self._websockets.shutdown, daemon=True).start()
+
+    def _admit(self, client: socket.socket, *arguments: Any, **settings: Any) -> ServerConnection:
+        """The connection of a socket that was just accepted; ConnectionRefusedError drops it."""
         with self._lock:
-            for client in self._clients:
-                with contextlib.suppress(OSError):
-                    client.shutdown(socket.SHUT_RDWR)
+            self._clients = {known for known in self._clients if known.state is not State.CLOSED}
+            if len(self._clients) >= MAX_CLIENTS:
+                raise ConnectionRefusedError(f"{MAX_CLIENTS} clients are connected")
+            connection = ServerConnection(client, *arguments, **settings)
+            self._clients.add(connection)
+        return connection
 
-    @property
-    def is_closed(self) -> bool:
-        return self._is_closed.is_set()
-
-    def _attend(self, client: socket.socket) -> None:
-        """One client from its first byte to its last."""
-        connection = _Connection(client, Session(), self)
+    def _attend(self, connection: ServerConnection) -> None:
+        """Play with one client, from the end of its handshake until it leaves."""
+        connection.socket.settimeout(self._deadline_s)  # for sending: the library polls before it receives
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _PROBES:
+            connection.socket.setsockopt(socket.IPPROTO_TCP, option, value)
+        session = Session()
         try:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.run()
-        except (OSError, EOFError):
+            while not session.is_over:
+                connection.send(self.answer(session, connection.recv(decode=False)))
+        except ConnectionClosed:
             pass  # the client went away
-        except Exception:
-            log.exception("a connection failed")
         finally:
-            with self._lock:
-                self._clients.discard(client)
-            client.close()
-            if self.on_leave is not None and connection.was_accepted:
+            connection.close()
+            if self.on_leave is not None:
                 self.on_leave()
 
-    def answer(self, session: Session, frame: bytes) -> bytes:
-        """What the session answers, timed."""
+    def answer(self, session: Session, message: bytes) -> bytes:
+        """The session's answer to a message, timed."""
         start = time.perf_counter()
-        answer = session.answer(frame)
+        answer = session.answer(message)
         with self._lock:
             self.busy_s += time.perf_counter() - start
             self.n_requests += 1
         return answer
 
 
-class _Connection:
-    """The websocket of one client."""
+def refusal(connection: ServerConnection, request: Request) -> Response | None:
+    """The response to a handshake that asks for another path or comes from a web page, None to a good one.
 
-    def __init__(self, client: socket.socket, session: Session, server: Server) -> None:
-        self.client, self.session, self.server = client, session, server
-        self.protocol = ServerProtocol(max_size=MAX_FRAME_BYTES)
-        self.parts: list[bytes] = []
-        self.parts_bytes = 0
-        self.was_accepted = False
-
-    def run(self) -> None:
-        """Read, answer, write, until either side ends it."""
-        while True:
-            try:
-                data = self.client.recv(_READ_BYTES)
-            except TimeoutError:
-                return
-            if data:
-                self.protocol.receive_data(data)
-            else:
-                self.protocol.receive_eof()
-            for event in self.protocol.events_received():
-                if isinstance(event, Request):
-                    self._shake_hands(event)
-                elif isinstance(event, Frame):
-                    self._take(event)
-            self._flush()
-            if not data or self.protocol.state is State.CLOSED or self.protocol.close_expected():
-                return
-
-    def _shake_hands(self, request: Request) -> None:
-        if request.path.partition("?")[0] == PATH:
-            response = self.protocol.accept(request)
-            self.was_accepted = response.status_code == 101
-        else:
-            response = self.protocol.reject(404, f"only {PATH} is served here\n")
-        self.protocol.send_response(response)
-        self.client.settimeout(None)  # a client may think as long as it likes
-
-    def _take(self, frame: Frame) -> None:
-        """One frame: a Request, or a part of one. Control frames are the websocket's own business."""
-        if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            return
-        if self.protocol.state is not State.OPEN:
-            return
-        if self.parts or not frame.fin:
-            self.parts.append(bytes(frame.data))
-            self.parts_bytes += len(frame.data)
-            if self.parts_bytes > MAX_FRAME_BYTES:
-                self.protocol.send_close(_TOO_BIG, "too long a message")
-                return
-            if not frame.fin:
-                return
-            message = b"".join(self.parts)
-            self.parts, self.parts_bytes = [], 0
-        else:
-            message = bytes(frame.data)
-        answer = self.server.answer(self.session, message)
-        self.protocol.send_binary(answer)
-        self._flush()
-        if self.session.is_over:
-            self.protocol.send_close(_NORMAL)
-
-    def _flush(self) -> None:
-        for data in self.protocol.data_to_send():
-            if data:
-                self.client.sendall(data)
-            else:
-                with contextlib.suppress(OSError):
-                    self.client.shutdown(socket.SHUT_WR)
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+    A browser names the page's origin. pysc2's client names the address that it asks, so that one is allowed.
+    """
+    if request.path.partition("?")[0] != PATH:
+        return connection.respond(HTTPStatus.NOT_FOUND, f"only {PATH} is served here\n")
+    own = {f"http://{host}" for host in request.headers.get_all("Host")}
+    if not own.issuperset(request.headers.get_all("Origin")):
+        return connection.respond(HTTPStatus.FORBIDDEN, "web pages of other origins are not served\n")
+    return None

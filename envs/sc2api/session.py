@@ -15,7 +15,7 @@ from envs.errors import InputError
 from envs.sc2.descriptors import sc2_protocol
 from envs.sc2api.battle import Battle
 from envs.sc2api.debug import carry_out_debug, check_debug
-from envs.sc2api.game_setup import RefusedError, RequestError, check_join, find_map
+from envs.sc2api.game_setup import ApiError, RefusedError, check_join, find_map
 from envs.sc2api.ids import COMPUTER, PLAYER
 from envs.sc2api.observation import UnitWriter, write_game_info
 from envs.sc2api.orders import carry_out
@@ -83,25 +83,28 @@ class Session:
         return serialized
 
     def respond(self, request: Any) -> Any:
-        """The Response to a Request, without its status; it never raises."""
+        """The Response to a Request, without its status; it never raises. The session keeps the request."""
         kind = request.WhichOneof("request")
         response = self._sc_pb.Response()
         if request.HasField("id"):
             response.id = request.id
         try:
             if kind is None:
-                raise RequestError("Request missing command.")
+                raise ApiError("Request missing command.")
             if kind not in VALID_STATES:
-                raise RequestError(f"{kind} is not supported.")
+                raise ApiError(f"{kind} is not supported.")
             if self.state not in VALID_STATES[kind]:
-                raise RequestError(f"{kind} is not valid while the game is {self.state}.")
-            handler: Callable[[Any], Any] = getattr(self, f"_{kind}")
-            answer = handler(getattr(request, kind))
-            getattr(response, kind).CopyFrom(answer)
-        except RequestError as error:
+                raise ApiError(f"{kind} is not valid while the game is {self.state}.")
+            handler: Callable[[Any, Any], None] = getattr(self, f"_{kind}")
+            answer = getattr(response, kind)
+            answer.SetInParent()
+            handler(getattr(request, kind), answer)
+        except ApiError as error:
+            response.ClearField("response")
             response.error.append(str(error))
         except Exception:
             log.exception("a %s request failed", kind)
+            response.ClearField("response")
             response.error.append(f"{kind} failed inside the server.")
         else:
             if self._recording is not None:
@@ -113,75 +116,64 @@ class Session:
         assert self.battle is not None
         return self.battle
 
-    def _ping(self, request: Any) -> Any:
-        return self._sc_pb.ResponsePing(
-            game_version=GAME_VERSION, data_version="", data_build=BASE_BUILD, base_build=BASE_BUILD
-        )
+    def _ping(self, request: Any, answer: Any) -> None:
+        answer.game_version, answer.data_version = GAME_VERSION, ""
+        answer.data_build = answer.base_build = BASE_BUILD
 
-    def _quit(self, request: Any) -> Any:
+    def _quit(self, request: Any, answer: Any) -> None:
         self.state, self.battle = "quit", None
-        return self._sc_pb.ResponseQuit()
 
-    def _available_maps(self, request: Any) -> Any:
-        paths = [f"SMAC_Maps/{name}.SC2Map" for name in MAP_NAMES]
-        return self._sc_pb.ResponseAvailableMaps(local_map_paths=paths)
+    def _available_maps(self, request: Any, answer: Any) -> None:
+        answer.local_map_paths.extend(f"SMAC_Maps/{name}.SC2Map" for name in MAP_NAMES)
 
-    def _create_game(self, request: Any) -> Any:
-        response = self._sc_pb.ResponseCreateGame
+    def _create_game(self, request: Any, answer: Any) -> None:
         if request.realtime:
-            raise RequestError("create_game: realtime is not supported.")
+            raise ApiError("create_game: realtime is not supported.")
         try:
             smac_map = find_map(request)
         except RefusedError as refusal:
-            return response(error=response.Error.Value(refusal.name), error_details=refusal.details)
+            return refuse(answer, refusal.name, refusal)
         try:
             self.battle = Battle(smac_map, request.random_seed)
         except (InputError, ValueError) as error:
-            return response(error=response.Error.Value("InvalidMapData"), error_details=str(error))
-        self._create = self._sc_pb.RequestCreateGame.FromString(request.SerializeToString())
-        self.state = "init_game"
+            return refuse(answer, "InvalidMapData", error)
+        self._create, self.state = request, "init_game"
         self._begin()
-        return response()
 
     def _begin(self) -> None:
         self._echo.clear()
         self._action_errors.clear()
         self._recording = Recording(self._create)
 
-    def _join_game(self, request: Any) -> Any:
-        response = self._sc_pb.ResponseJoinGame
+    def _join_game(self, request: Any, answer: Any) -> None:
         try:
             check_join(request)
         except RefusedError as refusal:
-            return response(error=response.Error.Value(refusal.name), error_details=refusal.details)
-        self._join = self._sc_pb.RequestJoinGame.FromString(request.SerializeToString())
-        self.state = "in_game"
-        return response(player_id=PLAYER)
+            return refuse(answer, refusal.name, refusal)
+        self._join, self.state = request, "in_game"
+        answer.player_id = PLAYER
 
-    def _restart_game(self, request: Any) -> Any:
+    def _restart_game(self, request: Any, answer: Any) -> None:
         self.battle = Battle(self._game.smac_map, self._game.seed)
         self._begin()
         assert self._recording is not None
         self._recording.add("join_game", self._sc_pb.Request(join_game=self._join))
-        return self._sc_pb.ResponseRestartGame()
 
-    def _leave_game(self, request: Any) -> Any:
+    def _leave_game(self, request: Any, answer: Any) -> None:
         self.state, self.battle, self._recording = "launched", None, None
-        return self._sc_pb.ResponseLeaveGame()
 
-    def _game_info(self, request: Any) -> Any:
+    def _game_info(self, request: Any, answer: Any) -> None:
         computer = next(setup for setup in self._create.player_setup if setup.type == COMPUTER)
         races = (self._join.race, computer.race)
-        return write_game_info(self._game, self._join.options, computer.difficulty, races)
+        write_game_info(answer, self._game, self._join.options, computer.difficulty, races)
 
-    def _observation(self, request: Any) -> Any:
+    def _observation(self, request: Any, answer: Any) -> None:
         battle = self._game
-        response = self._sc_pb.ResponseObservation()
-        response.actions.extend(self._echo)
-        response.action_errors.extend(self._action_errors)
+        answer.actions.extend(self._echo)
+        answer.action_errors.extend(self._action_errors)
         self._echo.clear()
         self._action_errors.clear()
-        observation = response.observation
+        observation = answer.observation
         observation.game_loop = battle.game_loop
         observation.player_common.player_id = PLAYER
         raw = observation.raw_data
@@ -192,9 +184,8 @@ class Session:
             raw.event.dead_units.extend(dead)
         if self._join.options.score:
             observation.score.SetInParent()
-        return response
 
-    def _action(self, request: Any) -> Any:
+    def _action(self, request: Any, answer: Any) -> None:
         results, refusals = carry_out(self._game, list(request.actions))
         for action in request.actions:
             echo = self._sc_pb.Action()
@@ -205,27 +196,27 @@ class Session:
             self._sc_pb.ActionError(unit_tag=r.tag, ability_id=r.ability_id, result=r.result)
             for r in refusals
         ]
-        return self._sc_pb.ResponseAction(result=results)
+        answer.result.extend(results)
 
-    def _step(self, request: Any) -> Any:
+    def _step(self, request: Any, answer: Any) -> None:
         count = request.count if request.HasField("count") else 1
         if count > MAX_STEP_LOOPS:
-            raise RequestError(f"step: {count} loops at once are too many; at most {MAX_STEP_LOOPS}.")
+            raise ApiError(f"step: {count} loops at once are too many; at most {MAX_STEP_LOOPS}.")
         if count:
             self._game.step(count)
-        return self._sc_pb.ResponseStep(simulation_loop=self._game.game_loop)
+        answer.simulation_loop = self._game.game_loop
 
-    def _data(self, request: Any) -> Any:
-        return write_data(self._game, request)
+    def _data(self, request: Any, answer: Any) -> None:
+        write_data(answer, self._game, request)
 
-    def _query(self, request: Any) -> Any:
-        return answer_query(self._game, request)
+    def _query(self, request: Any, answer: Any) -> None:
+        answer_query(answer, self._game, request)
 
-    def _save_replay(self, request: Any) -> Any:
+    def _save_replay(self, request: Any, answer: Any) -> None:
         assert self._recording is not None
-        return self._sc_pb.ResponseSaveReplay(data=self._recording.to_bytes())
+        answer.data = self._recording.to_bytes()
 
-    def _debug(self, request: Any) -> Any:
+    def _debug(self, request: Any, answer: Any) -> None:
         """Create and kill units, set their values: all commands, or none when one cannot be understood.
 
         Units beyond what fits are not created. Drawings are accepted, for nobody sees them.
@@ -234,4 +225,9 @@ class Session:
             check_debug(self._game, command)
         for command in request.debug:
             carry_out_debug(self._game, command)
-        return self._sc_pb.ResponseDebug()
+
+
+def refuse(answer: Any, name: str, details: Exception) -> None:
+    """Fill in the response to a game that is not created or joined: `name` of its Error, and a sentence."""
+    answer.error = answer.Error.Value(name)
+    answer.error_details = str(details)

@@ -7,7 +7,7 @@ from typing import Any
 
 from envs.battle import fields
 from envs.battle.roster import SHOOTS_AIR, plane_of
-from envs.sc2.descriptors import protocol_module, sc2_protocol
+from envs.sc2.descriptors import protocol_module
 from envs.sc2api.battle import Battle
 from envs.sc2api.ids import (
     ABILITIES,
@@ -25,9 +25,8 @@ from envs.smac.units import SC2_UNIT_IDS, UNITS, Attribute, UnitType
 _RACES = {"T": "Terran", "Z": "Zerg", "P": "Protoss"}
 
 
-def write_data(battle: Battle, request: Any) -> Any:
-    """The ResponseData with what `request` asks for: the types and abilities that there are here."""
-    data = sc2_protocol().ResponseData()
+def write_data(data: Any, battle: Battle, request: Any) -> None:
+    """Fill in the ResponseData `data` with the types and abilities that `request` asks for."""
     if request.ability_id:
         for number, ability in ABILITIES.items():
             _add_ability(data, number, ability)
@@ -36,7 +35,6 @@ def write_data(battle: Battle, request: Any) -> Any:
             _add_type(data, unit, number, NAMES[unit])
         for unit, number in battle.custom_ids.items():
             _add_type(data, unit, number, f"{NAMES[unit]}_RL")
-    return data
 
 
 def _add_ability(data: Any, number: int, ability: Any) -> None:
@@ -88,9 +86,8 @@ def _add_type(data: Any, unit: UnitType, number: int, name: str) -> None:
         )
 
 
-def answer_query(battle: Battle, request: Any) -> Any:
-    """The ResponseQuery to pathing, availability and placement queries."""
-    response = protocol_module("query").ResponseQuery()
+def answer_query(response: Any, battle: Battle, request: Any) -> None:
+    """Fill in the ResponseQuery to pathing, availability and placement queries."""
     for pathing in request.pathing:
         response.pathing.add(distance=_pathing(battle, pathing))
     for asked in request.abilities:
@@ -101,10 +98,8 @@ def answer_query(battle: Battle, request: Any) -> Any:
             for number in _abilities_of(battle.type_of(unit)):
                 needs_point = ABILITIES[number].at_point is not None
                 entry.abilities.add(ability_id=number, requires_point=needs_point)
-    for placement in request.placements:
+    for _ in request.placements:  # nobody builds here
         response.placements.add(result=result_number("NotSupported"))
-        del placement  # nobody builds here
-    return response
 
 
 def _abilities_of(unit: UnitType) -> list[int]:

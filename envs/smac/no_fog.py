@@ -13,12 +13,12 @@ import numpy as np
 
 from envs.smac.layout import SIGHT_CELLS
 from envs.smac.smac_map import MAP_SIZE_CELLS, N_ACTIONS_NO_ATTACK, SmacMap
-from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
+from envs.types import BoolArray, ClosesOnExit, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
 
 _MOVES = slice(2, N_ACTIONS_NO_ATTACK)  # north, south, east, west
 
 
-class NoFogEnv:
+class NoFogEnv(ClosesOnExit):
     """The battles of a SMAC environment with observations that have no sight limit (a `MultiAgentEnv`).
 
     All else is the inner environment's: battles, state, available actions (attacks still reach six cells),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from envs.checkers import CheckersEnv
 from envs.conformance import ConformanceError, check_env
 from envs.slots import SlotEnv
 from envs.spread import SpreadEnv, SpreadSettings
-from envs.types import BoolArray, IntArray, MultiAgentEnv, TimeStep
+from envs.types import BoolArray, ClosesOnExit, IntArray, MultiAgentEnv, TimeStep
 
 
 def test_checkers_and_spread_pass() -> None:
@@ -23,7 +24,7 @@ def test_checkers_and_spread_pass() -> None:
         check_env(SpreadEnv(SpreadSettings(n_agents=3), n_battles=n_battles, seed=5), episodes=4, seed=2)
 
 
-class Broken:
+class Broken(ClosesOnExit):
     """Two boards of Checkers behind a layer that breaks something."""
 
     def __init__(self) -> None:
@@ -47,6 +48,9 @@ class Broken:
 
     def change(self, step: TimeStep) -> TimeStep:
         return step
+
+    def close(self) -> None:
+        self.env.close()
 
 
 class WrongType(Broken):
@@ -144,6 +148,21 @@ class ClosesOnce(Broken):
         self.closed = True
 
 
+class NoContextManager:
+    """Has the methods, but not those that `with` looks for."""
+
+    def __init__(self) -> None:
+        self.env = CheckersEnv(n_battles=2)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.env, name)
+
+
+class EntersAnother(Broken):
+    def __enter__(self) -> object:  # type: ignore[override]
+        return self.env
+
+
 BROKEN: list[tuple[Callable[[], object], str]] = [
     (WrongType, "obs is float64, not float32"),
     (WrongShape, r"state has the shape \[2, 39\], not \[2, 40\]"),
@@ -160,6 +179,8 @@ BROKEN: list[tuple[Callable[[], object], str]] = [
     (ResetsEverything, "changes in a battle that should have stayed"),
     (MiscountsEpisodes, "counts next_episode on by 3"),
     (RewardsReset, "a reset gives a reward"),
+    (NoContextManager, "no context manager"),
+    (EntersAnother, "gives another object"),
 ]
 
 
@@ -167,6 +188,15 @@ BROKEN: list[tuple[Callable[[], object], str]] = [
 def test_what_breaks_the_contract_is_found(make: Callable[[], MultiAgentEnv], problem: str) -> None:
     with pytest.raises(ConformanceError, match=problem):
         check_env(make(), episodes=4, seed=3)
+
+
+@pytest.mark.parametrize("make", [WrongType, Broken])
+def test_the_kit_closes_the_environment_in_any_case(make: Callable[[], Broken]) -> None:
+    env, closed = make(), []
+    env.env.close = lambda: closed.append(True)  # type: ignore[method-assign]
+    with contextlib.suppress(ConformanceError):
+        check_env(env, episodes=1, seed=3)  # type: ignore[arg-type]
+    assert closed
 
 
 def test_an_environment_has_to_close_twice() -> None:

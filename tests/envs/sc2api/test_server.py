@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ import websocket
 
 from envs.errors import InputError
 from envs.sc2.descriptors import sc2_protocol
-from envs.sc2api.server import MAX_FRAME_BYTES, Server
+from envs.sc2api.server import DEADLINE_S, MAX_CLIENTS, MAX_MESSAGE_BYTES, Server
 
 sc_pb: Any = sc2_protocol()
 TEXT, BINARY = websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY
@@ -29,9 +31,9 @@ HANDSHAKE = (
 )
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
+@contextlib.contextmanager
+def serving(deadline_s: float = DEADLINE_S) -> Iterator[Server]:
+    server = Server(deadline_s=deadline_s)
     thread = threading.Thread(target=server.serve)
     thread.start()
     yield server
@@ -40,8 +42,14 @@ def server() -> Iterator[Server]:
     assert not thread.is_alive()
 
 
-def connect(server: Server) -> Any:
-    return websocket.create_connection(f"ws://127.0.0.1:{server.port}/sc2api", timeout=20)
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+def connect(server: Server, **options: Any) -> Any:
+    return websocket.create_connection(f"ws://127.0.0.1:{server.port}/sc2api", timeout=20, **options)
 
 
 def ask(client: Any, opcode: int = TEXT, **request: Any) -> Any:
@@ -49,6 +57,15 @@ def ask(client: Any, opcode: int = TEXT, **request: Any) -> Any:
     kind, data = client.recv_data()
     assert kind == BINARY
     return sc_pb.Response.FromString(data)
+
+
+def until_refused(call: Callable[[], object]) -> Exception:
+    """Call again and again, until the server ends the connection."""
+    while True:
+        try:
+            call()
+        except (OSError, websocket.WebSocketException) as error:
+            return error
 
 
 def start_game(client: Any, map_name: str = "3m", seed: int = 0) -> None:
@@ -94,6 +111,72 @@ def test_other_paths_are_not_found(server: Server) -> None:
         assert client.recv(1000).startswith(b"HTTP/1.1 404")
 
 
+def test_pages_of_other_origins_are_refused(server: Server) -> None:
+    for origin in ("https://evil.example", "null", f"http://127.0.0.1:{server.port + 1}"):
+        with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
+            connect(server, origin=origin)
+    for options in ({}, {"suppress_origin": True}):  # pysc2's client names the address that it asks
+        client = connect(server, **options)
+        assert ask(client, ping=sc_pb.RequestPing()).HasField("ping")
+        client.close()
+
+
+def test_half_a_handshake_is_dropped_at_its_deadline() -> None:
+    with serving(deadline_s=0.5) as server, socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.settimeout(0.1)
+        start = time.monotonic()
+        is_open = True
+        while is_open and time.monotonic() - start < 20:
+            try:
+                client.sendall(b"G")  # every byte comes soon after the last
+                is_open = client.recv(1000) != b""
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                is_open = False
+        assert 0.4 < time.monotonic() - start < 5
+
+
+def test_who_does_not_take_answers_is_dropped_at_the_deadline() -> None:
+    with serving(deadline_s=0.5) as server:
+        bystander, client = connect(server), connect(server)
+        start_game(client, "27m_vs_30m")
+        request = sc_pb.Request(observation=sc_pb.RequestObservation()).SerializeToString()
+        end = until_refused(lambda: client.send(request, TEXT))
+        assert not isinstance(end, websocket.WebSocketTimeoutException)
+        client.shutdown()
+        assert ask(bystander, ping=sc_pb.RequestPing()).HasField("ping")
+        bystander.close()
+
+
+def test_clients_beyond_the_most_are_refused(server: Server) -> None:
+    clients = [connect(server) for _ in range(MAX_CLIENTS - 1)]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20):  # half a handshake counts
+        until_refused(lambda: clients.append(connect(server)))
+        assert len(clients) <= MAX_CLIENTS
+    clients.pop().close()
+    for client in clients:
+        client.close()
+    again = connect(server)
+    assert ask(again, ping=sc_pb.RequestPing()).HasField("ping")
+    again.close()
+
+
+def test_close_ends_every_connection_and_each_leave_is_noted() -> None:
+    left = []
+    with serving() as server:
+        server.on_leave = lambda: left.append(server.n_requests)
+        clients = [connect(server) for _ in range(2)]
+        for client in clients:
+            assert ask(client, ping=sc_pb.RequestPing()).HasField("ping")
+        server.close()
+        assert [client.recv_data()[0] for client in clients] == [websocket.ABNF.OPCODE_CLOSE] * 2
+        for client in clients:
+            client.shutdown()
+    assert left == [2, 2]
+    assert server.busy_s > 0
+
+
 def test_quit_ends_the_connection(server: Server) -> None:
     client = connect(server)
     assert ask(client, quit=sc_pb.RequestQuit()).status == sc_pb.Status.Value("quit")
@@ -124,7 +207,7 @@ def test_too_long_a_frame_closes_its_connection_only(server: Server) -> None:
     client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
     client.sendall(HANDSHAKE)
     assert b"101" in client.recv(1000)
-    client.sendall(b"\x81\xff" + (MAX_FRAME_BYTES + 1).to_bytes(8, "big") + b"\0\0\0\0")
+    client.sendall(b"\x81\xff" + (MAX_MESSAGE_BYTES + 1).to_bytes(8, "big") + b"\0\0\0\0")
     assert b"\x03\xf1" in client.recv(1000)  # close 1009
     client.close()
     assert len(tags(bystander)) == 6

@@ -11,10 +11,9 @@ import pytest
 pytest.importorskip("s2clientprotocol")
 
 from envs.battle.env import BattleEnv
-from envs.sc2api.recording import read_recording
 from envs.sc2api.session import VALID_STATES
 from envs.smac.maps import load_map
-from tests.envs.sc2api.support.api_client import PARTICIPANT, Client, creation, sc_pb
+from tests.envs.sc2api.support.api_client import PARTICIPANT, Client, creation, read_recording, sc_pb
 
 
 def test_states_follow_each_other() -> None:

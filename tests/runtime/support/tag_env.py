@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.types import BoolArray, EnvSpec, IntArray, TimeStep
+from envs.types import BoolArray, ClosesOnExit, EnvSpec, IntArray, TimeStep
 
 N, A, CELLS, LIMIT_STEPS = 3, 5, 9, 30
 SPEC = EnvSpec("tag", N, A, CELLS + 4, 2 * N + 1, 2, LIMIT_STEPS)
 
 
-class TagEnv:
+class TagEnv(ClosesOnExit):
     """One battle; a function of seed, episode number and actions."""
 
     n_battles = 1

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.types import BoolArray, EnvSpec, IntArray, TimeStep
+from envs.types import BoolArray, ClosesOnExit, EnvSpec, IntArray, TimeStep
 
 N, CUES, LENGTH = 2, 3, 4
 
 
-class RecallEnv:
+class RecallEnv(ClosesOnExit):
     """B games; battle b, episode e of seed s is the same whatever B is. Action 0 is only for the middle."""
 
     def __init__(self, n_battles: int, seed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 pytest.importorskip("s2clientprotocol")
 
 from envs.sc2.descriptors import protocol_module, sc2_protocol
+from envs.sc2api.recording import MAGIC
 from envs.sc2api.session import Session
 
 sc_pb: Any = sc2_protocol()
@@ -72,3 +74,14 @@ def creation(map_name: str, seed: int = 0) -> Any:
     request.player_setup.add(type=PARTICIPANT)
     request.player_setup.add(type=COMPUTER, race=1, difficulty=7)
     return request
+
+
+def read_recording(data: bytes) -> list[Any]:
+    """The Requests of what `save_replay` answers: `MAGIC`, then gzip of each after its length."""
+    assert data.startswith(MAGIC)
+    body, requests = gzip.decompress(data[len(MAGIC) :]), []
+    while body:
+        end = 4 + int.from_bytes(body[:4], "little")
+        requests.append(sc_pb.Request.FromString(body[4:end]))
+        body = body[end:]
+    return requests
