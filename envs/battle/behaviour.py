@@ -18,6 +18,8 @@ from envs.battle.fields import (
     CHANNELLING,
     COOLDOWN,
     ENERGY,
+    ENERGY_MAX,
+    ENERGY_REGENERATION,
     FIRST_FOE,
     FIXED,
     GOAL_X,
@@ -41,6 +43,7 @@ from envs.battle.fields import (
     SCAN,
     SHIELD,
     SHIELD_MAX,
+    SHIELD_REGENERATION,
     SHIELD_WAIT,
     STEER_LOOPS,
     STEP,
@@ -58,9 +61,6 @@ from envs.battle.terrain import reachable_point
 from envs.battle.world import Ints, Reals, Seeds, World
 from envs.compiled import helper
 
-SHIELD_PER_LOOP: Final = 2.0 / 16
-ENERGY_PER_LOOP: Final = 0.5625 / 16
-ENERGY_MAX: Final = 200.0
 SCAN_EVERY_LOOPS: Final = 2
 HELP_CELLS: Final = 5.0  # edge to edge, within which team mates are helped against their attackers
 
@@ -120,13 +120,11 @@ def tick(f: Reals, w: World, i: int) -> None:
     if f[SHIELD_WAIT, i] > 0.0:
         f[SHIELD_WAIT, i] -= 1.0
     elif f[SHIELD, i] < w.s[SHIELD_MAX, i]:
-        f[SHIELD, i] = min(f[SHIELD, i] + SHIELD_PER_LOOP, w.s[SHIELD_MAX, i])
-    if (
-        w.s[REGENERATION, i] > 0.0 and f[HEALTH, i] > 0.0
-    ):  # who has just been killed is buried at the loop's end
+        f[SHIELD, i] = min(f[SHIELD, i] + w.s[SHIELD_REGENERATION, i], w.s[SHIELD_MAX, i])
+    if w.s[REGENERATION, i] > 0.0 and f[HEALTH, i] > 0.0:  # a killed unit is buried at the loop's end
         f[HEALTH, i] = min(f[HEALTH, i] + w.s[REGENERATION, i], w.s[HEALTH_MAX, i])
     if w.t[WEAPON, i] == HEAL_BEAM:
-        f[ENERGY, i] = min(f[ENERGY, i] + ENERGY_PER_LOOP, ENERGY_MAX)
+        f[ENERGY, i] = min(f[ENERGY, i] + w.s[ENERGY_REGENERATION, i], w.s[ENERGY_MAX, i])
 
 
 @helper

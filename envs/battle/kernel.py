@@ -17,6 +17,7 @@ from envs.battle.fields import (
     ATTACK_UNIT,
     COOLDOWN,
     ENERGY,
+    ENERGY_START,
     HEAL,
     HEAL_BEAM,
     HEALTH,
@@ -48,7 +49,6 @@ from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
 from envs.smac.units import LOOPS_PER_STEP
 
 SHAKE_CELLS: Final = 0.2
-START_ENERGY: Final = 50.0
 MOVE_CELLS: Final = 2.0
 GRID_PER_CELL: Final = 4096.0
 
@@ -132,7 +132,7 @@ def start_battles(battles: Battles, w: World, mask: Bools, seed: np.uint64, turn
             k[ALIVE, i] = 1
             k[ORDER_TARGET, i] = k[TARGET, i] = k[SHOT_TARGET, i] = k[LAST_ATTACKER, i] = k[SHOT_AT, i] = -1
             f[HEALTH, i], f[SHIELD, i] = w.s[HEALTH_MAX, i], w.s[SHIELD_MAX, i]
-            f[ENERGY, i] = START_ENERGY if w.t[WEAPON, i] == HEAL_BEAM else 0.0
+            f[ENERGY, i] = w.s[ENERGY_START, i]
         share = uniform(rng)
         x = w.enemy_points[0, 0] + share * (w.enemy_points[1, 0] - w.enemy_points[0, 0])
         y = w.enemy_points[0, 1] + share * (w.enemy_points[1, 1] - w.enemy_points[0, 1])

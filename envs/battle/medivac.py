@@ -28,6 +28,7 @@ from envs.battle.fields import (
     PHASE,
     RANGE,
     READY,
+    SCAN,
     SLOP,
     SPEED,
     STOP,
@@ -41,14 +42,13 @@ from envs.battle.movement import JUST_INSIDE_CELLS, walk
 from envs.battle.world import Ints, Reals, World
 from envs.compiled import helper
 
-AUTOCAST_CELLS: Final = 6.0
 FOLLOW_CELLS: Final = 0.5
 
 
 @helper
 def _patient(f: Reals, k: Ints, w: World, i: int) -> int:
-    """The injured biological team mate closest to medivac i within autocast range; -1 none."""
-    best, best_gap = -1, AUTOCAST_CELLS
+    """The injured biological team mate closest to medivac i within reach of its scan; -1 none."""
+    best, best_gap = -1, w.s[SCAN, i]
     for j in range(f.shape[1]):
         if k[ALIVE, j] == 0 or w.t[TEAM, j] != w.t[TEAM, i] or w.t[BIOLOGICAL, j] == 0:
             continue

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from envs.battle import fields
-from envs.battle.roster import SHOOTS_AIR, plane_of
+from envs.battle.roster import plane_of
 from envs.sc2.descriptors import protocol_module, sc2_protocol
 from envs.sc2api.battle import Battle
 from envs.sc2api.ids import (
@@ -78,7 +78,7 @@ def _add_type(data: Any, unit: UnitType, number: int, name: str) -> None:
         ],
     )
     if stats.can_attack:
-        kind = "Any" if unit in SHOOTS_AIR else "Ground"
+        kind = "Any" if stats.shoots_air else "Ground"
         entry.weapons.add(
             type=data_pb.Weapon.TargetType.Value(kind),
             damage=stats.damage,
