@@ -1,4 +1,4 @@
-"""What a unit does in one loop: whom it fights, where it walks. Rules: docs/battlefield.md."""
+"""One loop of a unit: it chooses a target, fights or walks. Rules: docs/battlefield.md."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ from envs.battle.world import Ints, Reals, Seeds, World
 from envs.compiled import helper
 
 SCAN_EVERY_LOOPS: Final = 2
-HELP_CELLS: Final = 5.0  # edge to edge, within which team mates are helped against their attackers
+HELP_CELLS: Final = 5.0  # edge to edge: a unit helps team mates this close against their attackers
 
 
 @helper
@@ -129,7 +129,7 @@ def tick(f: Reals, w: World, i: int) -> None:
 
 @helper
 def _closest(f: Reals, k: Ints, w: World, i: int, within: float) -> int:
-    """Whom unit i acquires within `within` cells: who targets it first, then the closest; -1 none."""
+    """The unit that unit i acquires within `within` cells: best one that aims at it, then the closest; -1."""
     best, best_gap, best_aims = -1, within, False
     for j in range(w.t[FIRST_FOE, i], w.t[LAST_FOE, i]):
         aims = k[TARGET, j] == i
@@ -145,7 +145,7 @@ def _closest(f: Reals, k: Ints, w: World, i: int, within: float) -> int:
 
 @helper
 def _attacker_to_answer(f: Reals, k: Ints, w: World, i: int) -> int:
-    """Who attacked unit i last, else who attacked the closest team mate that calls for help; -1 nobody."""
+    """The last attacker of unit i, else that of the closest team mate in need of help; -1 none."""
     j = k[LAST_ATTACKER, i]
     if j >= 0 and k[ALIVE, j] != 0 and can_attack(w, i, j):
         return int(j)

@@ -44,12 +44,12 @@ from envs.battle.rng import seed_stream, uniform
 from envs.battle.terrain import reachable_point
 from envs.battle.world import Battles, Bools, Floats, Ints, Orders, Reals, Seeds, Views, World
 from envs.compiled import helper, kernel
+from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NORTH
 from envs.smac.layout import LayoutTables, write_views
 from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
 from envs.smac.units import LOOPS_PER_STEP
 
 SHAKE_CELLS: Final = 0.2
-MOVE_CELLS: Final = 2.0
 GRID_PER_CELL: Final = 4096.0
 
 
@@ -158,18 +158,17 @@ def read_actions(actions: Ints, avail: Bools, battles: Battles, w: World, orders
                 return int(b * n_agents + i)
             orders.target[b, i] = -1
             orders.point[b, i, 0] = orders.point[b, i, 1] = 0.0
-            if action <= 1:
+            if action < NORTH:
                 orders.order[b, i] = STOP
-            elif action < 6:
+            elif action < FIRST_ATTACK:
                 orders.order[b, i] = MOVE
-                dx = MOVE_CELLS if action == 4 else (-MOVE_CELLS if action == 5 else 0.0)
-                dy = MOVE_CELLS if action == 2 else (-MOVE_CELLS if action == 3 else 0.0)
-                orders.point[b, i, 0] = battles.f[b, X, i] + dx
-                orders.point[b, i, 1] = battles.f[b, Y, i] + dy
+                dx, dy = DIRECTIONS[action]
+                orders.point[b, i, 0] = battles.f[b, X, i] + dx * MOVE_CELLS
+                orders.point[b, i, 1] = battles.f[b, Y, i] + dy * MOVE_CELLS
             elif w.t[WEAPON, i] == HEAL_BEAM:
-                orders.order[b, i], orders.target[b, i] = HEAL, action - 6
+                orders.order[b, i], orders.target[b, i] = HEAL, action - FIRST_ATTACK
             else:
-                orders.order[b, i], orders.target[b, i] = ATTACK_UNIT, n_agents + action - 6
+                orders.order[b, i], orders.target[b, i] = ATTACK_UNIT, n_agents + action - FIRST_ATTACK
     return -1
 
 

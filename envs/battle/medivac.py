@@ -1,4 +1,4 @@
-"""What a medivac does in one loop: whom it heals, whom it follows. Rules: docs/battlefield.md."""
+"""One loop of a medivac: it heals, or follows its group. Rules: docs/battlefield.md."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _leader(f: Reals, k: Ints, w: World, i: int) -> int:
 
 @helper
 def act_medivac(f: Reals, k: Ints, w: World, i: int) -> None:
-    """One loop of a medivac: heal whom it was told to, or the closest injured; follow the group."""
+    """One loop of a medivac: heal the unit that it was told to, or the closest injured; follow the group."""
     order = k[ORDER, i]
     j = -1
     if order == HEAL:
@@ -88,7 +88,7 @@ def act_medivac(f: Reals, k: Ints, w: World, i: int) -> None:
         away = gap(f, w, i, j) - w.s[RANGE, i]
         if away > 0.0 and order != HOLD:
             walk(f, k, w, i, f[X, j], f[Y, j], away + JUST_INSIDE_CELLS, j)
-            away -= f[SPEED, i]  # whom it keeps up with is healed on the way
+            away -= f[SPEED, i]  # it heals on the way a unit that it keeps up with
         else:
             _brake(f, w, i)
         if away <= (w.s[SLOP, i] if k[PHASE, i] == HEALING else 0.0):

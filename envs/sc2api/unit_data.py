@@ -8,17 +8,9 @@ from typing import Any
 from envs.battle import fields
 from envs.battle.roster import plane_of
 from envs.sc2.descriptors import protocol_module, sc2_protocol
+from envs.sc2.numbers import ATTACK_ID, HEAL_ID, HOLD_ID, MOVE_ID, SCAN_MOVE_ID, STOP_ID
 from envs.sc2api.battle import Battle
-from envs.sc2api.ids import (
-    ABILITIES,
-    ATTACK_ID,
-    HEAL_ID,
-    HOLD_ID,
-    MOVE_ID,
-    NAMES,
-    SCAN_MOVE_ID,
-    STOP_ID,
-)
+from envs.sc2api.ids import ABILITIES, NAMES
 from envs.sc2api.orders import result_number
 from envs.smac.units import SC2_UNIT_IDS, UNITS, Attribute, UnitType
 
