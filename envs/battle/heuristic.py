@@ -53,7 +53,7 @@ class HeuristicTeam:
         return np.where((self.targets >= 0) & (idle == STOP), attack, idle)
 
     def _candidates(self) -> BoolArray:
-        """[B, N, U]: whom each agent may pick."""
+        """[B, N, U]: the units that each agent may pick."""
         units, N = self.env.units, self.env.spec.n_agents
         types, alive = units.types, units.alive > 0
         is_medivac = types == UnitType.MEDIVAC

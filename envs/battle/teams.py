@@ -110,7 +110,7 @@ class FocusTeam(NearestTeam):
     """Agents shoot the weakest enemy that they may attack, one after the other, without overkill.
 
     The weakest has the least health and shields; an enemy that the shots of this step will kill already is
-    left alone while there is another. Melee agents, who would have to walk around, attack the closest.
+    left alone while there is another. Melee agents would have to walk around, so they attack the closest.
     """
 
     MELEE_CELLS = 1.0

@@ -25,7 +25,7 @@ _TYPE_OF_ID: Final = {number: unit for unit, number in SC2_UNIT_IDS.items()}
 
 
 class Roster:
-    """Who fights in one episode: agents in the order of their ids, then enemies as they were first shown.
+    """The units of one episode: agents in the order of their ids, then enemies as they were first shown.
 
     `tags` and `utype` [U]; the arrays [U] are what the game showed last, all 0 once a unit is gone.
     """
@@ -47,7 +47,7 @@ class Roster:
         self.update(units)
 
     def update(self, units: list[Any]) -> None:
-        """Take over what is shown; who is not shown is dead, and stays it."""
+        """Take over what the game shows; a unit that it does not show is dead for good."""
         shown = [False] * len(self.tags)
         column, alive = self.column, self.alive
         for unit in units:

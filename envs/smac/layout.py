@@ -194,7 +194,7 @@ def _write_allies(
     state: FloatArray,
     avail: BoolArray,
 ) -> None:
-    """What agents see of each other and of themselves, and whom medivacs can heal.
+    """Write what agents see of each other and of themselves, and the heals available to medivacs.
 
     Health, shield and type are copied from the state's rows.
     """
@@ -239,7 +239,7 @@ def _write_enemies(
     state: FloatArray,
     avail: BoolArray,
 ) -> None:
-    """What agents see of the enemies, and whom they can attack. A medivac's row shows its heal slot."""
+    """Write what agents see of the enemies, and the attacks available. A medivac's row shows heal slots."""
     n, rest = tables.n_agents, tables.enemy_shield + tables.type_bits
     width, state_width = _OBS_HEAD + rest, _ENEMY_HEAD + rest
     first_state = n * (_ALLY_HEAD + tables.ally_shield + tables.type_bits)

@@ -1,4 +1,4 @@
-"""What a SMAC map is: who fights whom, from where, on what ground, and the dimensions that follow from it."""
+"""A SMAC map: its teams, spawn points and ground, and the dimensions that follow from them."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class UnitType(IntEnum):
 
 
 class Attribute(IntFlag):
-    """What bonus damage looks at, and what a medivac can heal."""
+    """Decides bonus damage, and whether a medivac can heal a unit."""
 
     NONE = 0
     LIGHT = 1
@@ -52,8 +52,9 @@ class UnitStats:
     A unit with a `splash_radius` attacks by exploding (`damage_to_structures` to those). An attack that has
     begun completes up to `range_slop` cells beyond the range. `projectile_speed_cells_s` 0 means that a hit
     is immediate; `acceleration_cells_s2` 0 means that the unit reaches its speed at once. A unit with
-    `heal_s` heals instead of fighting, whom it finds within `heal_scan_cells`, for energy. `race` and `sight`
-    do not change a battle: they say which team a unit may join and what StarCraft II's API tells of it.
+    `heal_s` heals instead of fighting: it spends energy on injured team mates within `heal_scan_cells`.
+    `race` and `sight` change no battle: map files are checked against a unit's race, and StarCraft II's API
+    shows both.
     """
 
     race: str  # 'T', 'P' or 'Z'
@@ -94,7 +95,7 @@ class UnitStats:
     energy_regen_s: float = 0.0
     heal_s: float = 0.0
     energy_per_health: float = 0.0
-    heal_energy_min: float = 0.0  # to begin with
+    heal_energy_min: float = 0.0  # without it no healing begins
     heal_scan_cells: float = 0.0
 
     @property
