@@ -34,6 +34,7 @@ KERNEL_SOURCES: Final = (
     "envs.battle.rng",
     "envs.battle.terrain",
     "envs.battle.world",
+    "envs.smac.actions",
     "envs.smac.layout",
     "envs.smac.reward",
     "envs.smac.smac_map",

@@ -1,4 +1,4 @@
-"""What a unit does in one loop: whom it fights, where it walks. Rules: docs/battlefield.md."""
+"""One loop of a unit: it chooses a target, fights or walks. Rules: docs/battlefield.md."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from envs.battle.fields import (
     CHANNELLING,
     COOLDOWN,
     ENERGY,
+    ENERGY_MAX,
+    ENERGY_REGENERATION,
     FIRST_FOE,
     FIXED,
     GOAL_X,
@@ -41,6 +43,7 @@ from envs.battle.fields import (
     SCAN,
     SHIELD,
     SHIELD_MAX,
+    SHIELD_REGENERATION,
     SHIELD_WAIT,
     STEER_LOOPS,
     STEP,
@@ -58,11 +61,8 @@ from envs.battle.terrain import reachable_point
 from envs.battle.world import Ints, Reals, Seeds, World
 from envs.compiled import helper
 
-SHIELD_PER_LOOP: Final = 2.0 / 16
-ENERGY_PER_LOOP: Final = 0.5625 / 16
-ENERGY_MAX: Final = 200.0
 SCAN_EVERY_LOOPS: Final = 2
-HELP_CELLS: Final = 5.0  # edge to edge, within which team mates are helped against their attackers
+HELP_CELLS: Final = 5.0  # edge to edge: a unit helps team mates this close against their attackers
 
 
 @helper
@@ -120,18 +120,16 @@ def tick(f: Reals, w: World, i: int) -> None:
     if f[SHIELD_WAIT, i] > 0.0:
         f[SHIELD_WAIT, i] -= 1.0
     elif f[SHIELD, i] < w.s[SHIELD_MAX, i]:
-        f[SHIELD, i] = min(f[SHIELD, i] + SHIELD_PER_LOOP, w.s[SHIELD_MAX, i])
-    if (
-        w.s[REGENERATION, i] > 0.0 and f[HEALTH, i] > 0.0
-    ):  # who has just been killed is buried at the loop's end
+        f[SHIELD, i] = min(f[SHIELD, i] + w.s[SHIELD_REGENERATION, i], w.s[SHIELD_MAX, i])
+    if w.s[REGENERATION, i] > 0.0 and f[HEALTH, i] > 0.0:  # a killed unit is buried at the loop's end
         f[HEALTH, i] = min(f[HEALTH, i] + w.s[REGENERATION, i], w.s[HEALTH_MAX, i])
     if w.t[WEAPON, i] == HEAL_BEAM:
-        f[ENERGY, i] = min(f[ENERGY, i] + ENERGY_PER_LOOP, ENERGY_MAX)
+        f[ENERGY, i] = min(f[ENERGY, i] + w.s[ENERGY_REGENERATION, i], w.s[ENERGY_MAX, i])
 
 
 @helper
 def _closest(f: Reals, k: Ints, w: World, i: int, within: float) -> int:
-    """Whom unit i acquires within `within` cells: who targets it first, then the closest; -1 none."""
+    """The unit that unit i acquires within `within` cells: best one that aims at it, then the closest; -1."""
     best, best_gap, best_aims = -1, within, False
     for j in range(w.t[FIRST_FOE, i], w.t[LAST_FOE, i]):
         aims = k[TARGET, j] == i
@@ -147,7 +145,7 @@ def _closest(f: Reals, k: Ints, w: World, i: int, within: float) -> int:
 
 @helper
 def _attacker_to_answer(f: Reals, k: Ints, w: World, i: int) -> int:
-    """Who attacked unit i last, else who attacked the closest team mate that calls for help; -1 nobody."""
+    """The last attacker of unit i, else that of the closest team mate in need of help; -1 none."""
     j = k[LAST_ATTACKER, i]
     if j >= 0 and k[ALIVE, j] != 0 and can_attack(w, i, j):
         return int(j)

@@ -21,6 +21,9 @@ from envs.battle.fields import (
     EXPLOSION,
     FIXED,
     FLIGHT,
+    HEAL_ENERGY,
+    HEAL_RATE,
+    HEAL_START,
     HEALING,
     HEALTH,
     HEALTH_MAX,
@@ -32,13 +35,16 @@ from envs.battle.fields import (
     RADIUS,
     RANGE,
     READY,
+    SECOND_BLOW,
     SHIELD,
+    SHIELD_DELAY,
     SHIELD_WAIT,
     SHOT_ACCELERATION,
     SHOT_AT,
     SHOT_SPEED,
     SHOT_TARGET,
     SLOP,
+    SPLASH,
     SWEEP_DX,
     SWEEP_DY,
     SWEEP_POINT,
@@ -60,22 +66,17 @@ from envs.battle.fields import (
 from envs.battle.rng import uniform
 from envs.battle.world import Ints, Reals, Seeds, World
 from envs.compiled import helper
+from envs.smac.units import LOOPS_PER_SECOND
 
 MIN_DAMAGE: Final = 0.5
-SHIELD_DELAY_LOOPS: Final = 160.0
 JITTER_LOW_LOOPS: Final = -1.0
 JITTER_HIGH_LOOPS: Final = 2.0
-SECOND_BLOW_LOOPS: Final = 0.28 * 16
-SWEEP_DELAY_LOOPS: Final = 0.25 * 16
-SWEEP_PERIOD_LOOPS: Final = 0.0312 * 16
+SWEEP_DELAY_LOOPS: Final = 0.25 * LOOPS_PER_SECOND
+SWEEP_PERIOD_LOOPS: Final = 0.0312 * LOOPS_PER_SECOND
 SWEEP_POINTS: Final = 11
 SWEEP_HALF_CELLS: Final = 1.25
 SWEEP_RADIUS_CELLS: Final = 0.15
 SPLASH_SHARE: Final = 0.25  # of its radius by which a victim counts as closer to a sweep or an explosion
-EXPLOSION_CELLS: Final = 2.2
-HEAL_PER_LOOP: Final = 9.0 / 16
-HEAL_ENERGY: Final = 0.33  # per point of health
-HEAL_START_ENERGY: Final = 5.0
 
 
 @helper
@@ -88,7 +89,7 @@ def gap(f: Reals, w: World, i: int, j: int) -> float:
 @helper
 def hit(f: Reals, k: Ints, w: World, i: int, j: int, damage: float) -> None:
     """Unit i deals `damage` to unit j: shields absorb first, armor is taken from what reaches health."""
-    f[SHIELD_WAIT, j] = SHIELD_DELAY_LOOPS
+    f[SHIELD_WAIT, j] = w.s[SHIELD_DELAY, j]
     k[LAST_ATTACKER, j] = i
     absorbed = min(f[SHIELD, j], damage)
     f[SHIELD, j] -= absorbed
@@ -105,7 +106,7 @@ def explode(f: Reals, k: Ints, w: World, i: int) -> None:
     for j in range(f.shape[1]):
         if k[ALIVE, j] != 0 and w.t[TEAM, j] != w.t[TEAM, i] and w.t[PLANE, j] != AIR:
             dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
-            reach = EXPLOSION_CELLS + SPLASH_SHARE * w.s[RADIUS, j]
+            reach = w.s[SPLASH, i] + SPLASH_SHARE * w.s[RADIUS, j]
             if dx * dx + dy * dy <= reach * reach:
                 hit(f, k, w, i, j, w.damage[i, j])
 
@@ -152,7 +153,7 @@ def shoot(f: Reals, k: Ints, w: World, rng: Seeds, i: int, j: int) -> None:
         hit(f, k, w, i, j, w.damage[i, j])
         if weapon == TWO_BLOWS:
             k[PHASE, i] = CHANNELLING
-            f[CHANNEL, i] = SECOND_BLOW_LOOPS
+            f[CHANNEL, i] = w.s[SECOND_BLOW, i]
 
 
 @helper
@@ -240,16 +241,16 @@ def fly_projectiles(f: Reals, k: Ints, w: World) -> None:
 def heal(f: Reals, k: Ints, w: World, i: int, j: int) -> None:
     """One loop of medivac i's beam on unit j."""
     missing = w.s[HEALTH_MAX, j] - f[HEALTH, j]
-    if k[PHASE, i] != HEALING and f[ENERGY, i] < HEAL_START_ENERGY:
+    if k[PHASE, i] != HEALING and f[ENERGY, i] < w.s[HEAL_START, i]:
         return
-    amount = min(HEAL_PER_LOOP, missing, f[ENERGY, i] / HEAL_ENERGY)
+    amount = min(w.s[HEAL_RATE, i], missing, f[ENERGY, i] / w.s[HEAL_ENERGY, i])
     if amount <= 0.0 or f[HEALTH, j] <= 0.0:
         k[PHASE, i] = READY
         return
     k[PHASE, i] = HEALING
     k[SHOT_AT, i] = j
     f[HEALTH, j] += amount
-    f[ENERGY, i] = max(f[ENERGY, i] - amount * HEAL_ENERGY, 0.0)
+    f[ENERGY, i] = max(f[ENERGY, i] - amount * w.s[HEAL_ENERGY, i], 0.0)
 
 
 @helper

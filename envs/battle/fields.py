@@ -70,7 +70,7 @@ STEP: Final = 2  # cells per loop
 ACCELERATION: Final = 3  # cells per loop per loop; 0: at once
 RANGE: Final = 4
 SLOP: Final = 5
-SCAN: Final = 6  # acquisition range
+SCAN: Final = 6  # range within which a unit finds a target to fight, or to heal
 PERIOD: Final = 7
 DAMAGE_POINT: Final = 8
 AFTER_SHOT: Final = 9  # backswing
@@ -80,7 +80,17 @@ ARMOR: Final = 12
 HEALTH_MAX: Final = 13
 SHIELD_MAX: Final = 14
 REGENERATION: Final = 15  # health per loop
-S_ROWS: Final = 16
+SECOND_BLOW: Final = 16  # time from a first blow to the second
+SPLASH: Final = 17  # radius of an explosion
+SHIELD_REGENERATION: Final = 18  # shield per loop
+SHIELD_DELAY: Final = 19  # time without a hit after which shields regenerate
+ENERGY_START: Final = 20
+ENERGY_MAX: Final = 21
+ENERGY_REGENERATION: Final = 22  # energy per loop
+HEAL_RATE: Final = 23  # health per loop
+HEAL_ENERGY: Final = 24  # per point of health
+HEAL_START: Final = 25  # energy without which no healing begins
+S_ROWS: Final = 26
 
 # --- t: what a unit is, int64 -------------------------------------------------------------------------------
 TEAM: Final = 0  # 0 agents, 1 enemies

@@ -14,49 +14,12 @@ import numpy as np
 
 from envs.battle.env import BattleEnv
 from envs.battle.fields import Order
-from envs.smac.maps import load_map
-from envs.smac.smac_map import N_ACTIONS_NO_ATTACK
+from envs.smac.actions import FIRST_ATTACK, NO_OP, STOP
 from envs.smac.units import UnitType
 from envs.types import BoolArray, ClosesOnExit, IntArray, TimeStep
 
 HEURISTIC: Final = "heuristic"
 """What the team is called by flags."""
-
-NO_OP, STOP = 0, 1
-
-REAL_WIN_RATES: Final[dict[str, int]] = {
-    "2s_vs_1sc": 0,
-    "2s3z": 90,
-    "3s5z": 42,
-    "1c3s5z": 81,
-    "10m_vs_11m": 12,
-    "2c_vs_64zg": 0,
-    "bane_vs_bane": 43,
-    "5m_vs_6m": 0,
-    "3s_vs_5z": 0,
-    "3s5z_vs_3s6z": 0,
-    "6h_vs_8z": 0,
-    "27m_vs_30m": 0,
-    "MMM2": 0,
-    "corridor": 0,
-}
-"""Median win rates (%) of this team in the real game (SC2 4.6.2, difficulty 7; SMAC paper, results table)."""
-
-
-def heuristic_win_rate(
-    map_name: str, *, battles: int, seed: int, turned_formation: bool = False, threads: int | None = 1
-) -> float:
-    """Share of `battles` battles that the team wins on the simulator."""
-    env = BattleEnv(
-        load_map(map_name), n_battles=battles, seed=seed, threads=threads, turned_formation=turned_formation
-    )
-    anywhere = AttackAnywhere(env)
-    team = HeuristicTeam(env)
-    shown = anywhere.reset()
-    while not shown.done.all():
-        shown = anywhere.step(team(shown))
-    anywhere.close()
-    return float(shown.won.mean())
 
 
 class HeuristicTeam:
@@ -85,12 +48,12 @@ class HeuristicTeam:
         closest[~np.isfinite(distance.min(axis=-1))] = -1
         self.targets[lost] = closest[lost]
         heals = units.types[:N] == UnitType.MEDIVAC
-        attack = N_ACTIONS_NO_ATTACK + np.where(heals, self.targets, self.targets - N)
+        attack = FIRST_ATTACK + np.where(heals, self.targets, self.targets - N)
         idle = np.where(units.alive[:, :N] > 0, STOP, NO_OP)
         return np.where((self.targets >= 0) & (idle == STOP), attack, idle)
 
     def _candidates(self) -> BoolArray:
-        """[B, N, U]: whom each agent may pick."""
+        """[B, N, U]: the units that each agent may pick."""
         units, N = self.env.units, self.env.spec.n_agents
         types, alive = units.types, units.alive > 0
         is_medivac = types == UnitType.MEDIVAC
@@ -147,7 +110,7 @@ class AttackAnywhere(ClosesOnExit):
         for battle, agent in np.argwhere(~able & running)[:1]:
             action, may = actions[battle, agent], np.flatnonzero(self._avail[battle, agent]).tolist()
             raise ValueError(f"battle {battle}, agent {agent}: action {action} is not available; {may} are")
-        slot = inside - N_ACTIONS_NO_ATTACK
+        slot = inside - FIRST_ATTACK
         aims = (slot >= 0) & running
         order = np.where(aims, np.where(self._heals, Order.HEAL, Order.ATTACK_UNIT), Order.KEEP)
         target = np.where(aims, np.where(self._heals, slot, self.spec.n_agents + slot), -1)
@@ -159,7 +122,7 @@ class AttackAnywhere(ClosesOnExit):
 
     def _show(self, step: TimeStep) -> TimeStep:
         """The time step, with what these agents may do."""
-        N, first = self.spec.n_agents, N_ACTIONS_NO_ATTACK
+        N, first = self.spec.n_agents, FIRST_ATTACK
         alive, avail = self.units.alive > 0, step.avail_actions
         avail[:, :, STOP + 1 :] = False
         avail[:, ~self._heals, first:] = alive[:, None, N:]

@@ -17,6 +17,7 @@ from envs.battle.fields import (
     ATTACK_UNIT,
     COOLDOWN,
     ENERGY,
+    ENERGY_START,
     HEAL,
     HEAL_BEAM,
     HEALTH,
@@ -43,13 +44,12 @@ from envs.battle.rng import seed_stream, uniform
 from envs.battle.terrain import reachable_point
 from envs.battle.world import Battles, Bools, Floats, Ints, Orders, Reals, Seeds, Views, World
 from envs.compiled import helper, kernel
+from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NORTH
 from envs.smac.layout import LayoutTables, write_views
 from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
 from envs.smac.units import LOOPS_PER_STEP
 
 SHAKE_CELLS: Final = 0.2
-START_ENERGY: Final = 50.0
-MOVE_CELLS: Final = 2.0
 GRID_PER_CELL: Final = 4096.0
 
 
@@ -132,7 +132,7 @@ def start_battles(battles: Battles, w: World, mask: Bools, seed: np.uint64, turn
             k[ALIVE, i] = 1
             k[ORDER_TARGET, i] = k[TARGET, i] = k[SHOT_TARGET, i] = k[LAST_ATTACKER, i] = k[SHOT_AT, i] = -1
             f[HEALTH, i], f[SHIELD, i] = w.s[HEALTH_MAX, i], w.s[SHIELD_MAX, i]
-            f[ENERGY, i] = START_ENERGY if w.t[WEAPON, i] == HEAL_BEAM else 0.0
+            f[ENERGY, i] = w.s[ENERGY_START, i]
         share = uniform(rng)
         x = w.enemy_points[0, 0] + share * (w.enemy_points[1, 0] - w.enemy_points[0, 0])
         y = w.enemy_points[0, 1] + share * (w.enemy_points[1, 1] - w.enemy_points[0, 1])
@@ -158,18 +158,17 @@ def read_actions(actions: Ints, avail: Bools, battles: Battles, w: World, orders
                 return int(b * n_agents + i)
             orders.target[b, i] = -1
             orders.point[b, i, 0] = orders.point[b, i, 1] = 0.0
-            if action <= 1:
+            if action < NORTH:
                 orders.order[b, i] = STOP
-            elif action < 6:
+            elif action < FIRST_ATTACK:
                 orders.order[b, i] = MOVE
-                dx = MOVE_CELLS if action == 4 else (-MOVE_CELLS if action == 5 else 0.0)
-                dy = MOVE_CELLS if action == 2 else (-MOVE_CELLS if action == 3 else 0.0)
-                orders.point[b, i, 0] = battles.f[b, X, i] + dx
-                orders.point[b, i, 1] = battles.f[b, Y, i] + dy
+                dx, dy = DIRECTIONS[action]
+                orders.point[b, i, 0] = battles.f[b, X, i] + dx * MOVE_CELLS
+                orders.point[b, i, 1] = battles.f[b, Y, i] + dy * MOVE_CELLS
             elif w.t[WEAPON, i] == HEAL_BEAM:
-                orders.order[b, i], orders.target[b, i] = HEAL, action - 6
+                orders.order[b, i], orders.target[b, i] = HEAL, action - FIRST_ATTACK
             else:
-                orders.order[b, i], orders.target[b, i] = ATTACK_UNIT, n_agents + action - 6
+                orders.order[b, i], orders.target[b, i] = ATTACK_UNIT, n_agents + action - FIRST_ATTACK
     return -1
 
 

@@ -1,4 +1,4 @@
-"""What a medivac does in one loop: whom it heals, whom it follows. Rules: docs/battlefield.md."""
+"""One loop of a medivac: it heals, or follows its group. Rules: docs/battlefield.md."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from envs.battle.fields import (
     PHASE,
     RANGE,
     READY,
+    SCAN,
     SLOP,
     SPEED,
     STOP,
@@ -41,14 +42,13 @@ from envs.battle.movement import JUST_INSIDE_CELLS, walk
 from envs.battle.world import Ints, Reals, World
 from envs.compiled import helper
 
-AUTOCAST_CELLS: Final = 6.0
 FOLLOW_CELLS: Final = 0.5
 
 
 @helper
 def _patient(f: Reals, k: Ints, w: World, i: int) -> int:
-    """The injured biological team mate closest to medivac i within autocast range; -1 none."""
-    best, best_gap = -1, AUTOCAST_CELLS
+    """The injured biological team mate closest to medivac i within reach of its scan; -1 none."""
+    best, best_gap = -1, w.s[SCAN, i]
     for j in range(f.shape[1]):
         if k[ALIVE, j] == 0 or w.t[TEAM, j] != w.t[TEAM, i] or w.t[BIOLOGICAL, j] == 0:
             continue
@@ -74,7 +74,7 @@ def _leader(f: Reals, k: Ints, w: World, i: int) -> int:
 
 @helper
 def act_medivac(f: Reals, k: Ints, w: World, i: int) -> None:
-    """One loop of a medivac: heal whom it was told to, or the closest injured; follow the group."""
+    """One loop of a medivac: heal the unit that it was told to, or the closest injured; follow the group."""
     order = k[ORDER, i]
     j = -1
     if order == HEAL:
@@ -88,7 +88,7 @@ def act_medivac(f: Reals, k: Ints, w: World, i: int) -> None:
         away = gap(f, w, i, j) - w.s[RANGE, i]
         if away > 0.0 and order != HOLD:
             walk(f, k, w, i, f[X, j], f[Y, j], away + JUST_INSIDE_CELLS, j)
-            away -= f[SPEED, i]  # whom it keeps up with is healed on the way
+            away -= f[SPEED, i]  # it heals on the way a unit that it keeps up with
         else:
             _brake(f, w, i)
         if away <= (w.s[SLOP, i] if k[PHASE, i] == HEALING else 0.0):

@@ -38,18 +38,18 @@ from envs.compiled import helper
 MAX_PUSH_CELLS: Final = 0.25
 DEEP_CELLS: Final = 0.15  # overlap beyond which pairs are parted again within the loop
 DEEP_PASSES: Final = 6
-LOOK_AHEAD_CELLS: Final = 0.4  # a unit this close ahead, edge to edge, is in the way: about two loops' walk
+LOOK_AHEAD_CELLS: Final = 0.4  # edge to edge, about two loops' walk: only closer units are in the way
 ALONG: Final = 0.25  # share of one's own speed at which a unit ahead counts as moving along
 STEER_KEPT_LOOPS: Final = 8  # how long a side is kept after the way was last blocked
 STEER_TRIES: Final = 8  # units whose tangents are tried one after the other
 GRAZE: Final = 0.999  # share of the contact distance within which a way is blocked, so that a tangent is free
-CROWD_CELLS: Final = 4.0  # arrived is who meets a team mate that stands this close to the point
-JUST_INSIDE_CELLS: Final = 1e-3  # walked past the edge of a range: rounding must not leave one outside
+CROWD_CELLS: Final = 4.0  # blocked by a team mate that stands this close to its goal, a unit has arrived
+JUST_INSIDE_CELLS: Final = 1e-3  # walked past the edge of a range: rounding must not leave a unit outside
 
 
 @helper
 def _look_around(f: Reals, k: Ints, w: World, i: int, target: int) -> int:
-    """List in k[NEAR] who is close enough to be in the way of unit i; how many they are."""
+    """List in k[NEAR] the units close enough to be in the way of unit i; returns how many they are."""
     count = 0
     for j in range(f.shape[1]):
         rx, ry = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
@@ -64,9 +64,9 @@ def _look_around(f: Reals, k: Ints, w: World, i: int, target: int) -> int:
 
 @helper
 def _blocker(f: Reals, k: Ints, w: World, i: int, count: int, ux: float, uy: float, far: float) -> int:
-    """Who of the `count` units near would first stop a walk of `far` cells along (ux, uy); -1 nobody.
+    """The first of the `count` units near that blocks a walk of `far` cells along (ux, uy); -1 none.
 
-    Who moves along does not count.
+    A unit that moves along does not block.
     """
     first, best = -1, np.inf
     for n in range(count):
@@ -88,10 +88,10 @@ def _blocker(f: Reals, k: Ints, w: World, i: int, count: int, ux: float, uy: flo
 def _steer(
     f: Reals, k: Ints, w: World, i: int, target: int, ux: float, uy: float, far: float
 ) -> tuple[float, float, int]:
-    """The direction that unit i takes instead of (ux, uy), and who was in its way (-1 nobody).
+    """The direction that unit i takes instead of (ux, uy), and the unit in its way (-1 none).
 
-    Around a blocker on the tangent of one side; when another blocks that way, on its tangent; and so on.
-    (0, 0) when no way is free.
+    It walks around a blocker on the tangent of one side; when another unit blocks that way, on its tangent;
+    and so on. (0, 0) when no way is free.
     """
     count = _look_around(f, k, w, i, target)
     blocker = _blocker(f, k, w, i, count, ux, uy, far)
@@ -203,18 +203,15 @@ def _overlap(f: Reals, k: Ints, w: World, i: int, j: int, allowed: float) -> tup
     distance = np.sqrt(square)
     if distance > 1e-9:
         return reach - distance, dx / distance, dy / distance
-    return (
-        reach,
-        np.cos(float(i + 2 * j)),
-        np.sin(float(i + 2 * j)),
-    )  # on top of each other: a way of their own
+    way = float(i + 2 * j)  # they stand on top of each other: each pair parts in another direction
+    return reach, np.cos(way), np.sin(way)
 
 
 @helper
 def _share(k: Ints, w: World, i: int, j: int) -> float:
-    """How much of an overlap unit i yields, unit j the rest; -1: two structures, which never do.
+    """The share of an overlap that unit i yields, unit j the rest; -1 for two structures, which never yield.
 
-    Who stands to fight does not yield to who does not.
+    A unit that stands to fight is not pushed aside by one that does not.
     """
     rank_i = 2 if w.s[STEP, i] == 0.0 else k[FIXED, i]
     rank_j = 2 if w.s[STEP, j] == 0.0 else k[FIXED, j]
@@ -225,7 +222,7 @@ def _share(k: Ints, w: World, i: int, j: int) -> float:
 
 @helper
 def collide(f: Reals, k: Ints, w: World) -> None:
-    """One pass over all pairs: take overlaps away, in full, at most MAX_PUSH_CELLS a unit."""
+    """Push all overlapping pairs apart, in full, but no unit by more than MAX_PUSH_CELLS."""
     n = f.shape[1]
     deepest = 0.0
     for i in range(n):
@@ -260,7 +257,7 @@ def collide(f: Reals, k: Ints, w: World) -> None:
 
 @helper
 def _yield(f: Reals, w: World, i: int, ux: float, uy: float, length: float) -> float:
-    """Move unit i so far along (ux, uy) as walls let it, a structure not at all; how far it moved."""
+    """Move unit i along (ux, uy) as far as walls allow, a structure not at all; returns how far it moved."""
     if length <= 1e-9 or w.s[STEP, i] == 0.0:
         return 0.0
     x, y = f[X, i], f[Y, i]
@@ -270,10 +267,10 @@ def _yield(f: Reals, w: World, i: int, ux: float, uy: float, length: float) -> f
 
 @helper
 def _part_deep(f: Reals, k: Ints, w: World) -> bool:
-    """Part pairs that overlap by more than DEEP_CELLS to that, one after the other; whether there were any.
+    """Part pairs that overlap by more than DEEP_CELLS to that, one after the other; True if there were any.
 
-    A crowd pressed against a wall would else stack up: what a wall keeps one from yielding, the other yields,
-    though it fights.
+    A crowd pressed against a wall would stack up otherwise: where a wall keeps one unit of a pair from
+    yielding, the other yields, even if it fights.
     """
     n = f.shape[1]
     found = False

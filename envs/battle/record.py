@@ -19,6 +19,7 @@ import numpy.typing as npt
 from envs.battle.env import BattleEnv
 from envs.errors import InputError
 from envs.files import write_atomically
+from envs.smac.actions import DIRECTIONS, NAMES
 from envs.smac.layout import SHOOT_CELLS, SIGHT_CELLS
 from envs.smac.smac_map import SmacMap
 from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
@@ -84,6 +85,7 @@ class Recorder:
             "units": _unit_data(self._env),
             "n_agents": self._env.spec.n_agents,
             "n_actions": self._env.spec.n_actions,
+            "actions": [[name, *way] for name, way in zip(NAMES, DIRECTIONS, strict=True)],
             "step_s": LOOPS_PER_STEP / LOOPS_PER_SECOND,
             "loops_per_second": LOOPS_PER_SECOND,
             "sight_cells": SIGHT_CELLS,

@@ -1,4 +1,4 @@
-"""One map as the arrays that kernels read: who stands in which column, what it can do, on what ground."""
+"""One map as the arrays that kernels read: the unit in each column, what it can do, and the ground."""
 
 from __future__ import annotations
 
@@ -17,15 +17,6 @@ from envs.smac.units import CUSTOM_TYPE_ORDER, LOOPS_PER_SECOND, UNITS, Attribut
 MIN_SCAN_CELLS: Final = 5.0
 """Acquisition range of units whose weapon reaches less far, cells, edge to edge."""
 
-SHOOTS_AIR: Final = frozenset({UnitType.MARINE, UnitType.STALKER, UnitType.HYDRALISK})
-
-_WEAPONS: Final = {
-    UnitType.MEDIVAC: fields.HEAL_BEAM,
-    UnitType.ZEALOT: fields.TWO_BLOWS,
-    UnitType.COLOSSUS: fields.LANCES,
-    UnitType.BANELING: fields.EXPLOSION,
-}
-
 _ENEMY_ORDERS: Final = {
     "none": fields.STOP,
     "attack_move": fields.ATTACK_MOVE,
@@ -41,10 +32,23 @@ def plane_of(unit: UnitType) -> int:
     return fields.CLIFF_WALKER if UNITS[unit].crosses_cliffs else fields.GROUND
 
 
+def weapon_of(stats: UnitStats) -> int:
+    """How a unit attacks or heals."""
+    if stats.heal_s:
+        return fields.HEAL_BEAM
+    if not stats.can_attack:
+        return fields.NO_WEAPON
+    if stats.splash_radius:
+        return fields.EXPLOSION
+    if stats.hits == 1:
+        return fields.SHOT
+    return fields.TWO_BLOWS if stats.hit_interval_s else fields.LANCES
+
+
 def hit_damage(attacker: UnitType, victim: UnitType) -> float:
     """Damage of one hit before armor, bonus included; 0 when `attacker` has no weapon for `victim`."""
     weapon, target = UNITS[attacker], UNITS[victim]
-    if not weapon.can_attack or (target.is_air and attacker not in SHOOTS_AIR):
+    if not weapon.can_attack or (target.is_air and not weapon.shoots_air):
         return 0.0
     if target.attributes & Attribute.STRUCTURE and weapon.damage_to_structures:
         return weapon.damage_to_structures
@@ -61,7 +65,7 @@ def _numbers(stats: UnitStats) -> dict[int, float]:
         fields.ACCELERATION: stats.acceleration_cells_s2 / second**2,
         fields.RANGE: stats.range_cells,
         fields.SLOP: stats.range_slop,
-        fields.SCAN: max(stats.range_cells, MIN_SCAN_CELLS),
+        fields.SCAN: stats.heal_scan_cells or max(stats.range_cells, MIN_SCAN_CELLS),
         fields.PERIOD: stats.period_s * second,
         fields.DAMAGE_POINT: stats.damage_point_s * second,
         fields.AFTER_SHOT: stats.backswing_s * second,
@@ -71,13 +75,23 @@ def _numbers(stats: UnitStats) -> dict[int, float]:
         fields.HEALTH_MAX: stats.health_max,
         fields.SHIELD_MAX: stats.shield_max,
         fields.REGENERATION: stats.health_regen_s / second,
+        fields.SECOND_BLOW: stats.hit_interval_s * second,
+        fields.SPLASH: stats.splash_radius,
+        fields.SHIELD_REGENERATION: stats.shield_regen_s / second,
+        fields.SHIELD_DELAY: stats.shield_delay_s * second,
+        fields.ENERGY_START: stats.energy_start,
+        fields.ENERGY_MAX: stats.energy_max,
+        fields.ENERGY_REGENERATION: stats.energy_regen_s / second,
+        fields.HEAL_RATE: stats.heal_s / second,
+        fields.HEAL_ENERGY: stats.energy_per_health,
+        fields.HEAL_START: stats.heal_energy_min,
     }
 
 
 def make_world(smac_map: SmacMap) -> World:
     """The arrays of `smac_map`; ValueError when its units do not fit where they spawn.
 
-    Agents stand in the order of their ids: by type, and within a type each episode settles who stands where.
+    Agents stand in the order of their ids: by type; an episode's start settles the order within a type.
     Enemies follow in creation order.
     """
     allies = place_groups(smac_map, smac_map.ally_spawns)
@@ -120,7 +134,7 @@ def _kinds(types: Sequence[UnitType], n_agents: int) -> Ints:
     """[T_ROWS, U]"""
     t = np.zeros((fields.T_ROWS, len(types)), np.int64)
     t[fields.TYPE] = types
-    t[fields.WEAPON] = [_WEAPONS.get(unit, fields.SHOT) for unit in types]
+    t[fields.WEAPON] = [weapon_of(UNITS[unit]) for unit in types]
     t[fields.PLANE] = [plane_of(unit) for unit in types]
     t[fields.BIOLOGICAL] = [bool(UNITS[unit].attributes & Attribute.BIOLOGICAL) for unit in types]
     t[fields.TEAM, n_agents:] = 1

@@ -16,14 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.battle.env import BattleEnv
+from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, NO_OP, NORTH, STOP
+from envs.smac.smac_map import MAP_SIZE_CELLS
 from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
 from envs.types import BoolArray, IntArray, Team, TimeStep
 
 Reals = npt.NDArray[np.float64]
 
-STOP, FIRST_MOVE, FIRST_ATTACK = 1, 2, 6
-MOVES: Final = np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])
-"""[4, 2]: directions of the actions 2 to 5: north, south, east, west."""
+MOVES: Final = np.array(DIRECTIONS[NORTH:FIRST_ATTACK])
+"""[4, 2]: directions of the four moves."""
 
 STEP_S = LOOPS_PER_STEP / LOOPS_PER_SECOND
 
@@ -101,15 +102,15 @@ class NearestTeam:
     def walk(self, step: TimeStep, dx: Reals, dy: Reals) -> IntArray:
         """The available move that leads furthest along (dx, dy) [B, N]; stop when none leads there."""
         gain = dx[..., None] * MOVES[:, 0] + dy[..., None] * MOVES[:, 1]  # [B, N, 4]
-        gain = np.where(step.avail_actions[:, :, FIRST_MOVE:FIRST_ATTACK], gain, -1.0)
-        return _living(step, np.where(gain.max(axis=2) > 0, FIRST_MOVE + gain.argmax(axis=2), STOP))
+        gain = np.where(step.avail_actions[:, :, NORTH:FIRST_ATTACK], gain, -1.0)
+        return _living(step, np.where(gain.max(axis=2) > 0, NORTH + gain.argmax(axis=2), STOP))
 
 
 class FocusTeam(NearestTeam):
     """Agents shoot the weakest enemy that they may attack, one after the other, without overkill.
 
     The weakest has the least health and shields; an enemy that the shots of this step will kill already is
-    left alone while there is another. Melee agents, who would have to walk around, attack the closest.
+    left alone while there is another. Melee agents would have to walk around, so they attack the closest.
     """
 
     MELEE_CELLS = 1.0
@@ -175,12 +176,12 @@ class KiteTeam(NearestTeam):
         rests = self.rests()
         leaves = chased | (rests & (danger & self.evaded).any(axis=2))
         fight = super().__call__(step)
-        walks = (fight >= FIRST_MOVE) & (fight < FIRST_ATTACK)
+        walks = (fight >= NORTH) & (fight < FIRST_ATTACK)
         waits = np.where(walks & rests, _living(step, STOP), fight)
         return np.where(leaves & ~self.heals, self.retreat(step, chased), waits)
 
     def rests(self) -> BoolArray:
-        """[B, N]: who is nearly dead and a target; once all are nearly dead, all until shields are back."""
+        """[B, N]: agents nearly dead and targeted; once all are nearly dead, all, until shields are back."""
         units, N = self.units, self.N
         alive, shield = units.alive[:, :N] > 0, units.shield[:, :N]
         tired = (units.health[:, :N] + shield <= self.SPARE_HITS * self.worst_hit) & alive
@@ -191,7 +192,7 @@ class KiteTeam(NearestTeam):
         return np.asarray(self.regroups[:, None] | (tired & targeted))
 
     def retreat(self, step: TimeStep, chased: BoolArray) -> IntArray:
-        """The available move after which the enemies are furthest, [B, N]; who is chased keeps off walls."""
+        """The available move after which the enemies are furthest, [B, N]; a chased agent keeps off walls."""
         units, N = self.units, self.N
         scores = np.empty((*chased.shape, len(MOVES)))
         for move, (mx, my) in enumerate(MOVES):
@@ -199,18 +200,18 @@ class KiteTeam(NearestTeam):
             ahead = np.hypot(units.x[:, None, N:] - x[..., None], units.y[:, None, N:] - y[..., None])
             ahead = np.where(units.alive[:, None, N:] > 0, ahead, np.inf)
             scores[..., move] = -(1 / (ahead**2 + 0.01)).sum(axis=2) - 0.02 * chased * self.walls(x, y)
-        scores[~step.avail_actions[:, :, FIRST_MOVE:FIRST_ATTACK]] = -np.inf
+        scores[~step.avail_actions[:, :, NORTH:FIRST_ATTACK]] = -np.inf
         any_move = np.isfinite(scores.max(axis=2))
-        return _living(step, np.where(any_move, FIRST_MOVE + scores.argmax(axis=2), STOP))
+        return _living(step, np.where(any_move, NORTH + scores.argmax(axis=2), STOP))
 
     def walls(self, x: Reals, y: Reals) -> Reals:
         """[B, N]: how many of the eight points three cells around (x, y) are not walkable."""
-        count = np.zeros_like(x)
+        count, last = np.zeros_like(x), MAP_SIZE_CELLS - 1
         for angle in np.arange(8) * (np.pi / 4):
             column = np.floor(x + 3 * np.cos(angle)).astype(int)
             row = np.floor(y + 3 * np.sin(angle)).astype(int)
-            inside = (column >= 0) & (column < 32) & (row >= 0) & (row < 32)
-            count += ~(inside & self.walkable[column.clip(0, 31), row.clip(0, 31)])
+            inside = (column >= 0) & (column <= last) & (row >= 0) & (row <= last)
+            count += ~(inside & self.walkable[column.clip(0, last), row.clip(0, last)])
         return count
 
 
@@ -234,5 +235,5 @@ def _pick(values: Reals, index: IntArray) -> Reals:
 
 
 def _living(step: TimeStep, actions: IntArray | int) -> IntArray:
-    """The actions, with no-op for who can do nothing else."""
-    return np.where(step.avail_actions[:, :, 0], 0, actions)
+    """The actions, with no-op for agents that can do nothing else."""
+    return np.where(step.avail_actions[:, :, NO_OP], NO_OP, actions)

@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from envs.battle.fields import AIR, CLIFF_WALKER, GROUND
 from envs.compiled import helper, kernel
+from envs.smac.smac_map import MAP_SIZE_CELLS
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
 
-SIZE = 32
+SIZE = MAP_SIZE_CELLS
 INSIDE = 0.01
 """How far inside a cell a point is kept that was moved into it, cells."""
 

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from envs.sc2.client import LostGameError
 from envs.sc2.descriptors import sc2_protocol
+from envs.sc2.numbers import AGENTS, ATTACK_ID, ENEMIES, HEAL_ID, MOVE_ID, STOP_ID
+from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NO_OP, STOP
 from envs.smac.layout import DEATH_REWARD, WIN_REWARD, LayoutTables, layout_tables
 from envs.smac.maps import MAP_SIZE_CELLS, SmacMap
 from envs.smac.units import CUSTOM_TYPE_ORDER, SC2_UNIT_IDS, UNITS, UnitType
@@ -19,19 +21,11 @@ log = logging.getLogger(__name__)
 
 Reals = npt.NDArray[np.float64]
 
-AGENTS: Final = 1
-ENEMIES: Final = 2
-
-MOVE_ID, ATTACK_ID, STOP_ID, HEAL_ID = 16, 23, 4, 386
-MOVE_CELLS: Final = 2.0
-_STEPS: Final = {2: (0.0, MOVE_CELLS), 3: (0.0, -MOVE_CELLS), 4: (MOVE_CELLS, 0.0), 5: (-MOVE_CELLS, 0.0)}
-_FIRST_ATTACK: Final = 6
-
 _TYPE_OF_ID: Final = {number: unit for unit, number in SC2_UNIT_IDS.items()}
 
 
 class Roster:
-    """Who fights in one episode: agents in the order of their ids, then enemies as they were first shown.
+    """The units of one episode: agents in the order of their ids, then enemies as they were first shown.
 
     `tags` and `utype` [U]; the arrays [U] are what the game showed last, all 0 once a unit is gone.
     """
@@ -53,7 +47,7 @@ class Roster:
         self.update(units)
 
     def update(self, units: list[Any]) -> None:
-        """Take over what is shown; who is not shown is dead, and stays it."""
+        """Take over what the game shows; a unit that it does not show is dead for good."""
         shown = [False] * len(self.tags)
         column, alive = self.column, self.alive
         for unit in units:
@@ -143,7 +137,7 @@ class OrderWriter:
         return [
             self._order(roster, agent, action)
             for agent, action in enumerate(actions)
-            if roster.alive[agent] and action
+            if roster.alive[agent] and action != NO_OP
         ]
 
     def _order(self, roster: Roster, agent: int, action: int) -> Any:
@@ -151,16 +145,16 @@ class OrderWriter:
         command = message.action_raw.unit_command
         command.unit_tags.append(roster.tags[agent])
         command.queue_command = False
-        if action == 1:
+        if action == STOP:
             command.ability_id = STOP_ID
-        elif action < _FIRST_ATTACK:
+        elif action < FIRST_ATTACK:
             command.ability_id = MOVE_ID
-            dx, dy = _STEPS[action]
+            dx, dy = DIRECTIONS[action]
             point = command.target_world_space_pos
-            point.x, point.y = roster.x[agent] + dx, roster.y[agent] + dy
+            point.x, point.y = roster.x[agent] + dx * MOVE_CELLS, roster.y[agent] + dy * MOVE_CELLS
         else:
             heals = roster.utype[agent] == UnitType.MEDIVAC
             command.ability_id = HEAL_ID if heals else ATTACK_ID
-            target = action - _FIRST_ATTACK + (0 if heals else roster.n_agents)
+            target = action - FIRST_ATTACK + (0 if heals else roster.n_agents)
             command.target_unit_tag = roster.tags[target]
         return message

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from envs.battle.fields import Order
+from envs.sc2.numbers import AGENTS, ATTACK_ID, ENEMIES, HEAL_ID, HOLD_ID, MOVE_ID, SCAN_MOVE_ID, STOP_ID
 from envs.smac.units import CUSTOM_TYPE_ORDER, SC2_UNIT_IDS, UnitType
 
-PLAYER: Final = 1
-COMPUTER: Final = 2
+PLAYER: Final = AGENTS
+COMPUTER: Final = ENEMIES
 
 FIRST_CUSTOM_ID: Final = 1970
 """Id of a map's first own unit type (`*_RL`); the game hands these out, and clients must not rely on them."""
@@ -29,13 +30,6 @@ class Ability:
     remaps_to: int = 0
     hotkey: str = ""
 
-
-MOVE_ID: Final = 16
-ATTACK_ID: Final = 23
-STOP_ID: Final = 4
-HOLD_ID: Final = 18
-HEAL_ID: Final = 386
-SCAN_MOVE_ID: Final = 19
 
 ABILITIES: Final[dict[int, Ability]] = {
     MOVE_ID: Ability("move", at_point=Order.MOVE, remaps_to=3794, hotkey="m"),

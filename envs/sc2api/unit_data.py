@@ -6,19 +6,11 @@ import math
 from typing import Any
 
 from envs.battle import fields
-from envs.battle.roster import SHOOTS_AIR, plane_of
+from envs.battle.roster import plane_of
 from envs.sc2.descriptors import protocol_module
+from envs.sc2.numbers import ATTACK_ID, HEAL_ID, HOLD_ID, MOVE_ID, SCAN_MOVE_ID, STOP_ID
 from envs.sc2api.battle import Battle
-from envs.sc2api.ids import (
-    ABILITIES,
-    ATTACK_ID,
-    HEAL_ID,
-    HOLD_ID,
-    MOVE_ID,
-    NAMES,
-    SCAN_MOVE_ID,
-    STOP_ID,
-)
+from envs.sc2api.ids import ABILITIES, NAMES
 from envs.sc2api.orders import result_number
 from envs.smac.units import SC2_UNIT_IDS, UNITS, Attribute, UnitType
 
@@ -76,7 +68,7 @@ def _add_type(data: Any, unit: UnitType, number: int, name: str) -> None:
         ],
     )
     if stats.can_attack:
-        kind = "Any" if unit in SHOOTS_AIR else "Ground"
+        kind = "Any" if stats.shoots_air else "Ground"
         entry.weapons.add(
             type=data_pb.Weapon.TargetType.Value(kind),
             damage=stats.damage,

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from envs.smac.smac_map import SmacMap, SpawnGroup
+from envs.smac.smac_map import MAP_SIZE_CELLS, SmacMap, SpawnGroup
 from envs.smac.units import UNITS, UnitType
 
-GAP_CELLS = 0.02
-FIRST_ANGLE_DEGREES = 330
-MAX_RINGS = 16
+GAP_CELLS: Final = 0.02
+FIRST_ANGLE_DEGREES: Final = 330.0
+MAX_RINGS: Final = 16
 
 
 class Placed(NamedTuple):
@@ -49,7 +49,7 @@ def _sites(spacing: float) -> list[tuple[float, float]]:
 
 
 def _walks(smac_map: SmacMap, unit: UnitType, x: float, y: float) -> bool:
-    if not (0 <= x < 32 and 0 <= y < 32):
+    if not (0 <= x < MAP_SIZE_CELLS and 0 <= y < MAP_SIZE_CELLS):
         return False
     if UNITS[unit].is_air:
         return True

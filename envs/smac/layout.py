@@ -1,7 +1,7 @@
 """SMAC's observations, state and available actions of one battle, to the last float, for all backends.
 
 Source: SMAC's `get_obs_agent`, `get_state`, `get_avail_agent_actions`, with the settings that PyMARL uses.
-The state has no last-action block: who wants last actions appends them.
+The state has no last-action block: a learner that wants last actions appends them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.compiled import helper, kernel
+from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, NO_OP, NORTH, STOP
 from envs.smac.smac_map import ALLY_TYPE_SLOTS, ENEMY_TYPE_SLOTS, MAP_SIZE_CELLS, SmacMap
-from envs.smac.units import CUSTOM_TYPE_ORDER, UNITS, UnitType
+from envs.smac.units import UNITS, UnitType
 from envs.types import BoolArray, FloatArray, IntArray
 
 Reals = npt.NDArray[np.float64]
@@ -42,12 +43,11 @@ COOLDOWN_MAX_LOOPS: Final[dict[UnitType, float]] = {
 }
 """What SMAC divides the weapon cooldown by; some units exceed it."""
 
-_NO_OP, _STOP, _NORTH, _SOUTH, _EAST, _WEST, _FIRST_ATTACK = range(7)
 _MEDIVAC = int(UnitType.MEDIVAC)
 _CENTRE = MAP_SIZE_CELLS / 2
 _SIZE = float(MAP_SIZE_CELLS)
 _CELLS = MAP_SIZE_CELLS
-_MOVE_OBS = 4
+_MOVE_OBS = FIRST_ATTACK - NORTH  # an observation begins with the available moves
 _ALLY_HEAD, _ENEMY_HEAD = 4, 3  # features before shield and type, in the state's rows
 _OBS_HEAD = 5  # and in the observation's
 _SEEN_SQUARED = SIGHT_CELLS * SIGHT_CELLS * (1 + 1e-9)  # beyond it no square root is needed
@@ -100,11 +100,6 @@ def _slots(types: Sequence[UnitType]) -> IntArray:
     return np.array([types.index(t) if t in types else -1 for t in UnitType], np.int64)
 
 
-def agent_order(types: Sequence[UnitType], x: Reals, y: Reals) -> IntArray:
-    """[N] indices of the agents' units in the order of their ids: by custom unit type, then x, then y."""
-    return np.lexsort((y, x, np.array([CUSTOM_TYPE_ORDER.index(t) for t in types])))
-
-
 @kernel
 def write_views(
     tables: LayoutTables,
@@ -132,7 +127,7 @@ def write_views(
         if health[i] > 0.0:
             _write_moves(tables, x[i], y[i], obs[i], avail[i])
         else:
-            avail[i, _NO_OP] = True
+            avail[i, NO_OP] = True
     _write_allies(tables, utype, x, y, health, obs, state, avail)  # before the enemies: they show heal slots
     _write_enemies(tables, utype, x, y, health, obs, state, avail)
 
@@ -176,14 +171,11 @@ def _write_state(
 @helper
 def _write_moves(tables: LayoutTables, x: float, y: float, obs: FloatArray, avail: BoolArray) -> None:
     """Stop is always available, a move where the cell one further is walkable; obs begins with moves."""
-    avail[_STOP] = True
-    column, row = int(x), int(y)
-    avail[_NORTH] = _is_walkable(tables, column, int(y + 1.0))
-    avail[_SOUTH] = _is_walkable(tables, column, int(y - 1.0))
-    avail[_EAST] = _is_walkable(tables, int(x + 1.0), row)
-    avail[_WEST] = _is_walkable(tables, int(x - 1.0), row)
-    for move in range(_MOVE_OBS):
-        obs[move] = avail[_NORTH + move]
+    avail[STOP] = True
+    for move in range(NORTH, FIRST_ATTACK):
+        dx, dy = DIRECTIONS[move]
+        avail[move] = _is_walkable(tables, int(x + dx), int(y + dy))
+        obs[move - NORTH] = avail[move]
 
 
 @helper
@@ -202,7 +194,7 @@ def _write_allies(
     state: FloatArray,
     avail: BoolArray,
 ) -> None:
-    """What agents see of each other and of themselves, and whom medivacs can heal.
+    """Write what agents see of each other and of themselves, and the heals available to medivacs.
 
     Health, shield and type are copied from the state's rows.
     """
@@ -226,9 +218,9 @@ def _write_allies(
             distance = np.sqrt(squared)
             if distance <= SHOOT_CELLS and tables.is_mmm:
                 if utype[i] == _MEDIVAC and utype[k] != _MEDIVAC:
-                    avail[i, _FIRST_ATTACK + k] = True
+                    avail[i, FIRST_ATTACK + k] = True
                 elif utype[k] == _MEDIVAC and utype[i] != _MEDIVAC:
-                    avail[k, _FIRST_ATTACK + i] = True
+                    avail[k, FIRST_ATTACK + i] = True
             if distance < SIGHT_CELLS:
                 seen_k = first + (k - 1) * width  # i skips itself, and k > i
                 seen_i = first + i * width
@@ -247,7 +239,7 @@ def _write_enemies(
     state: FloatArray,
     avail: BoolArray,
 ) -> None:
-    """What agents see of the enemies, and whom they can attack. A medivac's row shows its heal slot."""
+    """Write what agents see of the enemies, and the attacks available. A medivac's row shows heal slots."""
     n, rest = tables.n_agents, tables.enemy_shield + tables.type_bits
     width, state_width = _OBS_HEAD + rest, _ENEMY_HEAD + rest
     first_state = n * (_ALLY_HEAD + tables.ally_shield + tables.type_bits)
@@ -264,9 +256,9 @@ def _write_enemies(
                 continue
             distance = np.sqrt(squared)
             if not heals and distance <= SHOOT_CELLS:
-                avail[i, _FIRST_ATTACK + j] = True
+                avail[i, FIRST_ATTACK + j] = True
             if distance < SIGHT_CELLS:
-                shown = 1.0 if avail[i, _FIRST_ATTACK + j] else 0.0
+                shown = 1.0 if avail[i, FIRST_ATTACK + j] else 0.0
                 at, row = _MOVE_OBS + j * width, first_state + j * state_width
                 _write_seen(obs[i], at, shown, distance, dx, dy, state, row, _ENEMY_HEAD, rest)
 

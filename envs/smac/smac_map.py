@@ -1,4 +1,4 @@
-"""What a SMAC map is: who fights whom, from where, on what ground, and the dimensions that follow from it."""
+"""A SMAC map: its teams, spawn points and ground, and the dimensions that follow from them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from envs.smac.actions import FIRST_ATTACK
 from envs.smac.units import CUSTOM_TYPE_ORDER, UnitType
 from envs.types import BoolArray, EnvSpec
 
 MAP_SIZE_CELLS: Final = 32
 """Width and height of every SMAC map, and of its playable area."""
 
-N_ACTIONS_NO_ATTACK: Final = 6
-"""No-op, stop and four moves; the attack or heal actions come after them."""
+N_ACTIONS_NO_ATTACK: Final = FIRST_ATTACK
 
 OrderKind = Literal["attack_move", "attack_move_between", "attack_units", "none"]
 MapType = Literal[
@@ -127,7 +127,7 @@ class SmacMap:
         return EnvSpec(
             name=self.name,
             n_agents=self.n_agents,
-            n_actions=N_ACTIONS_NO_ATTACK + self.n_enemies,
+            n_actions=FIRST_ATTACK + self.n_enemies,
             obs_dim=4 + self.n_enemies * (5 + enemy) + (self.n_agents - 1) * (5 + ally) + (1 + ally),
             state_dim=self.n_agents * (4 + ally) + self.n_enemies * (3 + enemy),
             unit_dim=4 + ally,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Final
+from typing import Final, Literal
 
 LOOPS_PER_SECOND: Final = 16
 LOOPS_PER_STEP: Final = 8
@@ -31,7 +31,7 @@ class UnitType(IntEnum):
 
 
 class Attribute(IntFlag):
-    """What bonus damage looks at, and what a medivac can heal."""
+    """Decides bonus damage, and whether a medivac can heal a unit."""
 
     NONE = 0
     LIGHT = 1
@@ -44,15 +44,17 @@ class Attribute(IntFlag):
 
 @dataclass(frozen=True, kw_only=True)
 class UnitStats:
-    """What a unit type is. Lengths are in cells, times in normal seconds, `_s` in a rate means per second.
+    """The numbers of a unit type: lengths in cells, times in normal seconds; `_s` in a rate means per second.
 
     `range_cells` is measured edge to edge at `radius`; units keep apart at `separation_radius`. An attack is
-    `hits` times `damage`, plus `bonus_damage` against units with an attribute of `bonus_against`; a zealot's
-    second hit comes `hit_interval_s` after the first, a colossus's `hits` are its two lances, a baneling's
-    hit is its explosion (`damage_to_structures` to those). An attack that has begun completes up to
-    `range_slop` cells beyond the range. `projectile_speed_cells_s` 0 means that a hit is immediate;
-    `acceleration_cells_s2` 0 means that the unit reaches its speed at once. Only the medivac heals and has
-    energy.
+    `hits` times `damage`, plus `bonus_damage` against units with an attribute of `bonus_against`; a second
+    hit comes `hit_interval_s` after the first (zealot), or both are lances that sweep (colossus: interval 0).
+    A unit with a `splash_radius` attacks by exploding (`damage_to_structures` to those). An attack that has
+    begun completes up to `range_slop` cells beyond the range. `projectile_speed_cells_s` 0 means that a hit
+    is immediate; `acceleration_cells_s2` 0 means that the unit reaches its speed at once. A unit with
+    `heal_s` heals instead of fighting: it spends energy on injured team mates within `heal_scan_cells`.
+    `race` and `sight` change no battle: map files are checked against a unit's race, and StarCraft II's API
+    shows both.
     """
 
     race: str  # 'T', 'P' or 'Z'
@@ -72,7 +74,8 @@ class UnitStats:
     bonus_damage: float = 0.0
     bonus_against: Attribute = Attribute.NONE
     damage_to_structures: float = 0.0
-    hits: int = 1
+    shoots_air: bool = False
+    hits: Literal[1, 2] = 1
     hit_interval_s: float = 0.0
     period_s: float = 0.0
     range_cells: float = 0.0
@@ -81,9 +84,7 @@ class UnitStats:
     backswing_s: float = 0.5
     projectile_speed_cells_s: float = 0.0
     projectile_acceleration_cells_s2: float = 0.0
-    projectile_speed_max_cells_s: float = 0.0
     splash_radius: float = 0.0
-    fires_while_moving: bool = False
 
     health_regen_s: float = 0.0
     shield_regen_s: float = 0.0
@@ -94,7 +95,7 @@ class UnitStats:
     energy_regen_s: float = 0.0
     heal_s: float = 0.0
     energy_per_health: float = 0.0
-    heal_energy_min: float = 0.0
+    heal_energy_min: float = 0.0  # without it no healing begins
     heal_scan_cells: float = 0.0
 
     @property
@@ -114,6 +115,7 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
         attributes=Attribute.LIGHT | Attribute.BIOLOGICAL,
         radius=0.375, separation_radius=0.375, sight=9.0, speed_cells_s=2.25,
         damage=6.0,
+        shoots_air=True,
         period_s=0.8608,
         range_cells=5.0,
         damage_point_s=0.05,
@@ -152,6 +154,7 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
         damage=10.0,
         bonus_damage=4.0,
         bonus_against=Attribute.ARMORED,
+        shoots_air=True,
         period_s=1.44,
         range_cells=6.0,
         damage_point_s=0.167,
@@ -190,6 +193,7 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
         attributes=Attribute.LIGHT | Attribute.BIOLOGICAL,
         radius=0.625, separation_radius=0.5, sight=9.0, speed_cells_s=2.25,
         damage=12.0,
+        shoots_air=True,
         period_s=0.83,
         range_cells=5.0,
         damage_point_s=0.208,
@@ -217,7 +221,6 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
         period_s=0.833,
         range_cells=0.25,
         splash_radius=2.2,
-        fires_while_moving=True,
         health_regen_s=_ZERG_REGEN_S,
     ),
     UnitType.SPINE_CRAWLER: UnitStats(
@@ -233,7 +236,6 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
         damage_point_s=0.3332,
         projectile_speed_cells_s=12.0,
         projectile_acceleration_cells_s2=140.0,
-        projectile_speed_max_cells_s=200.0,
         health_regen_s=_ZERG_REGEN_S,
     ),
 }

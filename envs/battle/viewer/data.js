@@ -6,8 +6,8 @@ const NAMES = {
   spine_crawler: "Spine crawler",
 };
 const N = recording.n_agents, A = recording.n_actions, U = recording.units.length;
-const FIRST_ATTACK = 6;
-const MOVES = { 2: [0, 1, "↑", "north"], 3: [0, -1, "↓", "south"], 4: [1, 0, "→", "east"], 5: [-1, 0, "←", "west"] };
+const FIRST_ATTACK = recording.actions.length; // before it: [name, x, y] of no-op, stop and the moves
+const SIGNS = { stop: "■ ", north: "↑ ", south: "↓ ", east: "→ ", west: "← " };
 
 function bytes(text) {
   return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -94,9 +94,7 @@ function targetOf(i, a) {
 }
 
 function describeAction(i, a) {
-  if (a === 0) return "no-op";
-  if (a === 1) return "■ stop";
-  if (a < FIRST_ATTACK) return `${MOVES[a][2]} ${MOVES[a][3]}`;
+  if (a < FIRST_ATTACK) return (SIGNS[recording.actions[a][0]] ?? "") + recording.actions[a][0];
   return `${isMedivac(i) ? "heal" : "attack"} ${unitName(targetOf(i, a))}`;
 }
 

@@ -101,9 +101,9 @@ function drawOrder(ctx, m, i, strong) {
     ctx.stroke();
     ctx.setLineDash([]);
     if (strong) circle(ctx, m.places[target], recording.units[target].radius + 0.35, "#ffd166", 2);
-  } else if (MOVES[a]) {
-    const [dx, dy] = MOVES[a], reach = recording.units[i].radius + (strong ? 1.1 : 0.7);
-    arrow(ctx, px, py, ...toPixels(x + dx * reach, y + dy * reach), strong ? 8 : 5);
+  } else {
+    const [, dx, dy] = recording.actions[a], reach = recording.units[i].radius + (strong ? 1.1 : 0.7);
+    if (dx || dy) arrow(ctx, px, py, ...toPixels(x + dx * reach, y + dy * reach), strong ? 8 : 5);
   }
 }
 

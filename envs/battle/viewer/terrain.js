@@ -1,5 +1,5 @@
-// The ground, drawn once. Cells are x-first: index x * 32 + y; y grows to the north, pixels to the south.
-const SIZE = 32, CELL = 48;
+// The ground, drawn once. Cells are x-first: index x * SIZE + y; y grows to the north, pixels to the south.
+const SIZE = Math.sqrt(recording.map.ground.length), CELL = 48;
 const COLORS = { rock: "#0e131a", edge: "#5d6f86", cliff: "#222a35", low: [38, 47, 60], high: [62, 74, 90] };
 
 const groundAt = (x, y) => (x < 0 || y < 0 || x >= SIZE || y >= SIZE ? 0 : recording.map.ground[x * SIZE + y]);

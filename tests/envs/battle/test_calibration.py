@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from envs.battle.heuristic import REAL_WIN_RATES, heuristic_win_rate
+from benchmarks.calibration import REAL_WIN_RATES, heuristic_win_rate
 
 
 @pytest.mark.slow
 def test_the_heuristic_teams_win_rates_agree_with_the_real_games():
+    """What README and docs/battlefield.md publish: 2.9 points on average, 11 at worst, rounded."""
     ours = {name: 100 * heuristic_win_rate(name, battles=256, seed=0) for name in REAL_WIN_RATES}
     errors = {name: abs(ours[name] - real) for name, real in REAL_WIN_RATES.items()}
-    assert np.mean(list(errors.values())) <= 6, errors
-    assert max(errors.values()) <= 25, errors
+    assert np.mean(list(errors.values())) < 2.95, errors
+    assert max(errors.values()) < 11.5, errors
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ def numbers(text: str, dtype: str, *shape: int) -> np.ndarray:
 def test_the_page_holds_the_battle_frame_by_frame() -> None:
     recorder, steps, actions = record("3m")
     data = data_of(recorder.page())
+    assert data["actions"][1:3] == [["stop", 0, 0], ["north", 0, 1]]
+    assert len(data["actions"]) + 3 == data["n_actions"]
     battle, T = data["battles"][0], len(actions)
     assert (battle["steps"], battle["episode"], battle["seed"]) == (T, 0, 3)
     assert battle["end"] == ("won" if steps[-1].won[0] else "lost")
@@ -141,7 +143,7 @@ def test_what_cannot_be_recorded_or_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no battle"):
         Recorder().page()
     recorder, _, _ = record("3m")
-    with pytest.raises(InputError, match=r"cannot write the recording .*missing.battle\.html"):
+    with pytest.raises(InputError, match=r"cannot write .*missing.battle\.html"):
         recorder.write(tmp_path / "missing" / "battle.html")
     assert list(tmp_path.iterdir()) == []
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from envs.errors import InputError
-from envs.smac.layout import agent_order
 from envs.smac.maps import MAP_NAMES, load_map
 from envs.smac.units import UNITS, UnitType
 
@@ -131,19 +130,6 @@ def test_agents_are_in_the_order_of_custom_types_and_enemies_in_creation_order()
     assert colossi.ally_types == colossi.enemy_types == kinds
 
 
-def test_agent_ids_go_by_type_then_x_then_y() -> None:
-    marine = UnitType.MARINE
-    types = [marine, UnitType.MEDIVAC, UnitType.MARAUDER, marine, marine]
-    x, y = np.array([3.0, 0.0, 9.0, 1.0, 3.0]), np.array([5.0, 0.0, 9.0, 7.0, 4.0])
-    assert agent_order(types, x, y).tolist() == [2, 3, 4, 0, 1]
-    assert agent_order([UnitType.ZERGLING, UnitType.BANELING], x[:2], y[:2]).tolist() == [1, 0]
-    assert agent_order([UnitType.ZEALOT, UnitType.STALKER, UnitType.COLOSSUS], x[:3], y[:3]).tolist() == [
-        2,
-        1,
-        0,
-    ]
-
-
 def test_spawns_and_orders_are_those_of_the_map_scripts() -> None:
     corridor = load_map("corridor")
     assert (corridor.ally_spawns[0].x, corridor.ally_spawns[0].y) == (19.0397, 19.1198)
@@ -178,7 +164,7 @@ def test_every_unit_type_has_a_race_attributes_and_life() -> None:
 
 
 def test_numbers_of_units_are_floats_so_that_arrays_made_of_them_are_too() -> None:
-    whole = {"hits", "attributes", "bonus_against", "is_air", "crosses_cliffs", "fires_while_moving", "race"}
+    whole = {"hits", "attributes", "bonus_against", "is_air", "crosses_cliffs", "shoots_air", "race"}
     for stats in UNITS.values():
         numbers = [value for name, value in vars(stats).items() if name not in whole]
         assert {type(value) for value in numbers} == {float}

@@ -1,0 +1,74 @@
+"""Prints the constants of the rules that no battle depends on, as JSON; run with NUMBA_DISABLE_JIT=1.
+
+numba freezes the constants that kernels read; in plain Python a kernel looks them up, so they can be changed.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from tests.envs.battle.support.melee import play_melee
+
+RULES = ("behaviour", "combat", "kernel", "medivac", "movement", "roster")
+MODULES = (*(f"envs.battle.{name}" for name in RULES), "envs.smac.actions", "envs.smac.formation")
+MODULES += ("envs.smac.layout", "envs.smac.reward", "envs.smac.units")
+FLOATS_ONLY = ("envs.smac.actions", "envs.smac.formation", "envs.smac.reward")  # their integers name things
+SEEDS = range(6)
+STEPS = 30
+
+
+def constants_of(module: ModuleType) -> list[str]:
+    """The public numbers that a module defines."""
+    kinds = (float,) if module.__name__ in FLOATS_ONLY else (float, int)
+    assigned = [
+        statement.target.id
+        for statement in ast.parse(Path(str(module.__file__)).read_text()).body
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+    ]
+    return [name for name in assigned if name[0] != "_" and type(getattr(module, name)) in kinds]
+
+
+def holders_of(name: str, value: float) -> list[ModuleType]:
+    """The modules of ours that have taken over the constant."""
+    ours = [module for key, module in list(sys.modules.items()) if key.startswith("envs.")]
+    return [module for module in ours if getattr(module, name, None) is value]
+
+
+def changes_a_battle(name: str, value: float, before: dict[int, list[bytes]]) -> bool:
+    """Whether a constant that is smaller or larger changes a melee."""
+    holders = holders_of(name, value)
+    for other in (value / 2 if isinstance(value, float) else 1, value * 2):
+        for module in holders:
+            setattr(module, name, other)
+        try:
+            played = (zip(before[seed], play_melee(2, STEPS, seed), strict=True) for seed in SEEDS)
+            if any(was != now for steps in played for was, now in steps):
+                return True
+        finally:
+            for module in holders:
+                setattr(module, name, value)
+    return False
+
+
+def main() -> None:
+    """Print {"tried": [...], "unused": [...]}."""
+    with np.errstate(over="ignore", invalid="ignore"):  # random streams wrap; a sweep of one point is 0 / 0
+        before = {seed: list(play_melee(2, STEPS, seed)) for seed in SEEDS}
+        tried, unused = [], []
+        for module in map(importlib.import_module, MODULES):
+            for name in constants_of(module):
+                tried.append(name)
+                if not changes_a_battle(name, getattr(module, name), before):
+                    unused.append(name)
+    print(json.dumps({"tried": tried, "unused": unused}))
+
+
+if __name__ == "__main__":
+    main()

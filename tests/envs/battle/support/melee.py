@@ -1,0 +1,68 @@
+"""A melee of all unit types on both sides: a number that changes it is read by the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from envs.battle.env import BattleEnv
+from envs.battle.fields import COOLDOWN, ENERGY, HEALTH, SHIELD, Order, X, Y
+from envs.smac.smac_map import EnemyOrder, SmacMap, SpawnGroup
+from envs.smac.units import CUSTOM_TYPE_ORDER, UnitType
+
+SHOWN_ROWS = [X, Y, HEALTH, SHIELD, ENERGY, COOLDOWN]
+GROUND = np.ones((32, 32), np.bool_)
+
+
+def melee_map(each: int, reach: float, rng: np.random.Generator) -> SmacMap:
+    """`each` units of every type on both sides, mixed, at most `reach` cells from a flat map's middle."""
+    teams = (CUSTOM_TYPE_ORDER, tuple(UnitType))
+    allies, enemies = (
+        tuple(SpawnGroup(kind, each, *rng.uniform(16 - reach, 16 + reach, 2)) for kind in types)
+        for types in teams
+    )
+    return SmacMap(
+        name="melee",
+        episode_limit=1000,
+        ally_race="T",
+        enemy_race="T",
+        map_type="MMM",
+        unit_type_bits=0,
+        ally_spawns=allies,
+        enemy_spawns=enemies,
+        enemy_order=EnemyOrder("attack_move", ((16.0, 16.0),)),
+        walkable=GROUND,
+        colossus_walkable=GROUND,
+        cliff_level=np.ones((32, 32), np.float32),
+    )
+
+
+def play_melee(each: int, steps: int, seed: int) -> Iterator[bytes]:
+    """What every step of a melee shows, as bytes: random actions and random orders take turns.
+
+    Even seeds begin in a crowd, odd ones further apart.
+    """
+    rng = np.random.default_rng(seed)
+    env = BattleEnv(melee_map(each, 8.0 if seed % 2 else 4.0, rng), seed=seed)
+    N, U = env.spec.n_agents, env.spec.n_agents + env.smac_map.n_enemies
+    types = env.units.types
+    heals, explodes = types[:N] == UnitType.MEDIVAC, types[:N] == UnitType.BANELING
+    structure = N + int((types[N:] == UnitType.SPINE_CRAWLER).argmax())
+    shown = env.reset()
+    f = env._battles.f[0]
+    f[SHIELD] = np.minimum(f[SHIELD], rng.uniform(0, 12, U))
+    f[ENERGY] *= rng.choice([0.05, 1.0, 3.99], U)  # spent, as at the start, nearly full
+    for step in range(steps):
+        if step % 2:
+            chances = rng.random(shown.avail_actions.shape)
+            shown = env.step(np.where(shown.avail_actions, chances, -1.0).argmax(axis=2))
+        else:
+            order = rng.choice([Order.KEEP, Order.MOVE, Order.ATTACK_UNIT, Order.ATTACK_MOVE], (1, N))
+            target = rng.integers(N, U, (1, N))
+            order[:, heals] = rng.choice([Order.HEAL, Order.ATTACK_MOVE], heals.sum())
+            target[:, heals] = rng.integers(0, N, heals.sum())
+            order[:, explodes], target[:, explodes] = Order.ATTACK_UNIT, structure
+            shown = env.step_orders(order, target, rng.uniform(8, 24, (1, N, 2)))
+        arrays = (f[SHOWN_ROWS], shown.obs, shown.state, shown.avail_actions, shown.reward)
+        yield b"".join(array.tobytes() for array in arrays)
