@@ -29,12 +29,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from envs.command import run_command
 from envs.types import HIDDEN_DIM, EnvSpec
-from trainer.learning.algorithms import ALGORITHMS, make_learner
+from trainer.config import TrainConfig, resolve
+from trainer.learning.algorithms import make_learner
 from trainer.learning.batch import EpisodeBatch
-from trainer.learning.learner import Learner, LearnerSettings
-from trainer.replay.buffer import Episode, pack_available, pack_episodes
+from trainer.learning.learner import Learner
+from trainer.replay.buffer import pack_episodes
+from trainer.replay.episode import Episode, StoredEpisode
+from trainer.runs.assembly import learner_settings, torch_device
 from trainer.runs.process_memory import keep_freed_memory
-from trainer.runs.session import torch_device
 
 EPISODES = 32
 SHAPES = {
@@ -77,8 +79,8 @@ def random_episodes(spec: EnvSpec, lengths: Sequence[int]) -> list[Episode]:
             Episode(
                 obs=rng.standard_normal((length + 1, spec.n_agents, spec.obs_dim), np.float32),
                 state=rng.standard_normal((length + 1, spec.state_dim), np.float32),
-                avail_bits=pack_available(avail),
-                action=avail[:-1].argmax(-1).astype(np.uint8),
+                avail_actions=avail,
+                action=avail[:-1].argmax(-1),
                 reward=rng.standard_normal(length, np.float32),
                 terminated=True,
                 truncated=False,
@@ -106,10 +108,9 @@ class LoopVdn:
         self.reward, self.mask, self.ends = (torch.zeros(B, T) for _ in range(3))
         for b, episode in enumerate(episodes):
             n = episode.length
-            bits = np.unpackbits(episode.avail_bits, axis=1, count=N * spec.n_actions)
             self.obs[b, : n + 1] = torch.from_numpy(episode.obs)
-            self.avail[b, : n + 1] = torch.from_numpy(bits.reshape(n + 1, N, -1).astype(bool))
-            self.action[b, :n] = torch.from_numpy(episode.action.astype(np.int64))
+            self.avail[b, : n + 1] = torch.from_numpy(episode.avail_actions)
+            self.action[b, :n] = torch.from_numpy(episode.action)
             self.reward[b, :n], self.mask[b, :n] = torch.from_numpy(episode.reward), 1
             self.ends[b, n - 1] = 1
 
@@ -198,13 +199,14 @@ def measure_shape(
     loops: dict[str, LoopVdn] = {}
     for kind, lengths in (("equal", [T] * EPISODES), ("ragged", ragged)):
         episodes = random_episodes(spec, lengths)
-        batches[kind] = pack_episodes(episodes, spec.n_actions).to(device)
+        stored = [StoredEpisode.store(episode, "float32") for episode in episodes]
+        batches[kind] = pack_episodes(stored, spec.n_actions).to(device)
         loops[kind] = LoopVdn(spec, episodes)
     calls: dict[tuple[str, str], Callable[[], object]] = {}
     gflop: dict[tuple[str, str], float] = {}
     for algorithm in config.algorithms:
         torch.manual_seed(0)
-        settings = LearnerSettings(optimizer=ALGORITHMS[algorithm].optimizer, threads=config.threads)
+        settings = learner_settings(resolve(TrainConfig(algorithm=algorithm, threads=config.threads)))
         learner = make_learner(algorithm, spec, settings, device)
         for kind, batch in batches.items():
             calls[algorithm, kind] = partial(learner.update, batch)

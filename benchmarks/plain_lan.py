@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import trainer.runs.session
+import trainer.runs.assembly
 from envs.types import EnvSpec
 from trainer.cli import main as lan_train
 from trainer.learning.algorithms import ALGORITHMS
@@ -107,7 +107,7 @@ def make_plain(
 def main(argv: Sequence[str] | None = None) -> int:
     """`lan-train` with one more algorithm, for this process: what its runs are called by."""
     ALGORITHMS[NAME] = ALGORITHMS["lan"]
-    trainer.runs.session.make_learner = make_plain  # type: ignore[attr-defined, assignment]
+    trainer.runs.assembly.make_learner = make_plain  # type: ignore[attr-defined, assignment]
     return lan_train([*(sys.argv[1:] if argv is None else argv), "--algorithm", NAME])
 
 

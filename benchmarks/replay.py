@@ -25,11 +25,13 @@ from rich.table import Table
 from envs.command import run_command
 from envs.make import make_env
 from envs.types import EnvSpec, MultiAgentEnv
+from trainer.config import TrainConfig, resolve
 from trainer.learning.algorithms import make_learner
-from trainer.learning.learner import LearnerSettings
 from trainer.learning.networks import advantage_net
 from trainer.playing.rollout import collect
-from trainer.replay.buffer import StoredEpisode, pack_episodes
+from trainer.replay.buffer import pack_episodes
+from trainer.replay.episode import StoredEpisode
+from trainer.runs.assembly import learner_settings
 
 REPLAY_EPISODES = 5_000
 BATTLES = 16
@@ -96,7 +98,9 @@ def measure_map(name: str, config: BenchmarkConfig) -> dict[str, object]:
 def half_precision_effect(env: MultiAgentEnv, stored: dict[str, list[StoredEpisode]]) -> dict[str, float]:
     """How LAN's loss, gradient and greedy actions on one batch change with float16, after a few updates."""
     torch.manual_seed(0)
-    learner = make_learner("lan", env.spec, LearnerSettings(), torch.device("cpu"))
+    learner = make_learner(
+        "lan", env.spec, learner_settings(resolve(TrainConfig(threads=1))), torch.device("cpu")
+    )
     whole, half = (
         pack_episodes(stored[dtype][:BATCH_EPISODES], env.spec.n_actions) for dtype in ("float32", "float16")
     )

@@ -24,13 +24,13 @@ from benchmarks.plain_lan import PlainLanLearner
 from envs.command import run_command
 from envs.errors import InputError
 from envs.make import env_spec
-from trainer.config import load_config
 from trainer.learning.batch import EpisodeBatch
 from trainer.learning.lan import LanLearner
 from trainer.learning.learner import Learner
+from trainer.runs.assembly import learner_settings
+from trainer.runs.config_file import load_config
 from trainer.runs.directory import RunDirectory
 from trainer.runs.run import make_replay
-from trainer.runs.session import learner_settings
 
 
 @dataclass(frozen=True)
@@ -57,27 +57,27 @@ def in_double(batch: EpisodeBatch) -> EpisodeBatch:
 
 def compare(run_dir: Path, batches: int) -> list[list[float]]:
     """For each batch, relative: fast against plain, fast against float64, plain against float64."""
-    config = load_config(run_dir).resolved()
+    config = load_config(run_dir)
     if config.algorithm != "lan" or config.sharing != "all":
         raise InputError(
             f"{run_dir} is a run of {config.algorithm}, --sharing {config.sharing}: only lan's are"
         )
     spec = env_spec(config.environment)
-    restored = RunDirectory(run_dir, config.keep_checkpoints).restore(lambda: make_replay(config, spec))
+    found = RunDirectory(run_dir, config.keep_checkpoints).find(lambda: make_replay(config, spec))
     settings, cpu = learner_settings(config), torch.device("cpu")
     learners = [kind(spec, settings, cpu) for kind in (LanLearner, PlainLanLearner, PlainLanLearner)]
     for learner in learners:
-        learner.load_state_dict(copy.deepcopy(restored.checkpoint.learner))
+        learner.load_state_dict(copy.deepcopy(found.checkpoint.learner))
     for net in [*learners[2].parts.values(), *learners[2].targets.values()]:
         net.double()
-    rng, found = np.random.default_rng(0), list[list[float]]()
+    rng, rows = np.random.default_rng(0), list[list[float]]()
     for _ in range(batches):
-        batch = restored.replay.sample(rng, config.batch_episodes)
+        batch = found.replay.sample(rng, config.batch_episodes)
         fast, plain = (gradient(learner, batch) for learner in learners[:2])
         exact = gradient(learners[2], in_double(batch))
         differences = fast - plain, fast - exact, plain - exact
-        found.append([float(difference.norm() / exact.norm()) for difference in differences])
-    return found
+        rows.append([float(difference.norm() / exact.norm()) for difference in differences])
+    return rows
 
 
 def main(argv: Sequence[str] | None = None) -> int:

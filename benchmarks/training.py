@@ -27,13 +27,13 @@ from rich.table import Table
 
 from envs.command import run_command
 from envs.make import resolve_backend
-from trainer.config import TrainConfig
+from trainer.config import ResolvedConfig, TrainConfig, resolve
+from trainer.runs.assembly import assemble
 from trainer.runs.directory import RunDirectory
 from trainer.runs.display import PlainReporter, format_duration
 from trainer.runs.metrics import read_metrics
 from trainer.runs.process_memory import peak_memory_mb
 from trainer.runs.run import TrainingRun
-from trainer.runs.session import assemble
 
 PROJECTED_STEPS = 2_000_000
 Result = TypeVar("Result")
@@ -65,12 +65,12 @@ class BenchmarkConfig:
     """Print one JSON object instead of tables."""
 
 
-def train_config(config: BenchmarkConfig) -> TrainConfig:
+def train_config(config: BenchmarkConfig) -> ResolvedConfig:
     """The settings of the run."""
     told = asdict(config)
     del told["json"]
     log_interval = max(1, min(TrainConfig.log_interval_steps, config.steps // 10))
-    return TrainConfig(**told, env="sim", log_interval_steps=log_interval).resolved()
+    return resolve(TrainConfig(**told, env="sim", log_interval_steps=log_interval))
 
 
 class Stopwatch:
@@ -104,7 +104,7 @@ class Progress(PlainReporter):
 def measure(config: BenchmarkConfig, folder: Path) -> dict[str, Any]:
     """Train, and say how long what took."""
     settings = train_config(config)
-    run = assemble(RunDirectory(folder, settings.keep_checkpoints), settings, resolve_backend("sim"))
+    run = assemble(settings, resolve_backend("sim"), RunDirectory(folder, settings.keep_checkpoints))
     simulating, acting = Stopwatch(), Stopwatch()
     run.env.step = simulating.around(run.env.step)  # type: ignore[method-assign]
     run.env.reset = simulating.around(run.env.reset)  # type: ignore[method-assign]
@@ -120,10 +120,10 @@ def describe(
     run: TrainingRun, folder: Path, wall_s: float, cpu_s: float, simulating_s: float
 ) -> dict[str, Any]:
     """The measured numbers as plain data."""
-    state, split, config = run.state, run.wall_split_s, run.config
+    clocks, split, config = run.clocks, run.wall_split_s, run.config
     records = read_metrics(folder)
-    half = next(record for record in records if record["env_steps"] >= state.env_steps / 2)
-    steps_per_s = (state.env_steps - half["env_steps"]) / (wall_s - half["wall_s"])
+    half = next(record for record in records if record["env_steps"] >= clocks.env_steps / 2)
+    steps_per_s = (clocks.env_steps - half["env_steps"]) / (wall_s - half["wall_s"])
     playing = (
         {"simulating_beside": simulating_s, "waiting": split["collect"]}
         if config.overlap == "on"
@@ -132,21 +132,21 @@ def describe(
     parts = {**playing, **{part: split[part] for part in ("learn", "evaluate", "checkpoint")}}
     per_episode = run.replay.nbytes / max(1, len(run.replay))
     return {
-        "steps": state.env_steps,
-        "episodes": state.episodes,
+        "steps": clocks.env_steps,
+        "episodes": clocks.episodes,
         "updates": run.learner.updates,
         "wall_s": round(wall_s, 1),
         "cores_busy": round(cpu_s / wall_s, 2),
-        "steps_per_s": round(state.env_steps / wall_s, 1),
+        "steps_per_s": round(clocks.env_steps / wall_s, 1),
         "ms_per_update": round(1e3 * split["learn"] / max(1, run.learner.updates), 2),
         "parts_s": {part: round(seconds, 2) for part, seconds in parts.items()},
         "second_half_steps_per_s": round(steps_per_s, 1),
         "projected_2m_steps_h": round(PROJECTED_STEPS / steps_per_s / 3600, 2),
-        "projected_2m_steps_core_h": round(PROJECTED_STEPS / state.env_steps * cpu_s / 3600, 2),
+        "projected_2m_steps_core_h": round(PROJECTED_STEPS / clocks.env_steps * cpu_s / 3600, 2),
         "peak_memory_mb": round(peak_memory_mb()),
         "replay_mb": round(run.replay.nbytes / 2**20, 1),
         "replay_of_5000_gib": round(5000 * per_episode / 2**30, 2),
-        "last_win_rate": state.win_rate,
+        "last_win_rate": clocks.win_rate,
     }
 
 

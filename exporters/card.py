@@ -91,9 +91,9 @@ def of_map(name: str, algorithm: str, sharing: str = "all") -> Card:
     InputError for unknown maps and algorithms.
     """
     from envs.make import env_spec
-    from trainer.config import TrainConfig
+    from trainer.config import TrainConfig, resolve
 
-    spec = env_spec(TrainConfig(map=name, algorithm=algorithm).resolved().environment)
+    spec = env_spec(resolve(TrainConfig(map=name, algorithm=algorithm)).environment)
     provenance = {"algorithm": algorithm, "sharing": sharing}
     return Card("map", spec, count_parts(spec, algorithm, sharing), provenance)
 
@@ -189,12 +189,14 @@ def count_parts(spec: EnvSpec, algorithm: str, sharing: str) -> dict[str, int]:
     """Trainable parameters of an algorithm's networks on an environment, by part."""
     import torch
 
+    from trainer.config import TrainConfig, resolve
     from trainer.learning.algorithms import make_learner, types_to_split
-    from trainer.learning.learner import LearnerSettings
+    from trainer.runs.assembly import learner_settings
 
+    settings = learner_settings(resolve(TrainConfig(map=spec.name, algorithm=algorithm)))
     agent_types = types_to_split(sharing, spec.name)
     cpu = torch.device("cpu")
-    return make_learner(algorithm, spec, LearnerSettings(), cpu, agent_types).parameter_counts()
+    return make_learner(algorithm, spec, settings, cpu, agent_types).parameter_counts()
 
 
 def print_card(card: Card) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from envs.battle.env import BattleEnv
     from envs.outcomes import EpisodeStats
     from envs.types import Team
-    from trainer.playing.rollout import Policy
+    from trainer.playing.policy import Policy
 
 N_BATTLES = 32
 """Battles side by side; the episodes played are the same whatever this is."""
@@ -118,7 +118,7 @@ def torch_contestant(path: Path) -> Contestant:
     """A checkpoint's advantage network, run by torch on one thread."""
     import torch
 
-    from trainer.playing.rollout import TorchPolicy
+    from trainer.playing.policy import TorchPolicy
     from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
 
     torch.set_num_threads(1)
@@ -139,7 +139,7 @@ def onnx_contestant(path: Path) -> Contestant:
 
 def followers(policy: Policy) -> Callable[[MultiAgentEnv, int], Callable[[], Team]]:
     """Greedy agents of a policy, with fresh memories for every team."""
-    from trainer.playing.rollout import PolicyTeam
+    from trainer.playing.policy import PolicyTeam
 
     return lambda env, seed: lambda: PolicyTeam(policy, env)
 

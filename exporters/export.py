@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -79,9 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(config: ExportConfig) -> None:
     """Export one checkpoint and print what was written."""
-    import torch
-
-    torch.set_num_threads(1)
     report = export_checkpoint(
         config.ckpt,
         config.out,
@@ -95,8 +91,8 @@ def run(config: ExportConfig) -> None:
 
 
 def export_checkpoint(
-    ckpt: Path,
-    out: Path,
+    ckpt: Path | str,
+    out: Path | str,
     *,
     force: bool = False,
     map: str | None = None,
@@ -106,23 +102,25 @@ def export_checkpoint(
 ) -> ExportReport:
     """Write a checkpoint's advantage network to the ONNX file `out`, if it acts as the checkpoint does.
 
-    The arguments are the flags of `lan-export`; see `ExportConfig`. InputError, with `out` as it was, when an
-    argument or the checkpoint cannot be used, and when the file would differ from torch.
+    The arguments are the flags of `lan-export`; see `ExportConfig`. Gives torch one thread. InputError, with
+    `out` as it was, when an argument or the checkpoint cannot be used, and when the file would differ from torch.
     """
+    out = Path(out)
     check_arguments(out, force, battles, seed)
+    import torch
+
     from exporters.card import checkpoint_parts
     from exporters.environment import environment_of
     from runtime.model_file.loader import load_model_bytes
     from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
 
-    checkpoint = load_checkpoint(ckpt)
+    torch.set_num_threads(1)
+    checkpoint = load_checkpoint(Path(ckpt))
     net = load_advantage_net(checkpoint)
     model_bytes = build(net, checkpoint)
     model = load_model_bytes(model_bytes, str(out))
     spec, backend, n_at_once = checkpoint.spec, env or checkpoint.backend, min(4, battles // 2)
-    with contextlib.closing(
-        environment_of(spec, backend, named=map, n_battles=n_at_once, seed=seed)
-    ) as environment:
+    with environment_of(spec, backend, named=map, n_battles=n_at_once, seed=seed) as environment:
         parity = check_parity(model, net, environment, out, battles, seed)
     write_atomically(out, model_bytes)
     return ExportReport(
@@ -190,7 +188,7 @@ def check_parity(
     InputError when they differ in any greedy action, or by more than the tolerance in any advantage.
     """
     from exporters.parity import compare
-    from trainer.playing.rollout import TorchPolicy
+    from trainer.playing.policy import TorchPolicy
 
     report = compare(env, TorchPolicy(net), model, n_battles=battles, seed=seed)
     if not report.equal:

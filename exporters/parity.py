@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.types import BoolArray, FloatArray, IntArray, MultiAgentEnv
-from trainer.playing.rollout import Policy, PolicyTeam, play
+from trainer.playing.policy import Policy, PolicyTeam
+from trainer.playing.rollout import play
 
 ADVANTAGE_TOLERANCE = 1e-5
 """Largest difference of an advantage; beyond 1, of its own size, since float32 near 80 has steps of 8e-6."""
@@ -35,7 +36,7 @@ class Comparison:
     """Two policies asked the same at every step, each with a memory of its own; the first one plays.
 
     The memory [R, 2H] holds both side by side, so that differences build up over a battle as they would
-    in play. Satisfies `trainer.playing.rollout.Policy`.
+    in play. Satisfies `trainer.playing.policy.Policy`.
     """
 
     def __init__(self, reference: Policy, candidate: Policy) -> None:

@@ -9,10 +9,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from envs.command import run_command
-from envs.errors import InputError
-from envs.make import env_spec, resolve_backend
-from trainer.config import FILE_NAME, TrainConfig, check_resumed, learner_name, load_config
-from trainer.learning.algorithms import types_to_split
+from trainer.config import TrainConfig
+from trainer.runs.config_file import load_config
+from trainer.runs.plan import plan_run
 
 DESCRIPTION = (
     "Train a team on a SMAC map. Checkpoints, metrics.jsonl and TensorBoard events go to a run directory; "
@@ -40,26 +39,10 @@ def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
 
 def train(config: TrainConfig) -> int:
     """Run or resume."""
-    if not config.map:
-        raise InputError(
-            "say which map to learn, e.g. --map 3m, or which run to go on with, --resume RUN_DIR"
-        )
-    config = config.resolved()
-    env_spec(config.environment)
-    types_to_split(config.sharing, config.environment)
-    backend = resolve_backend(config.env, config.environment)
-    learner = learner_name(config.algorithm, config.sharing)
-    run_dir = config.run_dir or Path("runs") / f"{config.map}-{learner}-seed{config.seed}"
-    if config.resume is not None:
-        check_resumed(load_config(config.resume).resolved(), config)
-        run_dir = config.resume
-    elif (run_dir / FILE_NAME).exists():
-        raise InputError(
-            f"{run_dir} already holds a run: go on with it by --resume {run_dir}, or choose another --run-dir"
-        )
-    from trainer.runs.session import train_in
+    plan = plan_run(config)
+    from trainer.runs.session import watch
 
-    return train_in(run_dir, config, backend)
+    return watch(plan)
 
 
 if __name__ == "__main__":

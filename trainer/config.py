@@ -1,32 +1,34 @@
-"""What a training run is told. The flags of `lan-train` are made from this class and saved with the run."""
+"""What a training run is told: `TrainConfig` as it was asked for, `ResolvedConfig` with nothing left open."""
 
 from __future__ import annotations
 
-import json
+import functools
 import os
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
+from enum import Flag, auto
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.make import without_fog
 from trainer.learning.algorithms import ALGORITHMS, OPTIMIZER_NAMES
 
-FILE_NAME = "config.json"
-CHANGEABLE_ON_RESUME = frozenset(
-    {
-        "steps",
-        "until_win_rate",
-        "run_dir",
-        "resume",
-        "threads",
-        "device",
-        "keep_checkpoints",
-        "replay_memory",
-        "ray_address",
-    }
-)
+
+class Free(Flag):
+    """Where a setting may differ; without a flag it may not, since it would make the run another run."""
+
+    ON_RESUME = auto()
+    """Between a run and its continuation."""
+    WHEN_DRAWN = auto()
+    """Between runs that are drawn together."""
+    BETWEEN_ALGORITHMS = auto()
+    """Between runs of different algorithms that are drawn together."""
+    IN_SWEEP = auto()
+    """Between a sweep and the same sweep started again."""
+    EVERYWHERE = ON_RESUME | WHEN_DRAWN | BETWEEN_ALGORITHMS | IN_SWEEP
+    """It says where and how a run is computed; at most roundings and random draws follow from it."""
+
 
 COUNTS = (
     "steps", "envs", "threads", "batch_episodes", "replay_episodes", "updates_per_episode",
@@ -42,43 +44,46 @@ def learner_threads() -> int:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of one run; the defaults are the LAN paper's, one set for all maps."""
+    """Settings of one run as they are asked for; the defaults are the LAN paper's, one set for all maps.
 
-    map: str = ""
+    The flags of `lan-train` are made from this class. Each field says where it may differ; see `Free`.
+    """
+
+    map: Annotated[str, Free.WHEN_DRAWN] = ""
     """The map to learn: a SMAC map such as 3m, 2s3z or corridor."""
-    env: str = "auto"
+    env: Annotated[str, Free.WHEN_DRAWN] = "auto"
     """What plays the battles: auto, sim (embedded simulator), sc2 (the live game) or smac (official SMAC)."""
-    algorithm: str = "lan"
+    algorithm: Annotated[str, Free.WHEN_DRAWN] = "lan"
     """The learner: lan, lan-mean, iql, iql-nofog, vdn, qmix or qplex."""
-    sharing: Literal["all", "type"] = "all"
+    sharing: Annotated[Literal["all", "type"], Free.WHEN_DRAWN] = "all"
     """Which agents share a network: all, or those of one unit type (a map with several types is needed)."""
-    steps: int = 2_000_000
+    steps: Annotated[int, Free.ON_RESUME | Free.WHEN_DRAWN] = 2_000_000
     """Environment steps to train for; one step is all agents acting once."""
-    seed: int = 0
+    seed: Annotated[int, Free.WHEN_DRAWN] = 0
     """Seed of everything: weights, battles, exploration, replay."""
-    run_dir: Path | None = None
+    run_dir: Annotated[Path | None, Free.EVERYWHERE] = None
     """Where the run is written; runs/MAP-ALGORITHM-seedSEED when not given."""
-    resume: Path | None = None
+    resume: Annotated[Path | None, Free.EVERYWHERE] = None
     """Continue the run in this directory with its settings; --steps and --until-win-rate may differ."""
     envs: int = 8
     """Battles played side by side; the ratio of updates to episodes does not depend on it."""
-    device: str = "cpu"
+    device: Annotated[str, Free.EVERYWHERE] = "cpu"
     """Where the networks live: cpu or cuda."""
-    threads: int = field(default_factory=learner_threads)
+    threads: Annotated[int, Free.EVERYWHERE] = field(default_factory=learner_threads)
     """Into how many parts the learner splits a batch, each on a thread of its own; two where there are two
     cores. A seeded run repeats itself with the same number."""
-    until_win_rate: float | None = None
+    until_win_rate: Annotated[float | None, Free.ON_RESUME | Free.WHEN_DRAWN] = None
     """Stop once two evaluations in a row reach this win rate."""
     overlap: Literal["on", "off"] = "off"
     """on: play the next round while the learner learns, with weights that lack that round's updates; off: the
     paper's strict order, play, then learn."""
-    rollout_workers: int = 0
+    rollout_workers: Annotated[int, Free.EVERYWHERE] = 0
     """Processes that play, each with an environment of its own, through Ray; 0: play in this process."""
-    ray_address: str | None = None
+    ray_address: Annotated[str | None, Free.EVERYWHERE] = None
     """The Ray cluster on which they run; one of its own on this machine when not given."""
-    keep_checkpoints: int = 3
+    keep_checkpoints: Annotated[int, Free.EVERYWHERE] = 3
     """How many of the latest checkpoints to keep, so that a damaged one costs little."""
-    replay_memory: float = 8.0
+    replay_memory: Annotated[float, Free.EVERYWHERE] = 8.0
     """GiB of replay held in memory; what is more lies in the run directory and is read from there."""
     replay_dtype: Literal["float32", "float16"] = "float32"
     """How replay keeps observations and states; float16 takes half the room and rounds to three digits."""
@@ -87,11 +92,11 @@ class TrainConfig:
     """Episodes per gradient update."""
     replay_episodes: int = 5_000
     """Whole episodes kept for replay."""
-    updates_per_episode: int | None = None
+    updates_per_episode: Annotated[int | None, Free.BETWEEN_ALGORITHMS] = None
     """Gradient updates after every episode; the algorithm's own when not given (LAN 2, PyMARL's 1)."""
-    first_update_episodes: int | None = None
+    first_update_episodes: Annotated[int | None, Free.BETWEEN_ALGORITHMS] = None
     """Episodes in replay before the first update; the algorithm's own when not given."""
-    optimizer: str | None = None
+    optimizer: Annotated[str | None, Free.BETWEEN_ALGORITHMS] = None
     """adam or rmsprop; the algorithm's own when not given (LAN adam, PyMARL's rmsprop)."""
     learning_rate: float = 5e-4
     """The optimiser's step size."""
@@ -144,26 +149,6 @@ class TrainConfig:
         if self.seed < 0:
             raise InputError(f"--seed must not be negative, not {self.seed}")
 
-    def resolved(self) -> TrainConfig:
-        """The same settings with nothing left to the algorithm; InputError for an unknown one."""
-        defaults = ALGORITHMS.get(self.algorithm)
-        if defaults is None:
-            known = nearest_names(self.algorithm, ALGORITHMS)
-            raise InputError(f"unknown algorithm {self.algorithm!r}: {known}")
-        first = max(defaults.first_update_episodes, self.batch_episodes)
-        return replace(
-            self,
-            updates_per_episode=self.updates_per_episode or defaults.updates_per_episode,
-            first_update_episodes=self.first_update_episodes or first,
-            optimizer=self.optimizer or defaults.optimizer,
-        )
-
-    @property
-    def environment(self) -> str:
-        """The environment's name: the map's, or its variant's without fog where the algorithm wants that."""
-        defaults = ALGORITHMS.get(self.algorithm)
-        return without_fog(self.map) if defaults is not None and defaults.no_fog else self.map
-
     def epsilon(self, env_steps: int) -> float:
         """Exploration rate of an episode that starts at `env_steps`."""
         if env_steps >= self.epsilon_anneal_steps:
@@ -179,13 +164,78 @@ class TrainConfig:
         return data
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> TrainConfig:
+    def from_dict(cls, data: dict[str, Any]) -> Self:
         """The config that `to_dict` gave; InputError naming fields this version does not know."""
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(data) - known):
-            raise InputError(f"the run's {FILE_NAME} has settings this version does not know: {unknown}")
+        if unknown := sorted(set(data) - {field.name for field in fields(cls)}):
+            raise InputError(f"there are settings that this version does not know: {unknown}")
         run_dir = data.get("run_dir")
         return cls(**{**data, "run_dir": None if run_dir is None else Path(run_dir)})
+
+
+@dataclass(frozen=True)
+class ResolvedConfig(TrainConfig):
+    """Settings of one run with nothing left to its algorithm; made by `resolve`, saved with the run."""
+
+    updates_per_episode: int = field(kw_only=True)
+    first_update_episodes: int = field(kw_only=True)
+    optimizer: str = field(kw_only=True)
+
+    @property
+    def environment(self) -> str:
+        """The environment's name: the map's, or its variant's without fog where the algorithm wants that."""
+        return without_fog(self.map) if ALGORITHMS[self.algorithm].no_fog else self.map
+
+
+def resolve(config: TrainConfig) -> ResolvedConfig:
+    """The same settings with nothing left to the algorithm; InputError for an unknown one."""
+    defaults = ALGORITHMS.get(config.algorithm)
+    if defaults is None:
+        known = nearest_names(config.algorithm, ALGORITHMS)
+        raise InputError(f"unknown algorithm {config.algorithm!r}: {known}")
+    settings = {field.name: getattr(config, field.name) for field in fields(TrainConfig)}
+    left_open = {
+        "updates_per_episode": defaults.updates_per_episode,
+        "first_update_episodes": max(defaults.first_update_episodes, config.batch_episodes),
+        "optimizer": defaults.optimizer,
+    }
+    for name, default in left_open.items():
+        if settings[name] is None:
+            settings[name] = default
+    return ResolvedConfig(**settings)
+
+
+@functools.cache
+def freedoms() -> dict[str, Free]:
+    """Where each setting may differ."""
+    hints = get_type_hints(TrainConfig, include_extras=True)
+    return {
+        name: next((mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Free)), Free(0))
+        for name, hint in hints.items()
+    }
+
+
+def may_differ(name: str, where: Free) -> bool:
+    """Whether a setting may differ there; one that this version does not know may not."""
+    return where in freedoms().get(name, Free(0))
+
+
+def changes(before: TrainConfig, now: TrainConfig, where: Free) -> list[str]:
+    """The settings that differ and may not, as `--seed was 0, now 1`."""
+    names = (field.name for field in fields(TrainConfig) if not may_differ(field.name, where))
+    return [
+        f"{flag(name)} was {getattr(before, name)}, now {getattr(now, name)}"
+        for name in names
+        if getattr(before, name) != getattr(now, name)
+    ]
+
+
+def check_resumed(saved: ResolvedConfig, asked: ResolvedConfig) -> None:
+    """InputError when a resumed run is asked to change a setting that would make it another run."""
+    if changed := changes(saved, asked, Free.ON_RESUME):
+        raise InputError(
+            f"a resumed run keeps its settings: {', '.join(changed)}; "
+            "leave it out, or start a new run in another directory"
+        )
 
 
 def learner_name(algorithm: str, sharing: str) -> str:
@@ -196,26 +246,3 @@ def learner_name(algorithm: str, sharing: str) -> str:
 def flag(name: str) -> str:
     """The command line's spelling of a field."""
     return "--" + name.replace("_", "-")
-
-
-def load_config(run_dir: Path) -> TrainConfig:
-    """The settings saved in a run directory; InputError when it holds no run."""
-    path = run_dir / FILE_NAME
-    try:
-        data = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"no run to resume in {run_dir}: it has no {FILE_NAME}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    return TrainConfig.from_dict(data["config"])
-
-
-def check_resumed(saved: TrainConfig, asked: TrainConfig) -> None:
-    """InputError when a resumed run is asked to change a setting that would make it another run."""
-    for setting in fields(TrainConfig):
-        before, now = getattr(saved, setting.name), getattr(asked, setting.name)
-        if setting.name not in CHANGEABLE_ON_RESUME and before != now:
-            raise InputError(
-                f"a resumed run keeps its settings: {flag(setting.name)} was {before}, now {now}; "
-                "leave it out, or start a new run in another directory"
-            )

@@ -13,9 +13,8 @@ from benchmarks.learner import random_episodes
 from benchmarks.plain_lan import PlainLanLearner
 from envs.types import EnvSpec
 from tests.paths import ROOT
+from tests.trainer.support.learning import pack, settings
 from trainer.learning.lan import LanLearner
-from trainer.learning.learner import LearnerSettings
-from trainer.replay.buffer import pack_episodes
 from trainer.runs.metrics import read_metrics
 
 SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit_dim=2, episode_limit=9)
@@ -24,12 +23,12 @@ SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit
 @pytest.mark.parametrize("subtract_mean", [False, True])
 @pytest.mark.parametrize("value_gradient_to_gru", [False, True])
 def test_the_plain_update_is_the_same_update(subtract_mean: bool, value_gradient_to_gru: bool) -> None:
-    batch = pack_episodes(random_episodes(SPEC, [4, 9, 1, 6, 9]), SPEC.n_actions)
-    settings = LearnerSettings(value_gradient_to_gru=value_gradient_to_gru)
+    batch = pack(random_episodes(SPEC, [4, 9, 1, 6, 9]), SPEC.n_actions)
+    told = settings(value_gradient_to_gru=value_gradient_to_gru)
     updated = []
     for kind in (LanLearner, PlainLanLearner):
         torch.manual_seed(4)
-        learner = kind(SPEC, settings, torch.device("cpu"), subtract_mean=subtract_mean)
+        learner = kind(SPEC, told, torch.device("cpu"), subtract_mean=subtract_mean)
         for target in learner.targets.values():  # targets that differ from the online networks
             for parameter in target.parameters():
                 parameter.data += 0.1 * torch.randn_like(parameter)

@@ -104,7 +104,10 @@ def test_the_sources_are_those_that_kernels_are_made_from() -> None:
     assert sorted(found) == sorted(compiled.KERNEL_SOURCES)
 
 
-@pytest.mark.parametrize("elsewhere", ["envs.sc2api.stepping", "benchmarks.simulator"])
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["envs.sc2api.stepping", "benchmarks.simulator", "trainer.learning.gru_kernels", "trainer.replay.sparse"],
+)
 def test_kernels_elsewhere_are_made_from_the_same_sources_and_their_own_file(
     elsewhere: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,31 +11,30 @@ import torch
 
 from envs.checkers import SPEC
 from envs.types import EnvSpec
-from trainer.config import TrainConfig
+from tests.trainer.support.learning import settings
+from trainer.config import TrainConfig, resolve
 from trainer.learning.lan import LanLearner
-from trainer.learning.learner import LearnerSettings
 from trainer.runs.checkpoint import Checkpoint, save_checkpoint
+from trainer.runs.clocks import Clocks
 
 
 def make_checkpoint(spec: EnvSpec = SPEC, seed: int = 0) -> Checkpoint:
     """Weights drawn wide, so that memories move and agents do different things."""
     torch.manual_seed(seed)
-    learner = LanLearner(spec, LearnerSettings(), torch.device("cpu"))
+    learner = LanLearner(spec, settings(), torch.device("cpu"))
     with torch.no_grad():
         for parameter in learner.advantage.parameters():
             parameter.mul_(3.0)
     return Checkpoint(
         spec=spec,
-        algorithm="lan",
         backend="sim",
-        config=TrainConfig(map=spec.name, seed=seed).to_dict(),
-        env_steps=12_345,
-        episodes=678,
-        updates=1_356,
-        win_rate=0.75,
+        config=resolve(TrainConfig(map=spec.name, seed=seed)).to_dict(),
+        agent_types=None,
         project_version="0.1.0",
-        learner=learner.state_dict(),
-        trainer={},
+        states={
+            "clocks": Clocks(env_steps=12_345, episodes=678, win_rate=0.75).state_dict(),
+            "learner": learner.state_dict() | {"updates": 1_356},
+        },
     )
 
 
@@ -53,12 +52,15 @@ def checkpoint_for() -> Callable[[EnvSpec], Checkpoint]:
 
 @pytest.fixture
 def write_checkpoint(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a run directory's run.pt, with some fields of the checkpoint replaced."""
+    """Writes a run directory's run.pt, with some fields of the checkpoint, or its `learner`, replaced."""
 
-    def write(name: str = "run", **changes: object) -> Path:
+    def write(name: str = "run", *, learner: dict[str, object] | None = None, **changes: object) -> Path:
         run_dir = tmp_path / name
         run_dir.mkdir()
-        save_checkpoint(run_dir / "run.pt", replace(make_checkpoint(), **changes))
+        checkpoint = replace(make_checkpoint(), **changes)
+        if learner is not None:
+            checkpoint.states["learner"] = {"updates": 0} | learner
+        save_checkpoint(run_dir / "run.pt", checkpoint)
         return run_dir / "run.pt"
 
     return write

@@ -159,7 +159,7 @@ def test_a_truncated_model_file_is_one_clear_line(
 def test_text_from_a_file_is_shown_and_never_obeyed(
     write_checkpoint: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write_checkpoint(algorithm="[red]lan[/red]", backend="\x1b[2Jsim")
+    path = write_checkpoint(config={"algorithm": "[red]lan[/red]", "sharing": "all"}, backend="\x1b[2Jsim")
     assert main([str(path)]) == 0
     text = capsys.readouterr().out
     assert "[red]lan[/red]" in text

@@ -21,7 +21,7 @@ from exporters.export import main
 from exporters.parity import compare
 from runtime.model_file.loader import load_model
 from trainer.learning.networks import advantage_net, count_parameters, value_net
-from trainer.playing.rollout import TorchPolicy
+from trainer.playing.policy import TorchPolicy
 from trainer.runs.checkpoint import Checkpoint, load_advantage_net, load_checkpoint
 
 Write = Callable[..., Path]

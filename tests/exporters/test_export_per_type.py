@@ -18,12 +18,13 @@ from exporters.graph_per_type import KEEP
 from exporters.model import build_model
 from runtime.model_file.contract import METADATA_CONTRACT_VERSION, METADATA_SPEC
 from runtime.model_file.loader import Model, load_model, load_model_bytes
+from tests.trainer.support.learning import settings
 from trainer.config import TrainConfig
 from trainer.learning.algorithms import make_learner
-from trainer.learning.learner import LearnerSettings
 from trainer.learning.networks import AdvantageNet, advantage_net, count_parameters
-from trainer.playing.rollout import TorchPolicy
+from trainer.playing.policy import TorchPolicy
 from trainer.runs.checkpoint import Checkpoint, save_checkpoint
+from trainer.runs.clocks import Clocks
 
 SPEC = EnvSpec("village", 5, 4, 6, 3, 1, 20)
 TYPES = ("archer", "archer", "smith", "monk", "monk")
@@ -115,19 +116,14 @@ def test_lan_export_and_the_runtime_take_a_checkpoint_of_networks_per_type(tmp_p
     """Exported with its parity check over battles, loaded as an agent loads it."""
     spec, types = env_spec("2s3z"), agent_types("2s3z")
     torch.manual_seed(5)
-    learner = make_learner("lan", spec, LearnerSettings(), torch.device("cpu"), types)
+    learner = make_learner("lan", spec, settings(), torch.device("cpu"), types)
     checkpoint = Checkpoint(
         spec=spec,
-        algorithm="lan",
         backend="sim",
         config=TrainConfig(map="2s3z", sharing="type").to_dict(),
-        env_steps=1,
-        episodes=1,
-        updates=1,
-        win_rate=None,
+        agent_types=types,
         project_version="0.1.0",
-        learner=learner.state_dict(),
-        trainer={},
+        states={"clocks": Clocks(env_steps=1).state_dict(), "learner": learner.state_dict()},
     )
     save_checkpoint(tmp_path / "run.pt", checkpoint)
     out = tmp_path / "agent.onnx"

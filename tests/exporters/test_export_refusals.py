@@ -70,19 +70,19 @@ def write_foreign(path: Path) -> None:
 def write_other_weights(path: Path) -> None:
     data = torch.load(path, weights_only=True)
     other = EnvSpec("checkers", 2, 5, SPEC.obs_dim + 1, SPEC.state_dim, 2, 100)
-    data["learner"]["advantage"] = advantage_net(other).state_dict()
+    data["states"]["learner"]["advantage"] = advantage_net(other).state_dict()
     torch.save(data, path)
 
 
 def write_no_advantage(path: Path) -> None:
     data = torch.load(path, weights_only=True)
-    del data["learner"]["advantage"]
+    del data["states"]["learner"]["advantage"]
     torch.save(data, path)
 
 
 def write_nan(path: Path) -> None:
     data = torch.load(path, weights_only=True)
-    data["learner"]["advantage"]["fc2.bias"][0] = float("nan")
+    data["states"]["learner"]["advantage"]["fc2.bias"][0] = float("nan")
     torch.save(data, path)
 
 

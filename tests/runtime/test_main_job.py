@@ -15,7 +15,8 @@ from runtime.host.game import EpisodeResult
 from tests.runtime.support.playing import hosted
 from tests.runtime.support.processes import free_ports, started
 from trainer.cli import main as train
-from trainer.playing.rollout import PolicyTeam, Scribe, TorchPolicy, play_round
+from trainer.playing.policy import PolicyTeam, TorchPolicy
+from trainer.playing.rollout import Scribe, play_round
 from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
 from trainer.runs.metrics import read_metrics
 

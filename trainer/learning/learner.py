@@ -32,15 +32,15 @@ OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], float], torch.optim.Optimize
 
 @dataclass(frozen=True)
 class LearnerSettings:
-    """What a learner is told; defaults are the LAN paper's. The interval is in updates."""
+    """What a learner is told; `TrainConfig` has the defaults. The interval is in updates."""
 
-    learning_rate: float = 5e-4
-    gamma: float = 0.99
-    grad_norm_clip: float = 10.0
-    target_update_interval: int = 200
-    optimizer: str = "adam"
-    value_gradient_to_gru: bool = True
-    threads: int = 1
+    learning_rate: float
+    gamma: float
+    grad_norm_clip: float
+    target_update_interval: int
+    optimizer: str
+    value_gradient_to_gru: bool
+    threads: int
     """On a CPU, into how many parts a batch is split, each on a thread of its own."""
 
 

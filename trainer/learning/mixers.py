@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from envs.types import EnvSpec
 
-EMBED_DIM = 32
+MIXING_DIM = 32
 HYPERNET_DIM = 64
 
 
@@ -34,30 +34,21 @@ class Mixer(nn.Module):
         raise NotImplementedError
 
 
-class VdnMixer(Mixer):
-    """Q_tot is the sum (VDN)."""
-
-    def forward(
-        self, q_agents: Tensor, q_max: Tensor, actions: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return q_agents.sum(1), q_agents.new_zeros(())
-
-
 class QmixMixer(Mixer):
     """Q_tot = |w_f(s)| . ELU(|W_1(s)| q + b_1(s)) + v(s): monotonic in every q (QMIX)."""
 
     def __init__(self, n_agents: int, state_dim: int) -> None:
         super().__init__()
         self.n_agents = n_agents
-        self.hyper_w1 = two_layers(state_dim, HYPERNET_DIM, n_agents * EMBED_DIM)
-        self.hyper_b1 = nn.Linear(state_dim, EMBED_DIM)
-        self.hyper_wf = two_layers(state_dim, HYPERNET_DIM, EMBED_DIM)
-        self.hyper_v = two_layers(state_dim, EMBED_DIM, 1)
+        self.hyper_w1 = two_layers(state_dim, HYPERNET_DIM, n_agents * MIXING_DIM)
+        self.hyper_b1 = nn.Linear(state_dim, MIXING_DIM)
+        self.hyper_wf = two_layers(state_dim, HYPERNET_DIM, MIXING_DIM)
+        self.hyper_v = two_layers(state_dim, MIXING_DIM, 1)
 
     def forward(
         self, q_agents: Tensor, q_max: Tensor, actions: Tensor, state: Tensor
     ) -> tuple[Tensor, Tensor]:
-        w1 = self.hyper_w1(state).abs().view(-1, self.n_agents, EMBED_DIM)
+        w1 = self.hyper_w1(state).abs().view(-1, self.n_agents, MIXING_DIM)
         hidden = F.elu(torch.bmm(q_agents[:, None], w1).squeeze(1) + self.hyper_b1(state))  # [K, E]
         q_tot = (hidden * self.hyper_wf(state).abs()).sum(1) + self.hyper_v(state).squeeze(1)
         return q_tot, q_agents.new_zeros(())
@@ -77,7 +68,7 @@ class QplexMixer(Mixer):
     def __init__(self, n_agents: int, n_actions: int, state_dim: int, unit_dim: int) -> None:
         super().__init__()
         self.n_agents, self.n_actions, self.unit_dim = n_agents, n_actions, unit_dim
-        n, H, K, E = n_agents, self.HEADS, self.KERNELS, EMBED_DIM
+        n, H, K, E = n_agents, self.HEADS, self.KERNELS, MIXING_DIM
         self.query = nn.ModuleList(two_layers(state_dim, HYPERNET_DIM, E, bias=False) for _ in range(H))
         self.key = nn.ModuleList(nn.Linear(unit_dim, E, bias=False) for _ in range(H))
         self.offset = two_layers(state_dim, E, 1)
@@ -102,7 +93,7 @@ class QplexMixer(Mixer):
         total, penalty = state.new_full((1, 1), 1e-10), state.new_zeros(())
         for query, key in zip(self.query, self.key, strict=True):
             logits = torch.bmm(key(units), query(state)[:, :, None]).squeeze(2)  # [K, N]
-            total = total + F.softmax(logits / math.sqrt(EMBED_DIM), dim=1)
+            total = total + F.softmax(logits / math.sqrt(MIXING_DIM), dim=1)
             penalty = penalty + logits.square().mean()
         return total, self.LOGIT_WEIGHT * penalty
 
@@ -128,7 +119,6 @@ def make_mixer(name: str, spec: EnvSpec) -> Mixer:
     """The mixer of that name for an environment."""
     state_dim = mixer_state_dim(spec)
     makers: dict[str, Callable[[], Mixer]] = {
-        "vdn": VdnMixer,
         "qmix": lambda: QmixMixer(spec.n_agents, state_dim),
         "qplex": lambda: QplexMixer(spec.n_agents, spec.n_actions, state_dim, spec.unit_dim),
     }

@@ -16,7 +16,7 @@ from envs.types import HIDDEN_DIM, EnvSpec
 from trainer.learning.batch import EpisodeBatch
 from trainer.learning.gru import packed_gru
 
-EMBED_DIM = 128
+VALUE_EMBED_DIM = 128
 
 
 def project_inputs(
@@ -180,11 +180,11 @@ class ValueNet(nn.Module):
         inputs = HIDDEN_DIM + obs_dim + n_actions + n_agents
         self.agents = Groups(agent_types or ["agent"] * n_agents)
         self.embed: nn.Linear | nn.ModuleDict = (
-            nn.Linear(inputs, EMBED_DIM)
+            nn.Linear(inputs, VALUE_EMBED_DIM)
             if agent_types is None
-            else nn.ModuleDict({name: nn.Linear(inputs, EMBED_DIM) for name in self.agents.names})
+            else nn.ModuleDict({name: nn.Linear(inputs, VALUE_EMBED_DIM) for name in self.agents.names})
         )
-        self.fc1 = nn.Linear(EMBED_DIM + state_dim, 128)
+        self.fc1 = nn.Linear(VALUE_EMBED_DIM + state_dim, 128)
         self.fc2 = nn.Linear(128, 128)
         self.fc3 = nn.Linear(128, 1)
 
@@ -203,7 +203,7 @@ class ValueNet(nn.Module):
     def _merge(
         self, embed: nn.Linear, agents: Tensor, hidden: Tensor, obs: Tensor, last_action: Tensor
     ) -> Tensor:
-        """[P, 128]: the sum over `agents` [M] of their embeddings, from their rows [P, M, ...]."""
+        """[P, E]: the sum over `agents` [M] of their embeddings, from their rows [P, M, ...]."""
         P, M, O = obs.shape
         embedding = project_inputs(
             embed.weight[:, HIDDEN_DIM:], embed.bias, obs.view(P * M, O), last_action.view(P * M),

@@ -11,12 +11,15 @@ from torch.nn import functional as F
 from envs.types import EnvSpec
 from trainer.learning.batch import EpisodeBatch
 from trainer.learning.learner import UNAVAILABLE, Learner, LearnerSettings, greedy_next, taken
-from trainer.learning.mixers import Mixer, VdnMixer, make_mixer
+from trainer.learning.mixers import Mixer, make_mixer
 from trainer.learning.networks import advantage_net
 
 
 class QLearner(Learner):
-    """Q-networks trained on the team's reward; the mixer, where there is one, is thrown away afterwards."""
+    """Q-networks trained on the team's reward; the mixer, where there is one, is thrown away afterwards.
+
+    VDN's mixer is a sum, with nothing to learn: it is no part of the learner.
+    """
 
     def __init__(
         self,
@@ -28,7 +31,8 @@ class QLearner(Learner):
         agent_types: Sequence[str] | None = None,
     ) -> None:
         self.n_actions = spec.n_actions
-        self.mixer = None if mixer is None else make_mixer(mixer, spec)
+        self.sums = mixer == "vdn"
+        self.mixer = None if mixer is None or self.sums else make_mixer(mixer, spec)
         central: dict[str, torch.nn.Module] = {"mixer": self.mixer} if self.mixer else {}
         super().__init__(advantage_net(spec, agent_types), central, settings, device)
 
@@ -40,10 +44,8 @@ class QLearner(Learner):
             _, target_q = self.targets["advantage"].unroll(batch)  # type: ignore[operator]
             best = greedy_next(q, batch)
             q_next = batch.next(target_q).gather(2, best).squeeze(2)
-        if isinstance(self.mixer, VdnMixer):  # needs neither the state nor the maxima
-            y = batch.reward + self.settings.gamma * (1 - batch.terminated) * q_next.sum(1)
-            q_sum = q_now.sum(1)
-            return F.mse_loss(q_sum, y), q_sum
+        if self.sums:
+            q_now, q_next = q_now.sum(1, keepdim=True), q_next.sum(1, keepdim=True)  # [K, 1]
         if self.mixer is None:
             discount = self.settings.gamma * (1 - batch.terminated)
             y = batch.reward[:, None] + discount[:, None] * q_next

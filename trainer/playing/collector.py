@@ -1,4 +1,4 @@
-"""Who plays the training episodes, and with which weights: in turn with the learner, or beside it."""
+"""Playing the training episodes: in turn with the learner, or beside it with weights one round older."""
 
 from __future__ import annotations
 
@@ -10,15 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from envs.errors import LanError
-from envs.outcomes import EpisodeStats
-from envs.types import IntArray, MultiAgentEnv, TimeStep
-from trainer.config import TrainConfig
+from envs.types import MultiAgentEnv
+from trainer.config import ResolvedConfig
 from trainer.learning.networks import AdvantageNet
-from trainer.playing.rollout import Scribe, collect
-from trainer.replay.buffer import Episode
-
-Round = tuple[list[Episode], list[EpisodeStats]]
+from trainer.playing.rollout import Round, collect
 
 SWITCH_INTERVAL_S = 1e-4
 """How long a thread may keep the interpreter while the other waits; Python's 5 ms would stall the learner."""
@@ -49,12 +44,12 @@ class Collector(Protocol):
 
 
 class Player(Protocol):
-    """Plays a round with the given weights; AbandonedError where `abandoned` is set meanwhile."""
+    """Plays rounds with given weights."""
 
     def play(
-        self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event
+        self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event | None = None
     ) -> Round:
-        """B episodes from this number on."""
+        """B episodes from this number on; AbandonedError once `abandoned` is set."""
         ...
 
     def close(self) -> None:
@@ -69,12 +64,12 @@ class EnvPlayer:
         self.env, self.seed, self.rng = env, seed, rng
 
     def play(
-        self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event
+        self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event | None = None
     ) -> Round:
         """B episodes side by side."""
         rng = self.rng or np.random.default_rng([self.seed, 2, first_episode])
         self.env.next_episode = first_episode
-        return collect(self.env, net, epsilon, rng, lambda: AbandonableScribe(abandoned))
+        return collect(self.env, net, epsilon, rng, abandoned)
 
     def close(self) -> None:
         """The environment is its owner's."""
@@ -88,7 +83,7 @@ class StrictCollector:
 
     def take(self, epsilon: float, first_episode: int) -> Round:
         """Play a round."""
-        return self.player.play(self.net, epsilon, first_episode, threading.Event())
+        return self.player.play(self.net, epsilon, first_episode)
 
     def prepare(self, epsilon: float, first_episode: int, *, begin: bool) -> None:
         """Nothing can be done ahead."""
@@ -144,32 +139,17 @@ class OverlappedCollector:
     def close(self) -> None:
         """Stop playing after the current step."""
         self._abandoned.set()
-        self._thread.shutdown(wait=True, cancel_futures=True)
-        self.player.close()
+        try:
+            self._thread.shutdown(wait=True, cancel_futures=True)
+        finally:
+            self.player.close()
 
     def _begin(self, epsilon: float, first_episode: int) -> Future[Round]:
         return self._thread.submit(self.player.play, self.actor, epsilon, first_episode, self._abandoned)
 
 
-class AbandonedError(LanError):
-    """Nobody waits for this round any more."""
-
-
-class AbandonableScribe(Scribe):
-    """Ends the round at the next step once the event is set."""
-
-    def __init__(self, abandoned: threading.Event) -> None:
-        self.abandoned = abandoned
-
-    def step(self, step: TimeStep, actions: IntArray) -> None:
-        """Keep a step; AbandonedError when nobody wants it."""
-        if self.abandoned.is_set():
-            raise AbandonedError
-        super().step(step, actions)
-
-
 def make_collector(
-    config: TrainConfig, backend: str, env: MultiAgentEnv, net: AdvantageNet, rng: np.random.Generator
+    config: ResolvedConfig, backend: str, env: MultiAgentEnv, net: AdvantageNet, rng: np.random.Generator
 ) -> Collector:
     """The collector that the settings ask for; `rng` is the strict order's stream of random numbers."""
     strict = config.overlap == "off"

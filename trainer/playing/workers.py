@@ -21,9 +21,8 @@ from envs.errors import InputError
 from envs.make import make_env
 from envs.outcomes import EpisodeStats
 from trainer.learning.networks import AdvantageNet
-from trainer.playing.collector import AbandonedError, Round
-from trainer.playing.rollout import collect
-from trainer.replay.buffer import Episode
+from trainer.playing.rollout import AbandonedError, Round, collect
+from trainer.replay.episode import Episode
 
 EPISODE_DEADLINE_S = 900.0
 """How long no worker may finish anything before all that are busy are replaced."""
@@ -71,7 +70,7 @@ class WorkerPool:
         self.workers: list[Any] = [self._hire(index) for index in range(n_workers)]
 
     def play(
-        self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event
+        self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event | None = None
     ) -> Round:
         """Episodes `first_episode` and on, in this order; AbandonedError once nobody waits for them."""
         weights = self.ray.put({name: w.detach().cpu().numpy() for name, w in net.state_dict().items()})
@@ -80,7 +79,7 @@ class WorkerPool:
         idle, playing = deque(range(len(self.workers))), dict[Any, tuple[int, int]]()
         quiet_s, lost_before = 0.0, self.lost
         while len(done) < self.n_episodes:
-            if abandoned.is_set():
+            if abandoned is not None and abandoned.is_set():
                 raise AbandonedError
             while idle and waiting:
                 index, number = idle.popleft(), waiting.popleft()

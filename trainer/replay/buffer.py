@@ -3,136 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from envs.types import BoolArray, FloatArray, IntArray
+from envs.errors import InputError
 from trainer.learning.batch import EpisodeBatch
-
-FeatureArray = npt.NDArray[np.float32] | npt.NDArray[np.float16]
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One episode of L steps and L + 1 observations, as it was played.
-
-    obs [L + 1, N, O] f32, state [L + 1, S] f32, avail_bits [L + 1, ceil(N A / 8)] u8 (one bit per action),
-    action [L, N] u8, reward [L] f32; terminated or truncated says how the last step ended it.
-    """
-
-    obs: FloatArray
-    state: FloatArray
-    avail_bits: npt.NDArray[np.uint8]
-    action: npt.NDArray[np.uint8]
-    reward: FloatArray
-    terminated: bool
-    truncated: bool
-    won: bool
-
-    @property
-    def length(self) -> int:
-        """Steps taken."""
-        return len(self.action)
-
-    @property
-    def obs_dim(self) -> int:
-        """O."""
-        return int(self.obs.shape[2])
-
-    def write_obs(self, rows: IntArray, out: FloatArray) -> None:
-        """Write the observations to the given rows of a batch, out [P, N, O]."""
-        out[rows] = self.obs
-
-
-@dataclass(frozen=True)
-class StoredEpisode:
-    """An episode as replay keeps it: observations without their zeros (see `trainer.replay.sparse`).
-
-    obs_bits [L + 1, ceil(N O / 8)] u8, obs_values [V] f32 or f16, obs_counts [L + 1] i32, state f32 or f16,
-    the rest as in `Episode`.
-    """
-
-    obs_dim: int
-    obs_bits: npt.NDArray[np.uint8]
-    obs_values: FeatureArray
-    obs_counts: npt.NDArray[np.int32]
-    state: FeatureArray
-    avail_bits: npt.NDArray[np.uint8]
-    action: npt.NDArray[np.uint8]
-    reward: FloatArray
-    terminated: bool
-    truncated: bool
-    won: bool
-
-    @classmethod
-    def store(cls, episode: Episode, dtype: npt.DTypeLike) -> StoredEpisode:
-        """What replay keeps of an episode; with float16 features are rounded to three digits."""
-        from trainer.replay.sparse import gather_values
-
-        bits, values, counts = gather_values(episode.obs.reshape(episode.length + 1, -1))
-        rest = {name: getattr(episode, name) for name in UNCHANGED}
-        return cls(
-            obs_dim=episode.obs_dim,
-            obs_bits=bits,
-            obs_values=values.astype(dtype, copy=False),
-            obs_counts=counts,
-            state=episode.state.astype(dtype, copy=False),
-            **rest,
-        )
-
-    @property
-    def length(self) -> int:
-        """Steps taken."""
-        return len(self.action)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes the episode's arrays take."""
-        return sum(getattr(self, name).nbytes for name in STORED_ARRAYS)
-
-    @property
-    def on_disk(self) -> bool:
-        """Whether the large arrays are views of a file rather than memory of this process."""
-        return isinstance(self.obs_values, np.memmap)
-
-    @property
-    def obs(self) -> FloatArray:
-        """Observations [L + 1, N, O], with their zeros."""
-        out = np.empty((self.length + 1, self.action.shape[1], self.obs_dim), np.float32)
-        self.write_obs(np.arange(self.length + 1), out)
-        return out
-
-    def write_obs(self, rows: IntArray, out: FloatArray) -> None:
-        """Write the observations to the given rows of a batch, out [P, N, O]."""
-        from trainer.replay.sparse import spread_values
-
-        starts = np.cumsum(self.obs_counts, dtype=np.int64) - self.obs_counts
-        values = np.zeros(len(self.obs_values) + 1, np.float32)
-        values[:-1] = self.obs_values
-        words = out.reshape(len(out), -1).view(np.int32)
-        spread_values(np.array(self.obs_bits), values.view(np.int32), starts, rows, words)
-
-
-UNCHANGED = ("avail_bits", "action", "reward", "terminated", "truncated", "won")
-STORED_ARRAYS = ("obs_bits", "obs_values", "obs_counts", "state", "avail_bits", "action", "reward")
-
-
-def pack_available(avail_actions: BoolArray) -> npt.NDArray[np.uint8]:
-    """[..., N, A] bool -> [..., ceil(N A / 8)] u8."""
-    return np.packbits(avail_actions.reshape(*avail_actions.shape[:-2], -1), axis=-1)
-
-
-def unpack_available(bits: npt.NDArray[np.uint8], n_agents: int, n_actions: int) -> BoolArray:
-    """The inverse of `pack_available`."""
-    flat = np.unpackbits(bits, axis=-1, count=n_agents * n_actions)
-    return flat.reshape(*bits.shape[:-1], n_agents, n_actions).view(np.bool_)
+from trainer.replay.episode import MAX_ACTIONS, Episode, StoredEpisode, unpack_available
 
 
 def pack_episodes(
-    episodes: Sequence[Episode | StoredEpisode], n_actions: int, *, bootstrap_on_timeout: bool = False
+    episodes: Sequence[StoredEpisode], n_actions: int, *, bootstrap_on_timeout: bool = False
 ) -> EpisodeBatch:
     """A batch of episodes as packed rows; see `EpisodeBatch`."""
     episodes = sorted(episodes, key=lambda episode: -episode.length)
@@ -165,7 +46,10 @@ def pack_episodes(
 
 
 class ReplayBuffer:
-    """The last `capacity` episodes; the oldest makes room. Observations and states are kept as `dtype`."""
+    """The last `capacity` episodes; the oldest makes room. Observations and states are kept as `dtype`.
+
+    InputError when there are more actions than a byte can tell apart.
+    """
 
     def __init__(
         self,
@@ -175,6 +59,8 @@ class ReplayBuffer:
         bootstrap_on_timeout: bool = False,
         dtype: str = "float32",
     ) -> None:
+        if n_actions > MAX_ACTIONS:
+            raise InputError(f"replay keeps at most {MAX_ACTIONS} actions, this environment has {n_actions}")
         self.capacity_episodes = capacity_episodes
         self.n_actions = n_actions
         self.bootstrap_on_timeout = bootstrap_on_timeout

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from envs.errors import InputError
 from envs.files import replacing
-from trainer.replay.buffer import STORED_ARRAYS, ReplayBuffer, StoredEpisode
+from trainer.replay.buffer import ReplayBuffer
+from trainer.replay.episode import STORED_ARRAYS, StoredEpisode
 
 NAME = re.compile(r"episodes-(\d+)-(\d+)\.npz")
 LARGE = ("obs_bits", "obs_values", "state")

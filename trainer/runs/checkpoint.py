@@ -6,50 +6,106 @@ import io
 import pickle
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from envs.errors import InputError
 from envs.files import replacing
 from envs.types import CONTRACT_VERSION, EnvSpec
-from trainer.learning.algorithms import types_to_split
 from trainer.learning.networks import AdvantageNet, advantage_net
+from trainer.runs.clocks import Clocks
 
 FORMAT = "lan-checkpoint"
+FORMAT_VERSION = 2
 FILE_NAME = "run.pt"
+
+
+class Stateful(Protocol):
+    """A part of a run that a checkpoint asks for its state, and gives it back."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on, as tensors and plain data."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        ...
+
+
+@dataclass(frozen=True)
+class GeneratorState:
+    """A numpy generator as a part of a run."""
+
+    rng: np.random.Generator
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of its bit generator."""
+        return dict(self.rng.bit_generator.state)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.rng.bit_generator.state = state
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A run at the end of an iteration.
 
-    `learner` is the learner's state (networks, targets, optimiser); `trainer` the rest that a resumed run
-    needs (random states, episode numbers). `win_rate` is the last evaluation's, None before the first.
+    `states`: what each part of the run gave as its state, by the part's name (see `TrainingRun.parts`).
+    `agent_types` [N]: the agents' types where only agents of one type share a network, else None.
     """
 
     spec: EnvSpec
-    algorithm: str
     backend: str
     config: dict[str, Any]
-    env_steps: int
-    episodes: int
-    updates: int
-    win_rate: float | None
+    agent_types: tuple[str, ...] | None
     project_version: str
-    learner: dict[str, Any]
-    trainer: dict[str, Any]
+    states: dict[str, dict[str, Any]]
+
+    @property
+    def algorithm(self) -> str:
+        """The learner's name."""
+        return str(self.config["algorithm"])
 
     @property
     def sharing(self) -> str:
         """Which agents share a network: `all`, or those of one `type`."""
-        return str(self.config.get("sharing", "all"))
+        return str(self.config["sharing"])
 
     @property
-    def agent_types(self) -> tuple[str, ...] | None:
-        """[N] agents' types where only agents of one type share a network, else None."""
-        return types_to_split(self.sharing, self.spec.name)
+    def clocks(self) -> Clocks:
+        """How far the run was."""
+        clocks = Clocks()
+        clocks.load_state_dict(self.states["clocks"])
+        return clocks
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps of finished episodes."""
+        return self.clocks.env_steps
+
+    @property
+    def episodes(self) -> int:
+        """Finished episodes."""
+        return self.clocks.episodes
+
+    @property
+    def updates(self) -> int:
+        """Gradient updates."""
+        return int(self.learner["updates"])
+
+    @property
+    def win_rate(self) -> float | None:
+        """The last evaluation's; None before the first."""
+        return self.clocks.win_rate
+
+    @property
+    def learner(self) -> dict[str, Any]:
+        """The learner's state: networks, targets, optimiser."""
+        return self.states["learner"]
 
     @property
     def advantage(self) -> dict[str, Tensor]:
@@ -63,7 +119,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     data = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
     data["spec"] = checkpoint.spec.to_json()
     content = io.BytesIO()  # torch turns what a full disk says into an error of its own
-    torch.save({"format": FORMAT, "contract_version": CONTRACT_VERSION, **data}, content)
+    torch.save(
+        {"format": FORMAT, "format_version": FORMAT_VERSION, "contract_version": CONTRACT_VERSION, **data},
+        content,
+    )
     with replacing(path) as file:
         file.write(content.getbuffer())
 
@@ -71,7 +130,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint in a file, or in a run directory's `run.pt`; tensors on the CPU.
 
-    InputError when it is missing, truncated, not one of ours, or of another contract version.
+    InputError when it is missing, truncated, not one of ours, or of another version of format or contract.
     """
     if path.is_dir():
         path = path / FILE_NAME
@@ -84,26 +143,32 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path} is truncated or no checkpoint of lan-train ({reason})") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f"{path} is a torch file, but no checkpoint of lan-train")
-    version = data.get("contract_version")
-    if version != CONTRACT_VERSION:
-        raise InputError(
-            f"{path} is of contract version {version}, this project reads version {CONTRACT_VERSION}; "
-            "use the project version that wrote it, or train again"
-        )
+    for key, ours in (("format_version", FORMAT_VERSION), ("contract_version", CONTRACT_VERSION)):
+        version = data.get(key, 1)  # the first format did not name its version
+        if version != ours:
+            raise InputError(
+                f"{path} is of {key.replace('_', ' ')} {version}, this project reads version {ours}; "
+                "use the project version that wrote it, or train again"
+            )
     missing = [field.name for field in fields(Checkpoint) if field.name not in data]
     if missing:
         raise InputError(f"{path} is damaged: it lacks {', '.join(missing)}")
     try:
         spec = EnvSpec.from_json(data["spec"])
-    except (TypeError, ValueError) as error:
+        Clocks().load_state_dict(data["states"]["clocks"])
+        int(data["states"]["learner"]["updates"])
+        types = data["agent_types"]
+        if types is not None and [type(name) for name in types] != [str] * spec.n_agents:
+            raise ValueError(f"its agent types are {types!r}, for {spec.n_agents} agents")
+    except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
     return Checkpoint(**{f.name: data[f.name] for f in fields(Checkpoint)} | {"spec": spec})
 
 
 def load_advantage_net(checkpoint: Checkpoint) -> AdvantageNet:
     """The advantage network of a checkpoint, and nothing else of it; InputError when it does not fit."""
-    net = advantage_net(checkpoint.spec, checkpoint.agent_types)
     try:
+        net = advantage_net(checkpoint.spec, checkpoint.agent_types)
         net.load_state_dict(checkpoint.advantage)
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]

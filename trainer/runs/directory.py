@@ -26,12 +26,13 @@ EARLIER = re.compile(r"run-(\d+)\.pt")
 
 
 @dataclass(frozen=True)
-class Restored:
-    """What a run goes on from; `damaged`: one sentence for each newer checkpoint that could not be used."""
+class Found:
+    """A checkpoint to go on from, and its replay; `unusable`: each newer one, and why it cannot be used."""
 
+    path: Path
     checkpoint: Checkpoint
     replay: ReplayBuffer
-    damaged: list[str]
+    unusable: dict[Path, InputError]
 
 
 class RunDirectory:
@@ -74,31 +75,30 @@ class RunDirectory:
         """Make `checkpoint` the best; done before `save`, no kill leaves the newest without its best."""
         save_checkpoint(self.path / BEST_NAME, checkpoint)
 
-    def restore(self, make_replay: Callable[[], ReplayBuffer]) -> Restored:
-        """The newest checkpoint that can be resumed exactly, with its replay.
+    def find(self, make_replay: Callable[[], ReplayBuffer]) -> Found:
+        """The newest checkpoint that can be resumed exactly, with its replay; no file is changed.
 
-        Newer ones that are damaged, or whose replay is, are set aside as `*.damaged`, and everything
-        written after the chosen one is removed. InputError when none can be used; then nothing is touched.
+        InputError when there is none.
         """
-        paths = [self.path / FILE_NAME, *reversed(self._earlier_paths())]
-        errors: list[InputError] = []
-        for path in paths:
+        unusable: dict[Path, InputError] = {}
+        for path in [self.path / FILE_NAME, *reversed(self._earlier_paths())]:
             try:
                 checkpoint = load_checkpoint(path)
                 replay = make_replay()
                 self.segments.load(replay, checkpoint.episodes)
             except InputError as error:
-                errors.append(error)
+                unusable[path] = error
                 continue
-            self._go_back_to(path, checkpoint, unusable=paths[: len(errors)])
-            return Restored(checkpoint, replay, [str(error) for error in errors])
-        raise errors[0]
+            return Found(path, checkpoint, replay, unusable)
+        raise next(iter(unusable.values()))
 
-    def _go_back_to(self, path: Path, checkpoint: Checkpoint, unusable: list[Path]) -> None:
-        for newer in unusable:
+    def go_back_to(self, found: Found) -> None:
+        """Make a checkpoint the newest: unusable ones become `*.damaged`, what was written later goes."""
+        for newer in found.unusable:
             if newer.exists():
                 newer.replace(newer.with_suffix(".damaged"))
-        path.replace(self.path / FILE_NAME)
+        found.path.replace(self.path / FILE_NAME)
+        checkpoint = found.checkpoint
         self.segments.drop(before=0, after=checkpoint.episodes)
         self.saved_steps, self._saved_episodes = checkpoint.env_steps, checkpoint.episodes
         for earlier in self._earlier_paths():

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainer.config import TrainConfig
-from trainer.runs.state import RunState
+from trainer.runs.clocks import Clocks
 
 
 def format_duration(seconds: float) -> str:
@@ -52,7 +52,7 @@ class PlainReporter:
     def __exit__(self, *exc: object) -> None:
         return None
 
-    def progress(self, state: RunState, epsilon: float) -> None:
+    def progress(self, clocks: Clocks, epsilon: float) -> None:
         """Nothing between records."""
 
     def record(self, record: dict[str, Any]) -> None:
@@ -82,19 +82,19 @@ class LiveReporter:
     ) -> None:
         self.live.__exit__(kind, error, trace)
 
-    def progress(self, state: RunState, epsilon: float) -> None:
+    def progress(self, clocks: Clocks, epsilon: float) -> None:
         """Redraw."""
         elapsed_s = time.monotonic() - self.started
-        done, total = state.env_steps, self.config.steps
+        done, total = clocks.env_steps, self.config.steps
         steps_per_s = (done - self.start_steps) / elapsed_s
         left = format_duration((total - done) / steps_per_s) if steps_per_s > 0 and done < total else "-"
         shown = {
             "steps": f"{done:,} / {total:,}",
             "steps/s": f"{steps_per_s:,.0f}",
-            "episodes": f"{state.episodes:,}",
-            "loss": "-" if state.loss is None else f"{state.loss:.4f}",
+            "episodes": f"{clocks.episodes:,}",
+            "loss": "-" if clocks.loss is None else f"{clocks.loss:.4f}",
             "epsilon": f"{epsilon:.2f}",
-            "win rate": "-" if state.win_rate is None else f"{state.win_rate:.0%}",
+            "win rate": "-" if clocks.win_rate is None else f"{clocks.win_rate:.0%}",
             "left": left,
         }
         numbers = Text("  ").join(

@@ -6,6 +6,7 @@ same machine.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -35,14 +36,25 @@ class Window:
         self.sums, self.counts = {}, {}
         return means
 
+    def state_dict(self) -> dict[str, Any]:
+        """The sums and counts so far."""
+        return {"sums": dict(self.sums), "counts": dict(self.counts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
+
 
 class AppendedFile:
-    """A file that only grows, from `size` bytes on; what a full disk refuses is kept and tried again."""
+    """A file that only grows; what a full disk refuses is kept and tried again."""
 
-    def __init__(self, path: Path, size: int = 0) -> None:
+    def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
-        self._file.truncate(size)
         self._pending = bytearray()
+
+    def cut(self, size: int) -> None:
+        """Drop what lies beyond `size` bytes."""
+        self._file.truncate(size)
 
     def append(self, data: bytes) -> None:
         """Add to the end, at once where the disk has room."""
@@ -99,18 +111,34 @@ class EventFile:
         self._records.write(event.SerializeToString())
 
 
-class MetricsWriter:
-    """Appends records to `metrics.jsonl` and to TensorBoard; a resumed run first drops what came later.
+class MetricsWriter(contextlib.AbstractContextManager["MetricsWriter"]):
+    """Appends records to `metrics.jsonl` and to TensorBoard; its state is the number of lines.
 
-    A full disk never stops it: lines wait until there is room again, and `flush` says that they do.
+    A new run drops what lies there; one that is resumed, at `resumed_at_steps`, first loads its state, which
+    drops what came later. A full disk never stops it: lines wait until there is room again, and `flush` says
+    that they do.
     """
 
-    def __init__(self, run_dir: Path, keep_lines: int = 0, purge_step: int | None = None) -> None:
-        path = run_dir / FILE_NAME
-        kept = path.read_bytes().splitlines(keepends=True)[:keep_lines] if keep_lines else []
+    def __init__(self, run_dir: Path, resumed_at_steps: int | None = None) -> None:
+        self.path = run_dir / FILE_NAME
+        self.lines = 0
+        with contextlib.ExitStack() as opened:
+            self._file = opened.enter_context(contextlib.closing(AppendedFile(self.path)))
+            self._events = EventFile(run_dir, resumed_at_steps)
+            opened.callback(self._events.file.close)
+            if resumed_at_steps is None:
+                self._file.cut(0)
+            self._opened = opened.pop_all()
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many lines were written."""
+        return {"lines": self.lines}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Drop every line after those that `state_dict` counted."""
+        kept = self.path.read_bytes().splitlines(keepends=True)[: state["lines"]]
         self.lines = len(kept)
-        self._file = AppendedFile(path, sum(len(line) for line in kept))
-        self._events = EventFile(run_dir, purge_step)
+        self._file.cut(sum(len(line) for line in kept))
 
     def write(self, record: Mapping[str, Any]) -> None:
         """One line, and one TensorBoard scalar per number, under KIND/NAME at the environment step."""
@@ -128,10 +156,12 @@ class MetricsWriter:
         self._file.flush()
         self._events.file.append(b"")
 
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Write what the disk takes, and close both."""
-        self._file.close()
-        self._events.file.close()
+        self._opened.close()
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:

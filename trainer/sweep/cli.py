@@ -17,9 +17,8 @@ from rich.console import Console
 
 from envs.command import run_command
 from envs.errors import InputError
-from envs.make import env_spec, resolve_backend
 from trainer.config import TrainConfig
-from trainer.learning.algorithms import types_to_split
+from trainer.runs.plan import resolve_playable
 from trainer.sweep.jobs import LOG_NAME, Job, plan_jobs
 from trainer.sweep.process import Outcome
 from trainer.sweep.table import READ_EVERY_S, LiveSweepDisplay, PlainSweepDisplay, Row
@@ -56,7 +55,7 @@ class SweepConfig:
     """How many seeds, from 0 on."""
     out: Path = Path("runs/sweep")
     """Where the run directories go, as MAP-ALGORITHM-seedSEED; maps, algorithms and seeds may be added to a
-    sweep later, and --steps raised, other settings may not change."""
+    sweep later, and --steps raised; of the other settings only those that change no number may differ."""
     workers: int | None = None
     """Cores to use on this machine; all of them when not given. A run takes --threads of them."""
     ray_address: str | None = None
@@ -125,19 +124,19 @@ def make_jobs(config: SweepConfig) -> list[Job]:
     if not config.maps or not config.algorithms:
         raise InputError("say what to learn and how, e.g. --maps 3m 2s3z --algorithms lan qmix")
     settings = TrainConfig(**{f.name: getattr(config.settings, f.name) for f in fields(TrainConfig)})
-    backends = set()
-    for map_name, algorithm in itertools.product(config.maps, config.algorithms):
-        name = replace(settings, map=map_name, algorithm=algorithm).resolved().environment
-        env_spec(name)
-        types_to_split(settings.sharing, name)
-        backends.add(resolve_backend(settings.env, name))
+    configs, backends = [], set()
+    for map_name, algorithm in itertools.product(
+        dict.fromkeys(config.maps), dict.fromkeys(config.algorithms)
+    ):
+        resolved, backend = resolve_playable(replace(settings, map=map_name, algorithm=algorithm))
+        configs.append(replace(resolved, env=backend))
+        backends.add(backend)
     if len(backends) > 1:
         raise InputError(
             f"--maps {' '.join(config.maps)} would be played by {' and '.join(sorted(backends))}, "
             "which must not mix: name one by --env, or make two sweeps"
         )
-    settings = replace(settings, env=backends.pop())
-    jobs = plan_jobs(settings, config.maps, config.algorithms, config.seeds, config.out.absolute())
+    jobs = plan_jobs(configs, config.seeds, config.out.absolute())
     try:
         for job in jobs:
             job.run_dir.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
-from trainer.config import FILE_NAME, TrainConfig, flag, learner_name, load_config
+from trainer.config import Free, ResolvedConfig, TrainConfig, changes, flag, learner_name, may_differ
+from trainer.runs.config_file import FILE_NAME, load_config
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 
 FINISHED_NAME = "finished.json"
@@ -22,7 +23,7 @@ TAIL_BYTES = 1 << 16
 class Job:
     """One run of a sweep."""
 
-    config: TrainConfig
+    config: ResolvedConfig
 
     @property
     def run_dir(self) -> Path:
@@ -49,6 +50,15 @@ class Job:
         """The command line of `lan-train` that begins this run."""
         return train_flags(self.config)
 
+    def resume_flags(self) -> list[str]:
+        """The command line of `lan-train` that goes on with it, to its end, with what a sweep may change."""
+        words = ["--resume", str(self.run_dir), "--steps", str(self.config.steps)]
+        for field in fields(TrainConfig):
+            value = getattr(self.config, field.name)
+            if may_differ(field.name, Free.IN_SWEEP) and field.name != "run_dir" and value is not None:
+                words += [flag(field.name), str(value)]
+        return words
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -59,20 +69,17 @@ class Progress:
     return_mean: float | None = None
 
 
-def plan_jobs(
-    settings: TrainConfig, maps: Sequence[str], algorithms: Sequence[str], seeds: int, out: Path
-) -> list[Job]:
-    """Every map with every algorithm and seed 0 to `seeds` - 1, seed by seed.
+def plan_jobs(configs: Sequence[ResolvedConfig], seeds: int, out: Path) -> list[Job]:
+    """Every one of `configs` with seed 0 to `seeds` - 1, seed by seed; written in `out`.
 
-    InputError for unknown algorithms, and where `out` holds a run of other settings.
+    InputError where `out` holds a run of other settings.
     """
     jobs = []
     for seed in range(seeds):
-        for map_name in dict.fromkeys(maps):
-            for algorithm in dict.fromkeys(algorithms):
-                run_dir = out / f"{map_name}-{learner_name(algorithm, settings.sharing)}-seed{seed}"
-                config = replace(settings, map=map_name, algorithm=algorithm, seed=seed, run_dir=run_dir)
-                jobs.append(Job(config.resolved()))
+        for config in configs:
+            learner = learner_name(config.algorithm, config.sharing)
+            run_dir = out / f"{config.map}-{learner}-seed{seed}"
+            jobs.append(Job(replace(config, seed=seed, run_dir=run_dir)))
     for job in jobs:
         check_settings(job)
     return jobs
@@ -82,22 +89,17 @@ def check_settings(job: Job) -> None:
     """InputError when the run directory of a job holds a run of other settings."""
     if not (job.run_dir / FILE_NAME).exists():
         return
-    saved = load_config(job.run_dir).resolved()
-    names = {field.name for field in fields(TrainConfig)} - {"run_dir", "resume"}
-    changed = [name for name in sorted(names) if getattr(saved, name) != getattr(job.config, name)]
-    if job.config.steps > saved.steps:
-        changed.remove("steps")  # a sweep may be made longer: its runs go on
-    if changed:
-        listed = ", ".join(
-            f"{flag(name)} was {getattr(saved, name)}, now {getattr(job.config, name)}" for name in changed
-        )
+    saved = load_config(job.run_dir)
+    if job.config.steps > saved.steps:  # a sweep may be made longer: its runs go on
+        saved = replace(saved, steps=job.config.steps)
+    if changed := changes(saved, job.config, Free.IN_SWEEP):
         raise InputError(
-            f"{job.run_dir} holds a run of other settings ({listed}): choose another --out, "
+            f"{job.run_dir} holds a run of other settings ({', '.join(changed)}): choose another --out, "
             "or repeat the command that began this sweep"
         )
 
 
-def train_flags(config: TrainConfig) -> list[str]:
+def train_flags(config: ResolvedConfig) -> list[str]:
     """The flags of `lan-train` that give `config`; what equals the default is left out."""
     words = []
     for field in fields(TrainConfig):

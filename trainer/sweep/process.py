@@ -24,7 +24,7 @@ from pathlib import Path
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.processes import end_with_parent
-from trainer.config import FILE_NAME
+from trainer.runs.config_file import FILE_NAME, load_config
 from trainer.sweep.jobs import FINISHED_NAME, LOG_NAME
 
 LOCK_NAME = "lock"
@@ -46,8 +46,8 @@ class Outcome:
     log_tail: str = ""
 
 
-def run_job(run_dir: Path, flags: Sequence[str], steps: int) -> Outcome:
-    """Train in a process until it ends; `flags` begin the run, where it has begun it goes on to `steps`."""
+def run_job(run_dir: Path, begin_flags: Sequence[str], resume_flags: Sequence[str]) -> Outcome:
+    """Train in a process until it ends: with the first flags where the run is new, else with the others."""
     if not run_dir.is_dir():
         return Outcome(
             f"{socket.gethostname()} does not see {run_dir}: all machines of a cluster must share --out"
@@ -55,8 +55,7 @@ def run_job(run_dir: Path, flags: Sequence[str], steps: int) -> Outcome:
     if (run_dir / STOP_NAME).exists():
         (run_dir / STOP_NAME).unlink()
         return Outcome("stopped before its beginning")
-    begun = (run_dir / FILE_NAME).exists()
-    words = ["--resume", str(run_dir), "--steps", str(steps)] if begun else list(flags)
+    words = resume_flags if (run_dir / FILE_NAME).exists() else begin_flags
     command = [sys.executable, "-m", "trainer.sweep.process", str(os.getpid()), str(run_dir), *words]
     log_path = run_dir / LOG_NAME
     with log_path.open("ab") as log:
@@ -126,13 +125,10 @@ def take_lock(path: Path, wait_s: float = LOCK_WAIT_S) -> TextIOWrapper:
 
 def mark_finished(run_dir: Path) -> None:
     """Write `finished.json` if the checkpoint is of the run's end, not where it was asked to stop."""
-    from trainer.config import load_config
     from trainer.runs.checkpoint import load_checkpoint
 
     checkpoint, config = load_checkpoint(run_dir), load_config(run_dir)
-    state = checkpoint.trainer
-    at_end = checkpoint.env_steps >= config.steps or state["good_evaluations"] >= 2
-    if not at_end or state["pending_updates"] or state["evaluated_at_steps"] < checkpoint.env_steps:
+    if not checkpoint.clocks.all_done(config):
         return
     result = {"steps": config.steps, "env_steps": checkpoint.env_steps, "updates": checkpoint.updates}
     write_atomically(run_dir / FINISHED_NAME, (json.dumps(result) + "\n").encode())

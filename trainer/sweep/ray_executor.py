@@ -80,7 +80,7 @@ class RayExecutor:
                 max_retries=RETRIES,
                 name=job.name,
             )
-            self._running[task.remote(job.run_dir, job.flags(), job.config.steps)] = self._queue.popleft()
+            self._running[task.remote(job.run_dir, job.flags(), job.resume_flags())] = self._queue.popleft()
 
     def _outcome(self, reference: Any) -> Outcome:
         try:

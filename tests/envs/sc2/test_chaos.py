@@ -19,7 +19,7 @@ from envs.sc2.env import LiveBattle, Sc2Env
 from envs.smac.maps import load_map
 from trainer.learning.networks import advantage_net
 from trainer.playing.rollout import collect
-from trainer.replay.buffer import Episode
+from trainer.replay.episode import Episode
 
 SEED = 8
 

@@ -23,7 +23,7 @@ from envs.sc2.env import LiveBattle
 from envs.sc2.failures import Failures
 from envs.smac.maps import load_map
 from trainer.cli import main as train
-from trainer.replay.buffer import StoredEpisode
+from trainer.replay.episode import StoredEpisode
 from trainer.replay.segments import read_segment
 from trainer.runs.checkpoint import load_checkpoint
 

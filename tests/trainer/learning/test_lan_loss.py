@@ -6,11 +6,11 @@ import torch
 from torch.nn import functional as F
 
 from envs.types import EnvSpec
+from tests.trainer.support.learning import pack, settings
 from tests.trainer.support.slow_reading import SPEC, TYPES, one_hot_inputs, random_episode, slow_advantages
 from trainer.learning.lan import LanLearner, lan_loss
-from trainer.learning.learner import LearnerSettings
 from trainer.learning.networks import ValueNet
-from trainer.replay.buffer import Episode, pack_episodes, unpack_available
+from trainer.replay.episode import Episode
 
 
 def slow_values(net: ValueNet, hidden: torch.Tensor, episode: Episode) -> torch.Tensor:
@@ -18,11 +18,7 @@ def slow_values(net: ValueNet, hidden: torch.Tensor, episode: Episode) -> torch.
     embeds = [net.embed[kind] if isinstance(net.embed, torch.nn.ModuleDict) else net.embed for kind in TYPES]
     values = []
     for t in range(episode.length + 1):
-        last = (
-            torch.from_numpy(episode.action[t - 1].astype(np.int64))
-            if t
-            else torch.full((SPEC.n_agents,), -1)
-        )
+        last = torch.from_numpy(episode.action[t - 1]) if t else torch.full((SPEC.n_agents,), -1)
         inputs = torch.cat((hidden[t], one_hot_inputs(torch.from_numpy(episode.obs[t]), last)), dim=1)
         merged = sum(F.relu(embeds[a](inputs[a])) for a in range(SPEC.n_agents))
         x = torch.cat((merged, torch.from_numpy(episode.state[t])))
@@ -39,7 +35,7 @@ def slow_loss(learner: LanLearner, episodes: list[Episode], *, bootstrap_on_time
         with torch.no_grad():
             target_hidden, target_adv = slow_advantages(learner.targets["advantage"], episode)
             target_value = slow_values(learner.targets["value"], target_hidden, episode)
-        avail = unpack_available(episode.avail_bits, SPEC.n_agents, SPEC.n_actions)
+        avail = episode.avail_actions
         for t in range(episode.length):
             last_step = t == episode.length - 1
             ends = last_step and (episode.terminated or not bootstrap_on_timeout)
@@ -62,13 +58,13 @@ def test_loss_and_gradients_equal_the_slow_reading(
     torch.manual_seed(1)
     rng = np.random.default_rng(1)
     episodes = [random_episode(rng, n, truncated=n == 9) for n in (4, 9, 1, 6, 9)]
-    settings = LearnerSettings(value_gradient_to_gru=value_gradient_to_gru)
-    learner = LanLearner(SPEC, settings, torch.device("cpu"), agent_types=agent_types)
+    told = settings(value_gradient_to_gru=value_gradient_to_gru)
+    learner = LanLearner(SPEC, told, torch.device("cpu"), agent_types=agent_types)
     for net in learner.targets.values():  # targets that differ from the online nets
         for parameter in net.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
 
-    batch = pack_episodes(episodes, SPEC.n_actions, bootstrap_on_timeout=bootstrap_on_timeout)
+    batch = pack(episodes, SPEC.n_actions, bootstrap_on_timeout=bootstrap_on_timeout)
     loss, _ = learner.loss(batch)
     gradients = torch.autograd.grad(loss, learner.parameters)
     expected = slow_loss(learner, episodes, bootstrap_on_timeout=bootstrap_on_timeout)
@@ -94,21 +90,21 @@ def test_acting_step_by_step_gives_what_the_unrolled_network_gives(
 ) -> None:
     torch.manual_seed(2)
     episode = random_episode(np.random.default_rng(2), 8)
-    learner = LanLearner(SPEC, LearnerSettings(), torch.device("cpu"), agent_types=agent_types)
+    learner = LanLearner(SPEC, settings(), torch.device("cpu"), agent_types=agent_types)
     net = learner.advantage
     hidden, last = torch.zeros(3, 64), torch.full((3,), -1)
-    _, unrolled = net.unroll(pack_episodes([episode], SPEC.n_actions))
+    _, unrolled = net.unroll(pack([episode], SPEC.n_actions))
     for t in range(episode.length + 1):
         hidden, advantages = net.step(hidden, torch.from_numpy(episode.obs[t]), last, torch.arange(3))
         torch.testing.assert_close(advantages, unrolled[t], rtol=1e-5, atol=1e-6)
         if t < episode.length:
-            last = torch.from_numpy(episode.action[t].astype(np.int64))
+            last = torch.from_numpy(episode.action[t])
 
 
 def test_targets_are_copied_every_interval() -> None:
     torch.manual_seed(3)
-    learner = LanLearner(SPEC, LearnerSettings(target_update_interval=3), torch.device("cpu"))
-    batch = pack_episodes([random_episode(np.random.default_rng(3), 5)], SPEC.n_actions)
+    learner = LanLearner(SPEC, settings(target_update_interval=3), torch.device("cpu"))
+    batch = pack([random_episode(np.random.default_rng(3), 5)], SPEC.n_actions)
     before = learner.targets["advantage"].fc2.weight.clone()
     learner.update(batch)
     learner.update(batch)
@@ -120,6 +116,6 @@ def test_targets_are_copied_every_interval() -> None:
 
 def test_value_network_grows_with_the_team_only_through_input_widths() -> None:
     small, large = (EnvSpec("x", n, 5, 7, 4, 2, 9) for n in (3, 30))
-    learners = [LanLearner(spec, LearnerSettings(), torch.device("cpu")) for spec in (small, large)]
+    learners = [LanLearner(spec, settings(), torch.device("cpu")) for spec in (small, large)]
     counts = [learner.parameter_counts()["value"] for learner in learners]
     assert counts[1] - counts[0] == 27 * 128  # the wider id, nothing else

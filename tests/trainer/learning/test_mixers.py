@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.make import env_spec
-from trainer.learning.mixers import QmixMixer, QplexMixer, VdnMixer, make_mixer
+from trainer.learning.mixers import QmixMixer, QplexMixer, make_mixer
 from trainer.learning.networks import count_parameters, value_net
 
 # The LAN paper's Table 3, in thousands: the value network of LAN, the mixers of QPLEX and QMIX.
@@ -146,13 +146,6 @@ def test_qmix_is_monotonic_in_every_agent(seed: int, agent: int, gain: float) ->
     better = q.clone()
     better[:, agent] += gain
     assert (mixer(better, q_max, actions, state)[0] >= mixer(q, q_max, actions, state)[0]).all()
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10_000))
-def test_vdn_is_the_sum(seed: int) -> None:
-    q, q_max, actions, state = inputs(seed)
-    torch.testing.assert_close(VdnMixer()(q, q_max, actions, state)[0], q.sum(1))
 
 
 @settings(max_examples=20, deadline=None)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.trainer.support.learning import pack, settings
 from tests.trainer.support.slow_reading import SPEC, random_episode, slow_advantages
 from trainer.learning.algorithms import make_learner
-from trainer.learning.learner import LearnerSettings
 from trainer.learning.qlearner import QLearner
-from trainer.replay.buffer import Episode, pack_episodes, unpack_available
+from trainer.replay.episode import Episode
 
 A, N = SPEC.n_actions, SPEC.n_agents
 
@@ -27,15 +27,17 @@ def slow_loss(learner: QLearner, episodes: list[Episode]) -> torch.Tensor:
         _, q = slow_advantages(learner.advantage, episode)
         with torch.no_grad():
             _, target_q = slow_advantages(learner.targets["advantage"], episode)
-        avail = torch.from_numpy(unpack_available(episode.avail_bits, N, A))
+        avail = torch.from_numpy(episode.avail_actions)
         available_q = q.detach().masked_fill(~avail, -np.inf)
         available_target = target_q.masked_fill(~avail, -np.inf)
         for t in range(episode.length):
-            action = torch.from_numpy(episode.action[t].astype(np.int64))
+            action = torch.from_numpy(episode.action[t])
             best = available_q[t + 1].argmax(1)
             q_now = torch.stack([q[t, a, action[a]] for a in range(N)])
             q_next = torch.stack([target_q[t + 1, a, best[a]] for a in range(N)])
             bootstrap = 0.0 if t == episode.length - 1 else 0.99  # a time-out ends the future as well
+            if learner.sums:
+                q_now, q_next = q_now.sum()[None], q_next.sum()[None]
             if learner.mixer is None:
                 errors += list((q_now - (episode.reward[t] + bootstrap * q_next)) ** 2)
                 continue
@@ -57,13 +59,13 @@ def test_loss_and_gradients_equal_the_slow_reading(algorithm: str) -> None:
     torch.manual_seed(4)
     rng = np.random.default_rng(4)
     episodes = [random_episode(rng, n, truncated=n == 9) for n in (3, 9, 1, 6, 9)]
-    learner = make_learner(algorithm, SPEC, LearnerSettings(optimizer="rmsprop"), torch.device("cpu"))
+    learner = make_learner(algorithm, SPEC, settings(optimizer="rmsprop"), torch.device("cpu"))
     assert isinstance(learner, QLearner)
     for net in learner.targets.values():
         for parameter in net.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
 
-    loss, _ = learner.loss(pack_episodes(episodes, A))
+    loss, _ = learner.loss(pack(episodes, A))
     expected = slow_loss(learner, episodes)
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
     gradients = torch.autograd.grad(loss, learner.parameters)
@@ -77,14 +79,14 @@ def test_loss_and_gradients_equal_the_slow_reading(algorithm: str) -> None:
 @pytest.mark.parametrize("algorithm", ["lan", "lan-mean", "iql", "vdn", "qmix", "qplex"])
 def test_a_batch_in_parts_gives_the_same_step(algorithm: str, threads: int) -> None:
     rng = np.random.default_rng(5)
-    batch = pack_episodes([random_episode(rng, n, truncated=n == 9) for n in (3, 9, 1, 6, 9)], A)
+    batch = pack([random_episode(rng, n, truncated=n == 9) for n in (3, 9, 1, 6, 9)], A)
     parts = batch.shards(threads)
     assert [part.n_episodes for part in parts] == ([3, 2] if threads == 2 else [2, 2, 1])
     assert sum(part.n_rows for part in parts) == batch.n_rows
     learners = []
     for n in (1, threads, threads):
         torch.manual_seed(0)
-        learners.append(make_learner(algorithm, SPEC, LearnerSettings(threads=n), torch.device("cpu")))
+        learners.append(make_learner(algorithm, SPEC, settings(threads=n), torch.device("cpu")))
     whole, in_parts, again = (learner.update(batch) for learner in learners)
     for name, value in whole.items():
         torch.testing.assert_close(in_parts[name], value, rtol=1e-5, atol=1e-6)
@@ -97,12 +99,10 @@ def test_a_batch_in_parts_gives_the_same_step(algorithm: str, threads: int) -> N
 
 @pytest.mark.parametrize("algorithm", ["lan", "lan-mean", "iql", "vdn", "qmix", "qplex"])
 def test_every_learner_continues_from_its_saved_state(algorithm: str) -> None:
-    batch = pack_episodes([random_episode(np.random.default_rng(seed), 5) for seed in range(4)], A)
-    settings = LearnerSettings(
-        target_update_interval=2, optimizer="rmsprop" if algorithm == "vdn" else "adam"
-    )
+    batch = pack([random_episode(np.random.default_rng(seed), 5) for seed in range(4)], A)
+    told = settings(target_update_interval=2, optimizer="rmsprop" if algorithm == "vdn" else "adam")
     torch.manual_seed(0)
-    learner, other = (make_learner(algorithm, SPEC, settings, torch.device("cpu")) for _ in range(2))
+    learner, other = (make_learner(algorithm, SPEC, told, torch.device("cpu")) for _ in range(2))
     for _ in range(3):
         learner.update(batch)
     other.load_state_dict(copy.deepcopy(learner.state_dict()))
@@ -116,10 +116,10 @@ def test_every_learner_continues_from_its_saved_state(algorithm: str) -> None:
 def test_lan_mean_is_lan_with_the_mean_taken_out() -> None:
     torch.manual_seed(0)
     lan, lan_mean = (
-        make_learner(name, SPEC, LearnerSettings(), torch.device("cpu")) for name in ("lan", "lan-mean")
+        make_learner(name, SPEC, settings(), torch.device("cpu")) for name in ("lan", "lan-mean")
     )
     lan_mean.load_state_dict(lan.state_dict())
-    batch = pack_episodes([random_episode(np.random.default_rng(1), 6)], A)
+    batch = pack([random_episode(np.random.default_rng(1), 6)], A)
     assert not torch.isclose(lan.loss(batch)[0], lan_mean.loss(batch)[0])
     for net in (lan.advantage, lan.targets["advantage"]):  # make the mean over actions zero by hand
         layer = net.fc2

@@ -8,26 +8,25 @@ import torch
 
 from envs.errors import InputError
 from envs.make import env_spec
+from tests.trainer.support.learning import pack, settings
 from tests.trainer.support.slow_reading import SPEC, TYPES, random_episode
 from trainer.learning.algorithms import ALGORITHMS, make_learner, types_to_split
 from trainer.learning.lan import LanLearner
-from trainer.learning.learner import LearnerSettings
 from trainer.learning.networks import AdvantageNetPerType, ValueNet, count_parameters
-from trainer.replay.buffer import pack_episodes
 
 CPU = torch.device("cpu")
 
 
 def typed_learner(seed: int) -> LanLearner:
     torch.manual_seed(seed)
-    return LanLearner(SPEC, LearnerSettings(), CPU, agent_types=TYPES)
+    return LanLearner(SPEC, settings(), CPU, agent_types=TYPES)
 
 
 def test_an_agent_reads_the_network_of_its_own_type_alone() -> None:
     learner = typed_learner(1)
     net = learner.advantage
     assert isinstance(net, AdvantageNetPerType)
-    batch = pack_episodes([random_episode(np.random.default_rng(1), 6)], SPEC.n_actions)
+    batch = pack([random_episode(np.random.default_rng(1), 6)], SPEC.n_actions)
     _, before = net.unroll(batch)
     for parameter in net.nets["archer"].parameters():
         parameter.data += 0.1
@@ -50,8 +49,8 @@ def test_rows_of_any_agents_in_any_order_may_be_asked_at_once() -> None:
 
 
 def test_one_type_given_by_name_computes_what_sharing_by_all_computes() -> None:
-    shared = LanLearner(SPEC, LearnerSettings(), CPU)
-    typed = LanLearner(SPEC, LearnerSettings(), CPU, agent_types=("agent",) * 3)
+    shared = LanLearner(SPEC, settings(), CPU)
+    typed = LanLearner(SPEC, settings(), CPU, agent_types=("agent",) * 3)
     state = shared.advantage.state_dict()
     typed.advantage.load_state_dict({f"nets.agent.{name}": tensor for name, tensor in state.items()})
     state = shared.value.state_dict()
@@ -59,14 +58,14 @@ def test_one_type_given_by_name_computes_what_sharing_by_all_computes() -> None:
     for name in ("advantage", "value"):
         typed.targets[name].load_state_dict(typed.parts[name].state_dict())
         shared.targets[name].load_state_dict(shared.parts[name].state_dict())
-    batch = pack_episodes([random_episode(np.random.default_rng(3), 6)], SPEC.n_actions)
+    batch = pack([random_episode(np.random.default_rng(3), 6)], SPEC.n_actions)
     assert torch.equal(shared.loss(batch)[0], typed.loss(batch)[0])
 
 
 def test_a_split_learner_continues_exactly_from_its_state() -> None:
     one, other = typed_learner(4), typed_learner(5)
     rng = np.random.default_rng(4)
-    batches = [pack_episodes([random_episode(rng, 5)], SPEC.n_actions) for _ in range(4)]
+    batches = [pack([random_episode(rng, 5)], SPEC.n_actions) for _ in range(4)]
     for batch in batches[:2]:
         one.update(batch)
     other.load_state_dict(copy.deepcopy(one.state_dict()))
@@ -77,9 +76,9 @@ def test_a_split_learner_continues_exactly_from_its_state() -> None:
 def test_parts_of_a_batch_on_two_threads_give_the_gradients_of_the_whole() -> None:
     whole = typed_learner(6)
     torch.manual_seed(6)
-    parted = LanLearner(SPEC, LearnerSettings(threads=2), CPU, agent_types=TYPES)
+    parted = LanLearner(SPEC, settings(threads=2), CPU, agent_types=TYPES)
     rng = np.random.default_rng(6)
-    batch = pack_episodes([random_episode(rng, n) for n in (4, 9, 6)], SPEC.n_actions)
+    batch = pack([random_episode(rng, n) for n in (4, 9, 6)], SPEC.n_actions)
     results = [learner.update(batch)["grad_norm"] for learner in (whole, parted)]
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
 
@@ -88,7 +87,7 @@ def test_parts_of_a_batch_on_two_threads_give_the_gradients_of_the_whole() -> No
 def test_there_is_one_advantage_network_and_one_embedding_per_type(name: str, n_types: int) -> None:
     spec = env_spec(name)
     shared, split = (
-        make_learner("lan", spec, LearnerSettings(), CPU, types_to_split(sharing, name)).parameter_counts()
+        make_learner("lan", spec, settings(), CPU, types_to_split(sharing, name)).parameter_counts()
         for sharing in ("all", "type")
     )
     embedding = (64 + spec.obs_dim + spec.n_actions + spec.n_agents) * 128 + 128
@@ -99,10 +98,10 @@ def test_there_is_one_advantage_network_and_one_embedding_per_type(name: str, n_
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_learns_with_networks_per_type(algorithm: str) -> None:
     torch.manual_seed(7)
-    learner = make_learner(algorithm, SPEC, LearnerSettings(), CPU, TYPES)
+    learner = make_learner(algorithm, SPEC, settings(), CPU, TYPES)
     before = [parameter.detach().clone() for parameter in learner.advantage.parameters()]
     rng = np.random.default_rng(7)
-    learner.update(pack_episodes([random_episode(rng, n) for n in (6, 4)], SPEC.n_actions))
+    learner.update(pack([random_episode(rng, n) for n in (6, 4)], SPEC.n_actions))
     assert all(not torch.equal(a, b) for a, b in zip(before, learner.advantage.parameters(), strict=True))
     assert count_parameters(learner.advantage) == learner.parameter_counts()["advantage"]
 

@@ -10,9 +10,9 @@ import torch
 from envs.types import IntArray, TimeStep
 from tests.trainer.support.recall_env import RecallEnv
 from trainer.learning.networks import AdvantageNet, advantage_net
-from trainer.playing.collector import AbandonedError, EnvPlayer, OverlappedCollector
-from trainer.playing.rollout import collect
-from trainer.replay.buffer import Episode
+from trainer.playing.collector import EnvPlayer, OverlappedCollector
+from trainer.playing.rollout import AbandonedError, collect
+from trainer.replay.episode import Episode
 
 
 def env_and_net() -> tuple[RecallEnv, AdvantageNet]:

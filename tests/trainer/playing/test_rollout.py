@@ -8,7 +8,8 @@ from envs.checkers import DOWN, LEFT, STAY, CheckersEnv
 from envs.spread import SpreadEnv, SpreadSettings
 from envs.types import BoolArray, FloatArray, IntArray
 from trainer.learning.networks import advantage_net
-from trainer.playing.rollout import PolicyTeam, collect, evaluate, play
+from trainer.playing.policy import PolicyTeam
+from trainer.playing.rollout import collect, evaluate, play
 
 
 class Scripted:
@@ -75,7 +76,7 @@ def test_collected_episodes_hold_what_was_seen_and_done() -> None:
     for t in range(episodes[0].length):
         np.testing.assert_array_equal([episode.obs[t] for episode in episodes], step.obs)
         np.testing.assert_array_equal([episode.state[t] for episode in episodes], step.state)
-        step = again.step(np.stack([episode.action[t] for episode in episodes]).astype(np.int64))
+        step = again.step(np.stack([episode.action[t] for episode in episodes]))
         np.testing.assert_array_equal([episode.reward[t] for episode in episodes], step.reward)
     np.testing.assert_array_equal([episode.obs[-1] for episode in episodes], step.obs)
     assert [episode.truncated for episode in episodes] == step.truncated.tolist()

@@ -14,13 +14,13 @@ import torch
 
 from envs.errors import InputError
 from envs.make import make_env
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, resolve
 from trainer.learning.networks import advantage_net
 from trainer.playing.rollout import collect
 from trainer.playing.workers import WorkerPool, connect
+from trainer.runs.assembly import assemble
 from trainer.runs.directory import RunDirectory
 from trainer.runs.metrics import read_metrics
-from trainer.runs.session import assemble
 
 pytestmark = [
     pytest.mark.slow,
@@ -52,7 +52,7 @@ def test_episodes_are_those_played_here_although_workers_are_killed() -> None:
 
     killer = threading.Thread(target=kill)
     killer.start()
-    episodes, stats = pool.play(net, 0.3, 10, threading.Event())
+    episodes, stats = pool.play(net, 0.3, 10)
     stop.set()
     killer.join()
     pool.close()
@@ -73,10 +73,9 @@ def test_runs_are_the_same_with_one_worker_and_with_two(tmp_path: Path) -> None:
     )  # fmt: skip
     lines = []
     for n_workers in (1, 2):
-        told = replace(config, rollout_workers=n_workers)
-        run = assemble(RunDirectory(tmp_path / str(n_workers), 3), told, "sim")
-        run.run(Quiet())
-        run.close()
+        told = resolve(replace(config, rollout_workers=n_workers))
+        with assemble(told, "sim", RunDirectory(tmp_path / str(n_workers), 3)) as run:
+            run.run(Quiet())
         records = read_metrics(tmp_path / str(n_workers))
         lines.append([{k: v for k, v in r.items() if not k.startswith("wall_")} for r in records])
     assert lines[0] == lines[1]
@@ -96,6 +95,6 @@ def test_workers_that_cannot_start_are_not_replaced_for_ever(monkeypatch: pytest
     pool = WorkerPool(1, None, ("no such map", "sim", 0), 1, net)
     start = time.monotonic()
     with pytest.raises(InputError, match="die as fast as they are replaced"):
-        pool.play(net, 0.0, 0, threading.Event())
+        pool.play(net, 0.0, 0)
     assert time.monotonic() - start < 300
     pool.close()

@@ -8,21 +8,17 @@ import numpy as np
 import pytest
 
 from envs.errors import InputError
-from trainer.config import TrainConfig
-from trainer.plots.cli import draw, main
-from trainer.plots.curves import (
-    average_over_maps,
-    count_first,
-    find_differences,
-    load_run,
-    make_curves,
-    markdown_table,
-)
+from trainer.config import TrainConfig, resolve
+from trainer.plots.cli import main
+from trainer.plots.curves import find_differences, load_run
+from trainer.plots.figures import draw
+from trainer.plots.statistics import average_over_maps, count_first, make_curves
+from trainer.plots.tables import markdown_table
 
 
 def write_run(folder: Path, values: list[float], *, backend: str = "sim", **settings: Any) -> Path:
     """A run directory whose evaluations came a few steps after each multiple of 10 000."""
-    config = TrainConfig(**{"map": "3m", **settings}).resolved()
+    config = resolve(TrainConfig(**{"map": "3m", **settings}))
     path = folder / f"{config.map}-{config.algorithm}-{config.seed}-{backend}-{config.gamma}"
     path.mkdir()
     spec = {"contract_version": 1}
@@ -127,6 +123,14 @@ def test_runs_that_differ_are_named_and_not_drawn(
     assert not out.exists()
     assert main([str(one), str(two), "--out", str(out), "--force"]) == 0
     assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_that_differ_in_what_changes_no_number_are_drawn_together(tmp_path: Path) -> None:
+    one = write_run(tmp_path, [0, 1], seed=0, threads=1)
+    two = write_run(
+        tmp_path, [0, 1], seed=1, threads=2, keep_checkpoints=9, replay_memory=1.0, rollout_workers=4
+    )
+    assert find_differences([load_run(path, "win_rate") for path in (one, two)]) == []
 
 
 def test_algorithms_may_differ_in_the_settings_that_come_with_them(tmp_path: Path) -> None:

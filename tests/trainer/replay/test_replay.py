@@ -1,19 +1,15 @@
 """Replay keeps whole episodes at their true lengths and packs them without padding."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from envs.errors import InputError
-from trainer.replay.buffer import (
-    STORED_ARRAYS,
-    Episode,
-    ReplayBuffer,
-    pack_available,
-    pack_episodes,
-    unpack_available,
-)
+from tests.trainer.support.learning import pack
+from trainer.replay.buffer import ReplayBuffer
+from trainer.replay.episode import STORED_ARRAYS, Episode, StoredEpisode, unpack_available
 from trainer.replay.segments import ReplaySegments
 
 N, A = 2, 11
@@ -27,8 +23,8 @@ def numbered_episode(number: int, length: int) -> Episode:
     return Episode(
         obs=np.repeat(obs, 3, axis=2),
         state=(number * 100 + steps)[:, None],
-        avail_bits=pack_available(rng.random((length + 1, N, A)) < 0.5),
-        action=rng.integers(0, A, (length, N)).astype(np.uint8),
+        avail_actions=rng.random((length + 1, N, A)) < 0.5,
+        action=rng.integers(0, A, (length, N)),
         reward=(number * 100 + steps[1:]).astype(np.float32),
         terminated=number % 2 == 0,
         truncated=number % 2 == 1,
@@ -38,7 +34,7 @@ def numbered_episode(number: int, length: int) -> Episode:
 
 def test_packed_rows_hold_every_step_of_every_episode_once() -> None:
     episodes = [numbered_episode(1, 2), numbered_episode(2, 5), numbered_episode(3, 3)]
-    batch = pack_episodes(episodes, A)
+    batch = pack(episodes, A)
     assert batch.row_counts == (3, 3, 3, 2, 1, 1)  # lengths 5, 3, 2 have 6, 4 and 3 observations
     assert batch.state[:, 0].tolist() == [200, 300, 100, 201, 301, 101, 202, 302, 102, 203, 303, 204, 205]
     assert batch.reward.tolist() == [201, 301, 101, 202, 302, 102, 203, 303, 204, 205]
@@ -47,22 +43,39 @@ def test_packed_rows_hold_every_step_of_every_episode_once() -> None:
 
 
 def test_now_and_next_rows_belong_together() -> None:
-    batch = pack_episodes([numbered_episode(n, n) for n in (4, 1, 7, 7)], A)
+    batch = pack([numbered_episode(n, n) for n in (4, 1, 7, 7)], A)
     assert (batch.next(batch.state) - batch.state[batch.now] == 1).all()
     assert (batch.next(batch.state)[:, 0] == batch.reward).all()
 
 
 def test_timeouts_bootstrap_on_request() -> None:
-    batch = pack_episodes([numbered_episode(1, 2)], A, bootstrap_on_timeout=True)
+    batch = pack([numbered_episode(1, 2)], A, bootstrap_on_timeout=True)
     assert batch.terminated.tolist() == [0, 0]
 
 
 def test_available_actions_survive_packing() -> None:
-    avail = np.random.default_rng(0).random((4, N, A)) < 0.5
-    assert (unpack_available(pack_available(avail), N, A) == avail).all()
     episode = numbered_episode(5, 3)
-    batch = pack_episodes([episode], A)
-    assert (batch.avail_actions.numpy() == unpack_available(episode.avail_bits, N, A)).all()
+    bits = StoredEpisode.store(episode, "float32").avail_bits
+    assert bits.shape == (4, -(-N * A // 8))
+    assert (unpack_available(bits, N, A) == episode.avail_actions).all()
+    assert (pack([episode], A).avail_actions.numpy() == episode.avail_actions).all()
+
+
+def test_what_is_stored_is_no_view_of_the_round_that_was_played() -> None:
+    episode = numbered_episode(6, 3)
+    stored = StoredEpisode.store(episode, "float32")
+    before = {name: getattr(stored, name).copy() for name in STORED_ARRAYS}
+    for array in (episode.obs, episode.state, episode.avail_actions, episode.action, episode.reward):
+        array[:] = 0
+    assert all(np.array_equal(getattr(stored, name), array) for name, array in before.items())
+
+
+def test_more_actions_than_a_byte_tells_apart_are_refused() -> None:
+    assert ReplayBuffer(3, 256).n_actions == 256
+    with pytest.raises(InputError, match="at most 256 actions, this environment has 257"):
+        ReplayBuffer(3, 257)
+    episode = replace(numbered_episode(7, 2), action=np.array([[0, 255], [254, 1]]))
+    assert StoredEpisode.store(episode, "float32").action.tolist() == [[0, 255], [254, 1]]
 
 
 def test_the_oldest_episode_makes_room() -> None:
@@ -109,7 +122,7 @@ def test_observations_come_back_bit_by_bit_without_room_for_their_zeros() -> Non
     for stored, episode in zip(replay.episodes_since(0), episodes, strict=True):
         assert np.array_equal(stored.obs, episode.obs)
         assert stored.obs_values.size == np.count_nonzero(episode.obs)
-    sampled, plain = replay.sample(np.random.default_rng(1), 4), pack_episodes(episodes, A)
+    sampled, plain = replay.sample(np.random.default_rng(1), 4), pack(episodes, A)
     order = np.argsort(sampled.state[:4, 0].numpy())
     assert np.array_equal(sampled.obs[:4].numpy()[order], plain.obs[:4].numpy()[::-1])
     assert sampled.obs.numpy().sum() == pytest.approx(plain.obs.numpy().sum(), rel=1e-5)

@@ -8,25 +8,40 @@ import torch
 
 from envs.errors import InputError
 from envs.types import CONTRACT_VERSION, EnvSpec
-from trainer.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from trainer.runs.checkpoint import (
+    FORMAT_VERSION,
+    Checkpoint,
+    load_advantage_net,
+    load_checkpoint,
+    save_checkpoint,
+)
+from trainer.runs.clocks import Clocks
 
 SPEC = EnvSpec("toy", 2, 4, 5, 3, 2, 9)
 
 
 def checkpoint(**changes: Any) -> Checkpoint:
     fields: dict[str, Any] = {
-        "spec": SPEC, "algorithm": "lan", "backend": "sim", "config": {"map": "toy"},
-        "env_steps": 10, "episodes": 2, "updates": 4, "win_rate": 0.5, "project_version": "0",
-        "learner": {"advantage": {"w": torch.ones(2, 2)}}, "trainer": {},
+        "spec": SPEC, "backend": "sim", "config": {"map": "toy", "algorithm": "lan", "sharing": "all"},
+        "agent_types": None, "project_version": "0",
+        "states": states(env_steps=10, episodes=2, win_rate=0.5),
     }  # fmt: skip
     return Checkpoint(**{**fields, **changes})
+
+
+def states(**clocks: Any) -> dict[str, Any]:
+    learner = {"advantage": {"w": torch.ones(2, 2)}, "updates": 4}
+    return {"clocks": Clocks(**clocks).state_dict(), "learner": learner}
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "run.pt", checkpoint())
     loaded = load_checkpoint(tmp_path)  # a run directory is as good as its file
     assert loaded.spec == SPEC
-    assert loaded.win_rate == 0.5
+    assert (loaded.env_steps, loaded.episodes, loaded.updates, loaded.win_rate) == (10, 2, 4, 0.5)
+    assert (loaded.algorithm, loaded.sharing, loaded.agent_types) == ("lan", "all", None)
+    save_checkpoint(tmp_path / "run.pt", checkpoint(agent_types=("knight", "archer")))
+    assert load_checkpoint(tmp_path).agent_types == ("knight", "archer")
     assert torch.equal(loaded.advantage["w"], torch.ones(2, 2))
     assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
 
@@ -39,7 +54,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("envs.files.os.fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
-        save_checkpoint(tmp_path / "run.pt", checkpoint(env_steps=99))
+        save_checkpoint(tmp_path / "run.pt", checkpoint(states=states(env_steps=99)))
     assert load_checkpoint(tmp_path).env_steps == 10
     assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
 
@@ -80,3 +95,34 @@ def test_another_contract_version_is_refused(tmp_path: Path) -> None:
     torch.save(data, path)
     with pytest.raises(InputError, match="lacks spec"):
         load_checkpoint(path)
+
+
+def test_a_checkpoint_of_the_first_format_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, checkpoint())
+    data = torch.load(path, weights_only=True)
+    assert data.pop("format_version") == FORMAT_VERSION == 2
+    torch.save(data, path)
+    with pytest.raises(InputError, match="is of format version 1, this project reads version 2") as refusal:
+        load_checkpoint(path)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_a_checkpoint_without_clocks_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    for broken in ({}, {"clocks": {"env_steps": 3}}, []):
+        save_checkpoint(path, checkpoint(states=broken))
+        with pytest.raises(InputError, match="is damaged"):
+            load_checkpoint(path)
+
+
+@pytest.mark.parametrize("types", [("knight",), (1, 2), 7, "knight"])
+def test_agent_types_are_one_name_per_agent(tmp_path: Path, types: Any) -> None:
+    save_checkpoint(tmp_path / "run.pt", checkpoint(agent_types=types))
+    with pytest.raises(InputError, match="is damaged"):
+        load_checkpoint(tmp_path)
+
+
+def test_agent_types_that_cannot_name_a_network_do_not_fit() -> None:
+    with pytest.raises(InputError, match="does not fit"):
+        load_advantage_net(checkpoint(agent_types=("training", "a.b")))

@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import torch
 
 from envs.errors import InputError
 from tests.paths import ROOT
+from tests.trainer.support.recall_env import RecallEnv
 from tests.trainer.support.small_runs import CONFIG, Silent, make_run, train, without_clock
 from trainer.runs.checkpoint import load_checkpoint
 from trainer.runs.directory import RunDirectory
 from trainer.runs.metrics import AppendedFile, MetricsWriter, read_metrics
+from trainer.runs.run import make_replay
 
 SHORT = replace(CONFIG, steps=600, eval_interval_steps=100, eval_episodes=4, replay_episodes=40)
 
@@ -53,13 +56,47 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_resumed_exactly
         path = run_dir / name
         path.write_bytes(path.read_bytes()[:-1000])
     run = make_run(run_dir, SHORT, resume=True)
-    assert run.state.env_steps == (512, 400)[damaged - 1]
+    assert run.clocks.env_steps == (512, 400)[damaged - 1]
     run.run(Silent())
     run.close()
     assert without_clock(run_dir) == without_clock(finished)
     one, other = load_checkpoint(run_dir).learner, load_checkpoint(finished).learner
     assert all(torch.equal(one["value"][name], other["value"][name]) for name in other["value"])
     assert (run_dir / "run.damaged").exists()
+
+
+def test_looking_for_a_checkpoint_changes_no_file(finished: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished, run_dir)
+    (run_dir / "run.pt").write_bytes(b"damaged")
+    (run_dir / "replay" / "episodes-00000400-00000404.npz").write_bytes(b"later")
+    before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+    directory = RunDirectory(run_dir, 1)
+    found = directory.find(lambda: make_replay(SHORT, RecallEnv(1, 0).spec))
+    assert (found.path.name, found.checkpoint.env_steps) == ("run-00000512.pt", 512)
+    assert list(found.unusable) == [run_dir / "run.pt"]
+    assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
+    directory.go_back_to(found)
+    assert load_checkpoint(run_dir).env_steps == 512
+    assert (run_dir / "run.damaged").read_bytes() == b"damaged"
+    assert not (run_dir / "replay" / "episodes-00000400-00000404.npz").exists()
+
+
+def test_replay_and_metrics_are_on_the_disk_before_the_checkpoint_that_counts_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def fsync(descriptor: int, sync: Callable[[int], None] = os.fsync) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
+
+    monkeypatch.setattr("envs.files.os.fsync", fsync)
+    train(tmp_path, SHORT)
+    last = f".{max((tmp_path / 'replay').iterdir()).name}.{os.getpid()}.partial"
+    assert synced[synced.index(last) :][:6] == [
+        last, "replay", "metrics.jsonl", tmp_path.name, f".run.pt.{os.getpid()}.partial", tmp_path.name,
+    ]  # fmt: skip
 
 
 def test_a_damaged_newest_segment_costs_one_checkpoint(finished: Path, tmp_path: Path) -> None:
@@ -104,7 +141,7 @@ def test_training_goes_on_when_the_disk_is_full(finished: Path, tmp_path: Path) 
     original = run.checkpoint
 
     def checkpoint(told: Silent, *, best: bool = False) -> None:
-        if run.state.env_steps == 304:
+        if run.clocks.env_steps == 304:
             partial = tmp_path / f".run.pt.{os.getpid()}.partial"
             partial.symlink_to("/dev/full")  # the kernel's own "No space left on device"
         original(told, best=best)
@@ -142,7 +179,8 @@ def test_lines_wait_for_room_and_none_is_lost_or_doubled(tmp_path: Path) -> None
 def test_a_file_is_cut_where_the_checkpoint_knew_it(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"kept, and lost")
-    file = AppendedFile(path, 6)
+    file = AppendedFile(path)
+    file.cut(6)
     file.append(b"new")
     file.close()
     assert path.read_bytes() == b"kept, new"

@@ -6,17 +6,17 @@ import pytest
 from rich.console import Console
 
 from trainer.config import TrainConfig
+from trainer.runs.clocks import Clocks
 from trainer.runs.display import LiveReporter, format_duration
-from trainer.runs.state import RunState
 
 
 @pytest.mark.parametrize("width", [60, 80, 160])
 def test_the_live_display_shows_every_number_at_any_width(width: int) -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=width, height=20, color_system=None)
-    state = RunState(env_steps=3_668, episodes=128, loss=0.0132, win_rate=0.25)
+    clocks = Clocks(env_steps=3_668, episodes=128, loss=0.0132, win_rate=0.25)
     with LiveReporter(console, TrainConfig(map="3m", steps=2_000_000), 0) as reporter:
-        reporter.progress(state, 0.93)
+        reporter.progress(clocks, 0.93)
         reporter.live.refresh()
         shown = " ".join(screen.getvalue().split())
     for part in (

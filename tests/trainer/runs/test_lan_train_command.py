@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from trainer.cli import main
-from trainer.config import TrainConfig, check_resumed, load_config
+from trainer.config import TrainConfig, check_resumed, resolve
+from trainer.runs.config_file import load_config
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -80,10 +81,11 @@ def test_resuming_nothing_is_said(capsys: pytest.CaptureFixture[str], tmp_path: 
 
 
 def test_a_resumed_run_keeps_its_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    saved = TrainConfig(map="3m", seed=3, learning_rate=1e-3, run_dir=tmp_path)
+    saved = resolve(TrainConfig(map="3m", seed=3, learning_rate=1e-3, run_dir=tmp_path))
     (tmp_path / "config.json").write_text(json.dumps({"config": saved.to_dict()}))
     assert load_config(tmp_path) == saved
-    check_resumed(saved, TrainConfig(map="3m", seed=3, learning_rate=1e-3, steps=5, resume=tmp_path))
+    asked = TrainConfig(map="3m", seed=3, learning_rate=1e-3, steps=5, resume=tmp_path)
+    check_resumed(saved, resolve(asked))
     assert "--seed was 3, now 4" in refused(capsys, "--resume", str(tmp_path), "--seed", "4")
     (tmp_path / "replay").mkdir()
     assert "no checkpoint" in refused(capsys, "--resume", str(tmp_path))

@@ -10,9 +10,11 @@ import torch
 
 from envs.errors import DivergedError, InputError
 from envs.types import IntArray, TimeStep
+from tests.trainer.support.recall_env import RecallEnv
 from tests.trainer.support.small_runs import CONFIG, Silent, make_run, train, without_clock
-from trainer.config import TrainConfig
-from trainer.playing.rollout import random_actions
+from trainer.config import ResolvedConfig
+from trainer.playing.collector import StrictCollector
+from trainer.playing.policy import random_actions
 from trainer.runs.checkpoint import load_checkpoint
 from trainer.runs.metrics import read_metrics
 
@@ -21,7 +23,7 @@ SHORT = replace(CONFIG, steps=480, eval_interval_steps=160, eval_episodes=4, rep
 
 @dataclass(frozen=True)
 class Undisturbed:
-    config: TrainConfig
+    config: ResolvedConfig
     run_dir: Path
 
 
@@ -61,7 +63,7 @@ def test_the_same_seed_writes_the_same_metrics(undisturbed: Undisturbed, tmp_pat
     step = run.env.step
 
     def slow_step(actions: IntArray) -> TimeStep:
-        time.sleep(0.002 * (run.state.episodes % 3))
+        time.sleep(0.002 * (run.clocks.episodes % 3))
         return step(actions)
 
     run.env.step = slow_step  # type: ignore[method-assign]
@@ -94,7 +96,7 @@ def test_a_killed_run_goes_back_to_its_checkpoint_and_writes_the_same(
     reporter = Silent(stop_after=110)
     reporter.run = run
     run.checkpoint = lambda *args, save=run.checkpoint, **best: (  # type: ignore[method-assign, misc]
-        save(*args, **best) if run.state.env_steps < 300 else None
+        save(*args, **best) if run.clocks.env_steps < 300 else None
     )
     run.run(reporter)  # wrote metrics and learned beyond its last checkpoint, as a killed process would have
     run.close()
@@ -129,7 +131,7 @@ def test_the_best_checkpoint_is_kept(finished: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     run.env.step = lambda actions, step=run.env.step: replace(  # type: ignore[method-assign, misc]
-        step(actions), reward=np.full(CONFIG.envs, np.nan if run.state.env_steps > 850 else 0, np.float32)
+        step(actions), reward=np.full(CONFIG.envs, np.nan if run.clocks.env_steps > 850 else 0, np.float32)
     )
     with pytest.raises(DivergedError, match="its batch is in"):
         run.run(Silent())
@@ -164,6 +166,30 @@ def test_replay_beyond_its_memory_lies_on_disk_and_changes_nothing(
     run.close()
     train(tmp_path, config, resume=True)
     assert without_clock(tmp_path) == without_clock(undisturbed.run_dir)
+
+
+def test_a_close_that_fails_leaves_nothing_else_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[RecallEnv] = []
+
+    def fails(collector: StrictCollector) -> None:
+        raise OSError("the player is gone")
+
+    monkeypatch.setattr(RecallEnv, "close", lambda env: closed.append(env))
+    monkeypatch.setattr(StrictCollector, "close", fails)
+    with pytest.raises(OSError, match="the player is gone"), make_run(tmp_path, SHORT) as run:
+        pass
+    assert closed == [run.env, run.eval_env]
+    with pytest.raises(ValueError, match="closed file"):
+        run.metrics.write({"kind": "train", "env_steps": 0})
+
+
+def test_exploration_falls_while_the_run_goes_on(finished: Path) -> None:
+    rates = {record["env_steps"]: record["epsilon"] for record in read_metrics(finished)}
+    assert rates[0] == 1.0
+    assert {rate for steps, rate in rates.items() if steps >= 600} == {0.05}
+    falling = [rate for steps, rate in rates.items() if steps <= 600]
+    assert falling == sorted(falling, reverse=True)
+    assert len(set(falling)) > 4
 
 
 def test_random_actions_are_uniform_over_the_available_ones() -> None:

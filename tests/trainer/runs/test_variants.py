@@ -6,9 +6,10 @@ import pytest
 
 from envs.errors import InputError
 from trainer.cli import main
-from trainer.config import TrainConfig, check_resumed, load_config
+from trainer.config import TrainConfig, check_resumed, resolve
 from trainer.learning.networks import AdvantageNetPerType, SharedAdvantageNet
 from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
+from trainer.runs.config_file import load_config
 
 QUICK = ["--env", "sim", "--envs", "2", "--batch-episodes", "2", "--eval-episodes", "2", "--seed", "3"]
 
@@ -34,6 +35,7 @@ def test_networks_per_type_are_trained_saved_and_resumed(tmp_path: Path) -> None
     train(run_dir, "--map", "2s3z", "--sharing", "type")
     checkpoint = load_checkpoint(run_dir)
     assert checkpoint.sharing == "type"
+    assert checkpoint.agent_types == ("stalker", "stalker", "zealot", "zealot", "zealot")
     assert checkpoint.updates > 0
     net = load_advantage_net(checkpoint)
     assert isinstance(net, AdvantageNetPerType)
@@ -65,4 +67,4 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
 
 def test_a_resumed_run_keeps_its_sharing() -> None:
     with pytest.raises(InputError, match="--sharing"):
-        check_resumed(TrainConfig(map="2s3z"), TrainConfig(map="2s3z", sharing="type"))
+        check_resumed(resolve(TrainConfig(map="2s3z")), resolve(TrainConfig(map="2s3z", sharing="type")))

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from envs.types import EnvSpec
 from trainer.learning.networks import AdvantageNet, AdvantageNetPerType
-from trainer.replay.buffer import Episode, pack_available
+from trainer.replay.episode import Episode
 
 SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit_dim=2, episode_limit=9)
 TYPES = ("knight", "archer", "knight")
@@ -24,8 +24,8 @@ def random_episode(rng: np.random.Generator, length: int, *, truncated: bool = F
     return Episode(
         obs=obs,
         state=rng.standard_normal((length + 1, SPEC.state_dim)).astype(np.float32),
-        avail_bits=pack_available(avail),
-        action=avail[:-1].argmax(-1).astype(np.uint8),
+        avail_actions=avail,
+        action=avail[:-1].argmax(-1),
         reward=rng.standard_normal(length).astype(np.float32),
         terminated=not truncated,
         truncated=truncated,
@@ -50,5 +50,5 @@ def slow_advantages(net: AdvantageNet, episode: Episode) -> tuple[torch.Tensor, 
         hiddens.append(torch.stack(h))
         advantages.append(torch.stack([own.fc2(h[a]) for a, own in enumerate(nets)]))
         if t < episode.length:
-            last = torch.from_numpy(episode.action[t].astype(np.int64))
+            last = torch.from_numpy(episode.action[t])
     return torch.stack(hiddens), torch.stack(advantages)

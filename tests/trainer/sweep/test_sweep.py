@@ -12,7 +12,8 @@ from rich.console import Console
 
 from envs.errors import InputError
 from tests.trainer.support.small_runs import without_clock
-from trainer.config import TrainConfig, load_config
+from trainer.config import TrainConfig, resolve
+from trainer.runs.config_file import load_config
 from trainer.sweep.cli import conduct, main
 from trainer.sweep.jobs import FINISHED_NAME, Job, plan_jobs, read_progress
 from trainer.sweep.process import STOP_NAME, Outcome, run_job, take_lock
@@ -44,7 +45,9 @@ class InOrder:
 
 
 def make_rows(out: Path, seeds: int, algorithms: tuple[str, ...] = ("lan", "qplex")) -> list[Row]:
-    jobs = plan_jobs(SETTINGS, ["3m", "checkers"], algorithms, seeds, out)
+    maps = ("3m", "checkers")
+    told = [replace(SETTINGS, map=name, algorithm=learner) for name in maps for learner in algorithms]
+    jobs = plan_jobs([resolve(config) for config in told], seeds, out)
     for job in jobs:
         job.run_dir.mkdir(parents=True, exist_ok=True)
     return [Row(job) for job in jobs]
@@ -58,9 +61,9 @@ def shown(rows: list[Row], height: int) -> str:
 
 def test_the_flags_of_a_run_give_its_settings(tmp_path: Path) -> None:
     for row in make_rows(tmp_path, seeds=2):
-        assert tyro.cli(TrainConfig, args=row.job.flags()) == row.job.config
+        assert resolve(tyro.cli(TrainConfig, args=row.job.flags())) == row.job.config
     other = replace(SETTINGS, map="3m", until_win_rate=0.9, bootstrap_on_timeout=True, run_dir=tmp_path)
-    assert tyro.cli(TrainConfig, args=Job(other).flags()) == other
+    assert resolve(tyro.cli(TrainConfig, args=Job(resolve(other)).flags())) == resolve(other)
 
 
 def test_finished_runs_are_not_run_again_and_failed_ones_are(tmp_path: Path) -> None:
@@ -82,10 +85,10 @@ def test_a_sweep_made_longer_equals_one_that_was_told_at_once(tmp_path: Path) ->
     long = replace(short, steps=600)
 
     def run(settings: TrainConfig, out: Path) -> Path:
-        (job,) = plan_jobs(settings, ["checkers"], ["iql"], 1, out)
+        (job,) = plan_jobs([resolve(settings)], 1, out)
         job.run_dir.mkdir(parents=True, exist_ok=True)
         assert not job.finished
-        assert run_job(job.run_dir, job.flags(), job.config.steps) == Outcome()
+        assert run_job(job.run_dir, job.flags(), job.resume_flags()) == Outcome()
         assert job.finished
         return job.run_dir
 
@@ -133,11 +136,11 @@ def test_a_run_that_begins_is_seen_by_its_log(tmp_path: Path) -> None:
 
 
 def test_a_run_that_cannot_begin_says_so_by_its_log(tmp_path: Path) -> None:
-    outcome = run_job(tmp_path, ["--map", "3n", "--env", "sim", "--run-dir", str(tmp_path)], steps=1_000)
+    outcome = run_job(tmp_path, ["--map", "3n", "--env", "sim", "--run-dir", str(tmp_path)], [])
     assert outcome.error == "exit code 2"
     assert "did you mean '3m'" in outcome.log_tail
     assert outcome.log_tail in (tmp_path / "train.log").read_text()
-    away = run_job(tmp_path / "elsewhere", [], steps=1_000)
+    away = run_job(tmp_path / "elsewhere", [], [])
     assert away.error is not None
     assert "must share --out" in away.error
 
@@ -177,7 +180,7 @@ def test_bad_input_is_said(
 def test_a_sweep_of_other_settings_is_not_mixed_in(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (job,) = plan_jobs(replace(SETTINGS, gamma=0.9), ["3m"], ["lan"], 1, tmp_path)
+    (job,) = plan_jobs([resolve(replace(SETTINGS, map="3m", gamma=0.9))], 1, tmp_path)
     job.run_dir.mkdir()
     (job.run_dir / "config.json").write_text(json.dumps({"config": job.config.to_dict(), "backend": "sim"}))
     words = ["--maps", "3m", "--seeds", "1", "--env", "sim", "--out", str(tmp_path)]
@@ -188,9 +191,21 @@ def test_a_sweep_of_other_settings_is_not_mixed_in(
     assert "holds a run of other settings (--steps was 1000, now 500): " in capsys.readouterr().err
 
 
+def test_what_changes_no_number_may_change_and_reaches_the_run(tmp_path: Path) -> None:
+    settings = resolve(replace(SETTINGS, map="3m"))
+    (job,) = plan_jobs([settings], 1, tmp_path)
+    job.run_dir.mkdir()
+    (job.run_dir / "config.json").write_text(json.dumps({"config": job.config.to_dict(), "backend": "sim"}))
+    free = {"threads": 2, "device": "cuda", "keep_checkpoints": 1, "replay_memory": 0.5, "rollout_workers": 3}
+    (again,) = plan_jobs([replace(settings, steps=2_000, **free)], 1, tmp_path)
+    asked = tyro.cli(TrainConfig, args=again.resume_flags())
+    assert (asked.resume, asked.steps) == (job.run_dir, 2_000)
+    assert {name: getattr(asked, name) for name in free} == free
+
+
 def test_a_run_that_still_waits_when_its_sweep_stops_does_not_begin(tmp_path: Path) -> None:
     (tmp_path / STOP_NAME).touch()
-    assert run_job(tmp_path, ["--map", "3m"], steps=1_000) == Outcome("stopped before its beginning")
+    assert run_job(tmp_path, ["--map", "3m"], []) == Outcome("stopped before its beginning")
     assert not any(tmp_path.iterdir())
 
 

@@ -1,0 +1,131 @@
+"""Training from Python: the run that the command makes, told by a callback and a result."""
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import trainer
+from envs.checkers import CheckersEnv
+from envs.errors import DivergedError, InputError
+from envs.make import make_env
+from envs.types import MultiAgentEnv
+from tests.paths import ROOT
+from tests.trainer.support.small_runs import without_clock
+from trainer import Evaluation, TrainConfig, TrainResult, train
+from trainer.cli import main as lan_train
+from trainer.runs.config_file import load_config
+from trainer.runs.metrics import read_metrics
+
+CONFIG = TrainConfig(
+    map="checkers", env="sim", steps=400, seed=3, envs=2, threads=1, batch_episodes=2, eval_episodes=2,
+    eval_interval_steps=200, log_interval_steps=100,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(replace(CONFIG, run_dir=tmp_path_factory.mktemp("runs") / "run")).run_dir
+
+
+def test_the_public_names_are_these_and_cost_no_torch_to_import() -> None:
+    assert trainer.__all__ == ["Evaluation", "TrainConfig", "TrainResult", "train"]
+    assert all(getattr(trainer, name).__module__.startswith("trainer.") for name in trainer.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        trainer.trian  # noqa: B018
+    code = "import sys, trainer; trainer.TrainConfig(map='3m'); print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
+
+
+def test_a_callback_sees_every_evaluation_and_nothing_is_printed(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    seen: list[Evaluation] = []
+
+    def on_evaluation(evaluation: Evaluation) -> None:
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+        seen.append(evaluation)
+
+    run_dir = tmp_path / "run"
+    result = train(replace(CONFIG, run_dir=run_dir), on_evaluation=on_evaluation)
+    assert capsys.readouterr() == ("", "")
+    records = [record for record in read_metrics(run_dir) if record["kind"] == "evaluation"]
+    assert [(e.env_steps, e.episodes, e.updates, e.win_rate, e.return_mean) for e in seen] == [
+        (r["env_steps"], r["episodes"], r["updates"], r["win_rate"], r["return_mean"]) for r in records
+    ]
+    assert [evaluation.length_mean_steps for evaluation in seen] == [100.0] * 3
+    last = seen[-1]
+    assert result == TrainResult(run_dir, run_dir / "run.pt", last.env_steps, last.win_rate, True)
+    assert result.checkpoint.is_file()
+    assert without_clock(run_dir) == without_clock(finished)
+
+
+def test_it_is_the_run_that_the_command_makes(finished: Path, tmp_path: Path) -> None:
+    words = (
+        "--map checkers --env sim --steps 400 --seed 3 --envs 2 --threads 1 --batch-episodes 2 "
+        f"--eval-episodes 2 --eval-interval-steps 200 --log-interval-steps 100 --run-dir {tmp_path / 'run'}"
+    )
+    assert lan_train(words.split()) == 0
+    assert without_clock(tmp_path / "run") == without_clock(finished)
+
+
+def test_a_run_goes_on_by_its_own_settings(finished: Path, tmp_path: Path) -> None:
+    short = train(replace(CONFIG, steps=200, run_dir=tmp_path / "run"))
+    seen: list[Evaluation] = []
+    result = train(TrainConfig(resume=short.run_dir, steps=400), on_evaluation=seen.append)
+    assert [evaluation.env_steps for evaluation in seen] == [result.env_steps]
+    assert (result.run_dir, result.finished) == (short.run_dir, True)
+    assert result.env_steps >= 400 > short.env_steps
+    assert without_clock(short.run_dir) == without_clock(finished)
+    assert load_config(short.run_dir).steps == 400
+    with pytest.raises(InputError, match="--seed was 3, now 4"):
+        train(TrainConfig(resume=short.run_dir, seed=4))
+
+
+def test_a_damaged_checkpoint_is_warned_of(tmp_path: Path) -> None:
+    run_dir = train(replace(CONFIG, run_dir=tmp_path / "run")).run_dir
+    (run_dir / "run.pt").write_bytes(b"damaged")
+    with pytest.warns(RuntimeWarning, match=r"set aside a checkpoint, going on from \d+ steps"):
+        train(TrainConfig(resume=run_dir))
+
+
+def test_what_cannot_be_is_raised(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="say which map to learn"):
+        train(TrainConfig())
+    with pytest.raises(InputError, match="already holds a run"):
+        train(replace(CONFIG, run_dir=finished))
+    with pytest.raises(InputError, match="no run to resume"):
+        train(TrainConfig(resume=tmp_path))
+
+    def diverges(q_proxy: torch.Tensor, *others: Any) -> torch.Tensor:
+        return q_proxy.mean() * float("nan")
+
+    monkeypatch.setattr("trainer.learning.lan.lan_loss", diverges)
+    with pytest.raises(DivergedError, match="its batch is in"):
+        train(replace(CONFIG, run_dir=tmp_path / "run"))
+
+
+def test_a_run_that_cannot_begin_leaves_no_environment_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[MultiAgentEnv] = []
+    closed: list[MultiAgentEnv] = []
+
+    def make(*args: Any, **settings: Any) -> MultiAgentEnv:
+        made.append(make_env(*args, **settings))
+        return made[-1]
+
+    monkeypatch.setattr("trainer.runs.assembly.make_env", make)
+    monkeypatch.setattr(CheckersEnv, "close", lambda env: closed.append(env))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot begin a run in"):
+        train(replace(CONFIG, run_dir=tmp_path / "file" / "run"))
+    assert len(made) == 2
+    assert all(env in closed for env in made)

@@ -1,0 +1,67 @@
+"""Settings: what a run leaves to its algorithm, where each may differ, how exploration falls."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from envs.errors import InputError
+from trainer.config import Free, ResolvedConfig, TrainConfig, changes, freedoms, may_differ, resolve
+from trainer.learning.algorithms import ALGORITHMS
+
+CHANGES_NO_NUMBER = {
+    "run_dir", "resume", "threads", "device", "keep_checkpoints", "replay_memory", "rollout_workers",
+    "ray_address",
+}  # fmt: skip
+LEFT_TO_THE_ALGORITHM = {"updates_per_episode", "first_update_episodes", "optimizer"}
+
+
+@pytest.mark.parametrize(
+    ("env_steps", "epsilon"),
+    [(0, 1.0), (12_500, 0.7625), (25_000, 0.525), (49_999, 0.050019), (50_000, 0.05), (10**9, 0.05)],
+)
+def test_exploration_falls_linearly_and_then_stays(env_steps: int, epsilon: float) -> None:
+    assert TrainConfig().epsilon(env_steps) == pytest.approx(epsilon, abs=1e-12)
+
+
+def test_exploration_follows_its_settings() -> None:
+    config = TrainConfig(epsilon_start=0.8, epsilon_finish=0.2, epsilon_anneal_steps=1_000)
+    rates = [config.epsilon(steps) for steps in (0, 250, 500, 750, 1_000, 2_000)]
+    assert rates == pytest.approx([0.8, 0.65, 0.5, 0.35, 0.2, 0.2], abs=1e-12)
+    assert replace(config, epsilon_anneal_steps=0).epsilon(0) == 0.2
+
+
+@pytest.mark.parametrize("algorithm", list(ALGORITHMS))
+def test_nothing_is_left_to_the_algorithm_once_resolved(algorithm: str) -> None:
+    config = resolve(TrainConfig(map="3m", algorithm=algorithm, batch_episodes=16))
+    defaults = ALGORITHMS[algorithm]
+    assert config.updates_per_episode == defaults.updates_per_episode
+    assert config.optimizer == defaults.optimizer
+    assert config.first_update_episodes == max(16, defaults.first_update_episodes)
+    assert resolve(config) == config
+    assert ResolvedConfig.from_dict(config.to_dict()) == config
+
+
+def test_what_was_asked_for_is_kept() -> None:
+    asked = TrainConfig(updates_per_episode=5, first_update_episodes=40, optimizer="rmsprop", gamma=0.9)
+    resolved = resolve(asked)
+    assert {f.name: getattr(resolved, f.name) for f in fields(TrainConfig)} == vars(asked)
+    with pytest.raises(InputError, match="unknown algorithm 'lam': did you mean 'lan'"):
+        resolve(TrainConfig(algorithm="lam"))
+
+
+def test_every_setting_is_judged_once_for_resuming_drawing_and_sweeps() -> None:
+    names = {field.name for field in fields(TrainConfig)}
+    assert set(freedoms()) == names
+    free = {where: {name for name in names if may_differ(name, where)} for where in Free}
+    assert free[Free.IN_SWEEP] == CHANGES_NO_NUMBER
+    assert free[Free.ON_RESUME] == CHANGES_NO_NUMBER | {"steps", "until_win_rate"}
+    told_apart = {"map", "env", "algorithm", "sharing", "seed"}  # by the curve, by the backend
+    assert free[Free.WHEN_DRAWN] == free[Free.ON_RESUME] | told_apart
+    assert free[Free.BETWEEN_ALGORITHMS] == CHANGES_NO_NUMBER | LEFT_TO_THE_ALGORITHM
+    assert not may_differ("a setting of another version", Free.WHEN_DRAWN)
+
+
+def test_changes_are_named_as_flags() -> None:
+    before = TrainConfig(map="3m", seed=1, threads=1)
+    now = replace(before, seed=2, threads=2, gamma=0.9)
+    assert changes(before, now, Free.ON_RESUME) == ["--seed was 1, now 2", "--gamma was 0.99, now 0.9"]

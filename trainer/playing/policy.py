@@ -1,0 +1,112 @@
+"""A team of independent agents that follow one policy, such as the network that is being trained.
+
+Axes: R rows, one per agent of every battle that still goes on; N agents, A actions, O observation, H memory.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from envs.types import BoolArray, FloatArray, IntArray, MultiAgentEnv, TimeStep
+from trainer.learning.networks import AdvantageNet
+
+
+class Policy(Protocol):
+    """A recurrent policy of independent agents; the memory is the caller's."""
+
+    def initial_hidden(self, n_rows: int) -> FloatArray:
+        """The memory that an episode starts with, [n_rows, H]."""
+        ...
+
+    def step(
+        self,
+        obs: FloatArray,
+        last_action: IntArray,
+        agent_id: IntArray,
+        avail_actions: BoolArray,
+        hidden: FloatArray,
+    ) -> tuple[IntArray, FloatArray, FloatArray]:
+        """obs [R, O], last_action [R] (-1 = none yet), agent_id [R], avail_actions [R, A], hidden [R, H] ->
+        greedy action [R], advantages [R, A], next hidden [R, H]."""
+        ...
+
+
+class TorchPolicy:
+    """Greedy in the advantages of a torch network (Eq. 2); each row sees its own observation only."""
+
+    def __init__(self, net: AdvantageNet) -> None:
+        self.net = net
+        self.device = next(net.parameters()).device
+
+    def initial_hidden(self, n_rows: int) -> FloatArray:
+        """The memory that an episode starts with: zeros [n_rows, H]."""
+        return np.zeros((n_rows, self.net.hidden_dim), np.float32)
+
+    @torch.no_grad()
+    def step(
+        self,
+        obs: FloatArray,
+        last_action: IntArray,
+        agent_id: IntArray,
+        avail_actions: BoolArray,
+        hidden: FloatArray,
+    ) -> tuple[IntArray, FloatArray, FloatArray]:
+        """One step of R agents; shapes as in `Policy.step`."""
+        inputs = (torch.from_numpy(x).to(self.device) for x in (hidden, obs, last_action, agent_id))
+        next_hidden, advantages = (x.cpu().numpy() for x in self.net.step(*inputs))
+        return np.where(avail_actions, advantages, -np.inf).argmax(1), advantages, next_hidden
+
+
+class PolicyTeam:
+    """Agents that follow one policy, each with a memory of its own, through one episode per battle.
+
+    With probability `epsilon` an agent takes a uniformly random available action (one draw per agent and
+    step from `rng`, which must be given); otherwise, and by default always, the policy's own.
+    `advantages` [B, N, A] are those of the last step.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        env: MultiAgentEnv,
+        *,
+        epsilon: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        if epsilon > 0 and rng is None:
+            raise ValueError("exploration needs a random generator")
+        B, N, A = env.n_battles, env.spec.n_agents, env.spec.n_actions
+        self.policy, self.epsilon, self.rng = policy, epsilon, rng
+        self.last_action = np.full((B, N), -1, np.int64)
+        self.hidden = np.stack([policy.initial_hidden(N)] * B)  # [B, N, H]
+        self.advantages = np.zeros((B, N, A), np.float32)
+
+    def __call__(self, step: TimeStep) -> IntArray:
+        live = ~step.done
+        count, N = int(live.sum()), self.last_action.shape[1]
+        avail_actions = step.avail_actions[live].reshape(count * N, -1)
+        action, advantages, hidden = self.policy.step(
+            step.obs[live].reshape(count * N, -1),
+            self.last_action[live].reshape(-1),
+            np.tile(np.arange(N), count),
+            avail_actions,
+            self.hidden[live].reshape(count * N, -1),
+        )
+        if self.rng is not None and self.epsilon > 0:
+            explores = self.rng.random(len(action)) < self.epsilon
+            action = np.where(explores, random_actions(avail_actions, self.rng), action)
+        self.last_action[live] = action.reshape(count, N)
+        self.hidden[live] = hidden.reshape(count, N, -1)
+        self.advantages[live] = advantages.reshape(count, N, -1)
+        return self.last_action.copy()
+
+
+def random_actions(avail_actions: BoolArray, rng: np.random.Generator) -> IntArray:
+    """Actions [...], each uniform over the available ones, avail_actions [..., A]."""
+    counts = avail_actions.sum(-1)
+    nth = (rng.random(counts.shape) * counts).astype(np.int64)
+    actions: IntArray = (avail_actions.cumsum(-1) > nth[..., None]).argmax(-1)
+    return actions

@@ -1,0 +1,87 @@
+"""The parts of a training run, put together."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import fields
+
+import torch
+
+from envs.errors import InputError
+from envs.make import battles_at_once, env_spec, make_env
+from trainer.config import ResolvedConfig
+from trainer.learning.algorithms import make_learner, types_to_split
+from trainer.learning.learner import LearnerSettings
+from trainer.runs.config_file import begin_directory, save_end
+from trainer.runs.directory import Found, RunDirectory
+from trainer.runs.plan import Plan
+from trainer.runs.process_memory import keep_freed_memory
+from trainer.runs.run import TrainingRun, make_replay
+
+EVALUATION_SEED_OFFSET = 1_000_003
+"""Evaluation battles come from another seed, so that no battle is both trained on and tested on."""
+
+
+def find_start(plan: Plan, directory: RunDirectory) -> Found | None:
+    """The checkpoint that a planned run goes on from, made the newest; None where it begins anew.
+
+    InputError when the run cannot be trained on this machine, or was trained on another backend.
+    """
+    torch_device(plan.config.device)
+    if plan.config.resume is None or directory.is_new:
+        return None
+    found = directory.find(lambda: make_replay(plan.config, env_spec(plan.config.environment)))
+    if found.checkpoint.backend != plan.backend:
+        raise InputError(
+            f"{directory.path} was trained on {found.checkpoint.backend}, not {plan.backend}; "
+            "results must not mix"
+        )
+    directory.go_back_to(found)
+    return found
+
+
+def assemble(
+    config: ResolvedConfig, backend: str, directory: RunDirectory, found: Found | None = None
+) -> TrainingRun:
+    """A run with its environments and its learner, and the settings written to its directory."""
+    keep_freed_memory()
+    torch.set_num_threads(1)  # the learner splits its batches over --threads instead
+    torch.manual_seed(config.seed)
+    with contextlib.ExitStack() as opened:
+        env = make_env(config.environment, backend, n_battles=config.envs, seed=config.seed)
+        opened.callback(env.close)
+        eval_env = make_env(
+            config.environment,
+            backend,
+            n_battles=battles_at_once(backend, config.eval_episodes),
+            seed=config.seed + EVALUATION_SEED_OFFSET,
+        )
+        opened.callback(eval_env.close)
+        agent_types = types_to_split(config.sharing, config.environment)
+        device = torch_device(config.device)
+        learner = make_learner(config.algorithm, env.spec, learner_settings(config), device, agent_types)
+        if found is None:
+            begin_directory(directory.path, config, backend, env.spec)
+        else:
+            save_end(directory.path, config)
+        run = TrainingRun(config, backend, directory, env, eval_env, learner, agent_types, found)
+        opened.pop_all()  # the run closes them from here on
+    return run
+
+
+def learner_settings(config: ResolvedConfig) -> LearnerSettings:
+    """The part of a run's settings that the learner is told."""
+    return LearnerSettings(**{field.name: getattr(config, field.name) for field in fields(LearnerSettings)})
+
+
+def torch_device(name: str) -> torch.device:
+    """The device of that name; InputError when there is none here."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"unknown device {name!r}: say cpu, cuda or cuda:0") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch sees no CUDA device here; --device cpu works everywhere")
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"--device {name}: only cpu and cuda are supported")
+    return device

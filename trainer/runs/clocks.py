@@ -1,0 +1,57 @@
+"""The clocks of a run: how far it is, when the next thing is due, and how the evaluations went."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from trainer.config import TrainConfig
+
+
+@dataclass
+class Clocks:
+    """What a run counts; the learner counts its updates itself.
+
+    env_steps counts steps of finished episodes; pending_updates are gradient updates owed for episodes that
+    were already collected; wall_before_s are the seconds of earlier sittings.
+    """
+
+    env_steps: int = 0
+    episodes: int = 0
+    pending_updates: int = 0
+    next_eval_steps: int = 0
+    next_log_steps: int = 0
+    evaluated_at_steps: int = -1
+    evaluations: int = 0
+    good_evaluations: int = 0
+    best_win_rate: float = -1.0
+    win_rate: float | None = None
+    loss: float | None = None
+    wall_before_s: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds spent on this run, earlier sittings included."""
+        return self.wall_before_s + time.monotonic() - self.started
+
+    def at_end(self, config: TrainConfig) -> bool:
+        """Whether every step was played, or the run was good enough twice."""
+        return self.env_steps >= config.steps or self.good_evaluations >= 2
+
+    def all_done(self, config: TrainConfig) -> bool:
+        """Whether nothing is left to do: at the end, all learned, the end evaluated."""
+        return self.at_end(config) and not self.pending_updates and self.evaluated_at_steps >= self.env_steps
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data; of the wall clock the seconds so far."""
+        return {name: getattr(self, name) for name in SAVED} | {"wall_before_s": self.wall_s}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        for name in SAVED:
+            setattr(self, name, state[name])
+
+
+SAVED = tuple(field.name for field in fields(Clocks) if field.name != "started")

@@ -1,0 +1,64 @@
+"""The door of training: what is asked for is checked and resolved once, before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from envs.errors import InputError
+from envs.make import env_spec, resolve_backend
+from trainer.config import ResolvedConfig, TrainConfig, check_resumed, learner_name, resolve
+from trainer.learning.algorithms import types_to_split
+from trainer.runs.config_file import FILE_NAME, load_config
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can be: its settings, where it is written, and what plays its battles."""
+
+    config: ResolvedConfig
+    run_dir: Path
+    backend: str
+
+
+def plan_run(config: TrainConfig) -> Plan:
+    """What to train and where; InputError for what cannot be.
+
+    With `resume` and no map the settings are those of that run, except for what is asked beside the defaults.
+    """
+    if config.resume is not None and not config.map:
+        config = continued(config, load_config(config.resume))
+    if not config.map:
+        raise InputError(
+            "say which map to learn, e.g. --map 3m, or which run to go on with, --resume RUN_DIR"
+        )
+    resolved, backend = resolve_playable(config)
+    learner = learner_name(config.algorithm, config.sharing)
+    run_dir = config.run_dir or Path("runs") / f"{config.map}-{learner}-seed{config.seed}"
+    if config.resume is not None:
+        check_resumed(load_config(config.resume), resolved)
+        run_dir = config.resume
+    elif (run_dir / FILE_NAME).exists():
+        raise InputError(
+            f"{run_dir} already holds a run: go on with it by --resume {run_dir}, or choose another --run-dir"
+        )
+    return Plan(resolved, run_dir, backend)
+
+
+def resolve_playable(config: TrainConfig) -> tuple[ResolvedConfig, str]:
+    """The resolved settings and the backend that plays them; InputError when that cannot be."""
+    resolved = resolve(config)
+    env_spec(resolved.environment)
+    types_to_split(resolved.sharing, resolved.environment)
+    return resolved, resolve_backend(resolved.env, resolved.environment)
+
+
+def continued(asked: TrainConfig, saved: TrainConfig) -> TrainConfig:
+    """The saved settings, replaced where something else than the default is asked for."""
+    defaults = TrainConfig()
+    changed = {
+        field.name: getattr(asked, field.name)
+        for field in fields(TrainConfig)
+        if getattr(asked, field.name) != getattr(defaults, field.name)
+    }
+    return replace(saved, **changed)

@@ -1,0 +1,89 @@
+"""Training from Python: one call that trains, and what it tells of evaluations and of the end."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envs.errors import InputError
+from trainer.config import TrainConfig
+from trainer.runs.assembly import assemble, find_start
+from trainer.runs.checkpoint import FILE_NAME
+from trainer.runs.clocks import Clocks
+from trainer.runs.directory import RunDirectory
+from trainer.runs.plan import plan_run
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the team did in an evaluation's greedy, decentralised episodes, and when that was."""
+
+    env_steps: int
+    episodes: int
+    updates: int
+    win_rate: float
+    return_mean: float
+    length_mean_steps: float
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where a run was left: `checkpoint` is what `lan-export` takes; `win_rate` is the last evaluation's."""
+
+    run_dir: Path
+    checkpoint: Path
+    env_steps: int
+    win_rate: float | None
+    finished: bool
+
+
+def train(config: TrainConfig, *, on_evaluation: Callable[[Evaluation], None] | None = None) -> TrainResult:
+    """Train a team as `lan-train` does, without a display; `on_evaluation` is called after each evaluation.
+
+    With `config.resume` the run in that directory goes on, by its own settings where `config` has defaults.
+    Seeds torch and gives it one thread; the learner has its own.
+    InputError for what cannot be, and when the end could not be saved; DivergedError when the loss is not
+    finite. What goes wrong without stopping the run is a RuntimeWarning.
+    """
+    plan = plan_run(config)
+    directory = RunDirectory(plan.run_dir, plan.config.keep_checkpoints)
+    found = find_start(plan, directory)
+    with assemble(plan.config, plan.backend, directory, found) as run:
+        run.run(CallbackReporter(on_evaluation))
+    if not run.is_saved:
+        raise InputError(f"the end of this run is not saved: the last checkpoint in {plan.run_dir} failed")
+    clocks = run.clocks
+    return TrainResult(
+        plan.run_dir, plan.run_dir / FILE_NAME, clocks.env_steps, clocks.win_rate, run.finished
+    )
+
+
+class CallbackReporter:
+    """Hands evaluations to a function."""
+
+    def __init__(self, on_evaluation: Callable[[Evaluation], None] | None) -> None:
+        self.on_evaluation = on_evaluation
+
+    def progress(self, clocks: Clocks, epsilon: float) -> None:
+        """Nothing between records."""
+
+    def record(self, record: dict[str, Any]) -> None:
+        """Hand on an evaluation."""
+        if record["kind"] == "evaluation" and self.on_evaluation is not None:
+            self.on_evaluation(
+                Evaluation(
+                    env_steps=record["env_steps"],
+                    episodes=record["episodes"],
+                    updates=record["updates"],
+                    win_rate=record["win_rate"],
+                    return_mean=record["return_mean"],
+                    length_mean_steps=record["episode_length_steps"],
+                )
+            )
+
+    def warn(self, text: str) -> None:
+        """Warn without stopping the run."""
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
