@@ -47,7 +47,7 @@ imports: install  ## Who may import whom
 	@echo "==> import rules"
 	@$(BIN)/lint-imports --no-cache | sed -n '/^Analyzed/,$$p'
 
-protos: install  ## The generated code is what protos/policy.proto gives
+protos: install  ## The generated code is what protos/*.proto give
 	@echo "==> generated protocol code"
 	@$(BIN)/python -m protos.generate --check
 

@@ -1,114 +1,230 @@
-"""`lan-train` with LAN's update as it is usually written, to see that the fast one learns the same.
+"""Local Advantage Networks on one page: networks, acting, replay, loss, training, evaluation.
 
-Episodes are padded to the longest and masked, one-hots are concatenated, the GRU is called once per step, and
-autograd does the rest; everything else, from seeds to checkpoints, is `lan-train` itself:
+Read this to understand the algorithm (LAN paper, Algorithm 1); change it to try an idea. Nothing here is
+fast: episodes are padded and masked, one-hots are concatenated, the GRU is called once per step. `lan-train`
+computes the same faster, and a test holds losses, gradients and whole updates equal.
 
-    python -m benchmarks.plain_lan --map 3m --seed 0 --steps 60000 --threads 1
-    lan-train --map 3m --seed 0 --steps 60000 --threads 1
-    lan-plot runs/3m-lan-plain-seed0 runs/3m-lan-seed0
+    python -m benchmarks.plain_lan --map 3m --steps 60000
+
+Axes: B episodes, T steps, N agents, O observation, A actions, S state, H memory, I = O + A + N inputs.
 """
 
 from __future__ import annotations
 
+import copy
 import sys
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import trainer.runs.assembly
-from envs.types import EnvSpec
-from trainer.cli import main as lan_train
-from trainer.learning.algorithms import ALGORITHMS
-from trainer.learning.batch import EpisodeBatch
-from trainer.learning.lan import LanLearner
-from trainer.learning.learner import UNAVAILABLE, LearnerSettings
-from trainer.learning.networks import SharedAdvantageNet, ValueNet
-
-NAME = "lan-plain"
+from envs.command import run_command
+from envs.make import make_env
+from envs.types import HIDDEN_DIM, BoolArray, EnvSpec, FloatArray, IntArray, MultiAgentEnv
 
 
-class PlainLanLearner(LanLearner):
-    """LAN for agents that share one network, on padded episodes [B, T + 1, ...], one step after the other."""
+@dataclass(frozen=True)
+class Config:
+    """The paper's settings; see `lan-train --help` for what each means."""
 
-    def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
-        """As `LanLearner.loss`: the mean over real steps and agents, by a mask."""
-        rows, real = padded_rows(batch)
-        obs, state, avail = batch.obs[rows], batch.state[rows], batch.avail_actions[rows]
-        last_action = batch.last_action[rows]
-        action = last_action[:, 1:].clamp(min=0)
-        reward, terminated = (of_steps(x, rows, batch.n_episodes) for x in (batch.reward, batch.terminated))
-        mask = real[:, 1:]
-
-        advantages, value = self._values(self.advantage, self.value, obs, last_action, state)
-        q_proxy = value[:, :-1] + advantages[:, :-1].gather(3, action[..., None]).squeeze(3)
-        with torch.no_grad():
-            targets = self.targets["advantage"], self.targets["value"]
-            target_advantages, target_value = self._values(*targets, obs, last_action, state)
-            best = advantages.masked_fill(~avail, UNAVAILABLE)[:, 1:].argmax(3, keepdim=True)
-            q_next = target_value[:, 1:] + target_advantages[:, 1:].gather(3, best).squeeze(3)
-            y = reward[..., None] + self.settings.gamma * (1 - terminated[..., None]) * q_next
-        squares = (q_proxy - y).square() * mask[..., None]
-        n_agents = obs.shape[2]
-        return squares.sum() / (mask.sum() * n_agents), q_proxy[mask]
-
-    def _values(
-        self, net: nn.Module, value: nn.Module, obs: Tensor, last_action: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Advantages [B, T + 1, N, A] and values [B, T + 1, 1]; the memory one step after the other."""
-        assert isinstance(net, SharedAdvantageNet)
-        assert isinstance(value, ValueNet)
-        assert isinstance(value.embed, nn.Linear)
-        B, steps, N, _ = obs.shape
-        actions = F.one_hot(last_action + 1, net.n_actions + 1)[..., 1:].to(obs.dtype)  # -1 becomes zeros
-        ids = torch.eye(N, dtype=obs.dtype).expand(B, steps, N, N)
-        inputs = torch.cat((obs, actions, ids), dim=3)
-        h = inputs.new_zeros(B * N, net.hidden_dim)
-        hiddens = []
-        for t in range(steps):
-            h = net.gru(F.relu(net.fc1(inputs[:, t].reshape(B * N, -1))), h)
-            hiddens.append(h.view(B, N, -1))
-        hidden = torch.stack(hiddens, dim=1)
-        advantages = net.fc2(hidden)
-        if self.subtract_mean:
-            advantages = advantages - advantages.mean(3, keepdim=True)
-        seen = hidden if self.settings.value_gradient_to_gru else hidden.detach()
-        merged = F.relu(value.embed(torch.cat((seen, inputs), dim=3))).sum(2)
-        v = F.relu(value.fc1(torch.cat((merged, state), dim=2)))
-        return advantages, value.fc3(F.relu(value.fc2(v)))
+    map: str = "3m"
+    steps: int = 60_000
+    seed: int = 0
+    gamma: float = 0.99
+    learning_rate: float = 5e-4
+    grad_norm_clip: float = 10.0
+    batch_episodes: int = 32
+    replay_episodes: int = 5_000
+    updates_per_episode: int = 2
+    target_update_interval: int = 200
+    epsilon_finish: float = 0.05
+    epsilon_anneal_steps: int = 50_000
+    eval_interval_steps: int = 10_000
+    eval_episodes: int = 32
 
 
-def padded_rows(batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
-    """[B, T + 1] i64: the packed row of each episode's step (0 after its end), and whether there is one."""
-    rows = torch.zeros(batch.n_episodes, len(batch.row_counts), dtype=torch.long)
-    real = torch.zeros_like(rows, dtype=torch.bool)
-    start = 0
-    for t, count in enumerate(batch.row_counts):
-        rows[:count, t] = torch.arange(start, start + count)
-        real[:count, t] = True
-        start += count
-    return rows, real
+class AdvantageNet(nn.Module):
+    """A(tau, u): one network for all agents, the only part that is deployed."""
+
+    def __init__(self, spec: EnvSpec) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(spec.obs_dim + spec.n_actions + spec.n_agents, HIDDEN_DIM)
+        self.gru = nn.GRUCell(HIDDEN_DIM, HIDDEN_DIM)
+        self.fc2 = nn.Linear(HIDDEN_DIM, spec.n_actions)
+
+    def forward(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """One step: inputs [R, I], hidden [R, H] -> the next hidden [R, H] and the advantages [R, A]."""
+        hidden = self.gru(F.relu(self.fc1(inputs)), hidden)
+        return hidden, self.fc2(hidden)
 
 
-def of_steps(values: Tensor, rows: Tensor, n_episodes: int) -> Tensor:
-    """[B, T]: what is packed by next rows [P - B], such as rewards, for each step."""
-    return values[(rows[:, 1:] - n_episodes).clamp(min=0)]
+class ValueNet(nn.Module):
+    """V(s, tau): sees every agent and the state, and is thrown away after training."""
+
+    def __init__(self, spec: EnvSpec) -> None:
+        super().__init__()
+        self.embed = nn.Linear(HIDDEN_DIM + spec.obs_dim + spec.n_actions + spec.n_agents, 128)
+        self.fc1 = nn.Linear(128 + spec.state_dim, 128)
+        self.fc2 = nn.Linear(128, 128)
+        self.fc3 = nn.Linear(128, 1)
+
+    def forward(self, hidden: Tensor, inputs: Tensor, state: Tensor) -> Tensor:
+        """hidden [..., N, H], inputs [..., N, I], state [..., S] -> V [...]."""
+        team = F.relu(self.embed(torch.cat((hidden, inputs), -1))).sum(-2)  # [..., 128], whatever N is
+        value: Tensor = self.fc3(F.relu(self.fc2(F.relu(self.fc1(torch.cat((team, state), -1))))))
+        return value.squeeze(-1)
 
 
-def make_plain(
-    algorithm: str, spec: EnvSpec, settings: LearnerSettings, device: torch.device, agent_types: None = None
-) -> PlainLanLearner:
-    """In the place of `make_learner`, for the one algorithm that is made here."""
-    assert (algorithm, agent_types, device.type) == (NAME, None, "cpu")
-    return PlainLanLearner(spec, settings, device)
+class Lan(nn.Module):
+    """The two networks that are trained together."""
+
+    def __init__(self, spec: EnvSpec) -> None:
+        super().__init__()
+        self.advantage, self.value = AdvantageNet(spec), ValueNet(spec)
+
+
+class Episode(NamedTuple):
+    """An episode of T steps and T + 1 observations; `terminated`: no future follows its last step."""
+
+    obs: FloatArray  # [T + 1, N, O]
+    state: FloatArray  # [T + 1, S]
+    avail_actions: BoolArray  # [T + 1, N, A]
+    action: IntArray  # [T, N]
+    reward: FloatArray  # [T]
+    terminated: bool
+
+
+class Batch(NamedTuple):
+    """B episodes padded to the longest; `mask` [B, T] is 1 where a step was really taken."""
+
+    obs: Tensor  # [B, T + 1, N, O]
+    state: Tensor  # [B, T + 1, S]
+    avail_actions: Tensor  # [B, T + 1, N, A]
+    action: Tensor  # [B, T, N]
+    reward: Tensor  # [B, T]
+    terminated: Tensor  # [B, T]
+    mask: Tensor  # [B, T]
+
+
+def pad(episodes: Sequence[Episode]) -> Batch:
+    """A batch of episodes, zeros behind their ends."""
+
+    def stack(arrays: Sequence[np.ndarray]) -> Tensor:
+        return nn.utils.rnn.pad_sequence([torch.from_numpy(a) for a in arrays], batch_first=True)
+
+    lengths = [len(e.reward) for e in episodes]
+    ends = [np.eye(1, n, n - 1, np.float32)[0] * e.terminated for n, e in zip(lengths, episodes, strict=True)]
+    obs, state, avail_actions, action, reward = (
+        stack(column) for column in list(zip(*episodes, strict=True))[:5]
+    )
+    mask = stack([np.ones(n, np.float32) for n in lengths])
+    return Batch(obs, state, avail_actions, action, reward, stack(ends), mask)
+
+
+def agent_inputs(obs: Tensor, last_action: Tensor, n_actions: int) -> Tensor:
+    """[..., N, I]: observation, last action one-hot (zeros for -1, none yet), the agent's id one-hot."""
+    action = F.one_hot(last_action + 1, n_actions + 1)[..., 1:].to(obs.dtype)
+    agent_id = torch.eye(obs.shape[-2], dtype=obs.dtype).expand(*obs.shape[:-1], -1)
+    return torch.cat((obs, action, agent_id), -1)
+
+
+def unroll(lan: Lan, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Advantages [B, T + 1, N, A] and values [B, T + 1], the memory carried from zeros through every step."""
+    B, T, N = batch.action.shape
+    last_action = torch.cat((batch.action.new_full((B, 1, N), -1), batch.action), 1)  # [B, T + 1, N]
+    inputs = agent_inputs(batch.obs, last_action, batch.avail_actions.shape[-1])
+    hidden, hiddens, advantages = inputs.new_zeros(B * N, HIDDEN_DIM), [], []
+    for t in range(T + 1):
+        hidden, advantage = lan.advantage(inputs[:, t].flatten(0, 1), hidden)
+        hiddens.append(hidden.view(B, N, -1))
+        advantages.append(advantage.view(B, N, -1))
+    return torch.stack(advantages, 1), lan.value(torch.stack(hiddens, 1), inputs, batch.state)
+
+
+def lan_loss(online: Lan, target: Lan, batch: Batch, gamma: float) -> Tensor:
+    """Mean over real steps and all agents, dead ones too, of (V + A_a - y_a)^2 (Eq. 3)."""
+    advantages, value = unroll(online, batch)
+    q_proxy = value[:, :-1, None] + advantages[:, :-1].gather(3, batch.action[..., None]).squeeze(3)  # Eq. 1
+    with torch.no_grad():
+        target_advantages, target_value = unroll(target, batch)
+        available = advantages.masked_fill(~batch.avail_actions, -1e9)[:, 1:]
+        greedy = available.argmax(3, keepdim=True)  # by the online networks: double DQN
+        q_next = target_value[:, 1:, None] + target_advantages[:, 1:].gather(3, greedy).squeeze(3)
+        y = batch.reward[..., None] + gamma * (1 - batch.terminated[..., None]) * q_next
+    squares = (q_proxy - y).square() * batch.mask[..., None]
+    return squares.sum() / (batch.mask.sum() * batch.action.shape[2])
+
+
+@torch.no_grad()
+def play(
+    env: MultiAgentEnv, net: AdvantageNet, epsilon: float, rng: np.random.Generator
+) -> tuple[Episode, bool]:
+    """One battle and whether it was won; every agent acts on its own observation, memory and last action."""
+    steps, actions = [env.reset()], list[Tensor]()
+    hidden = torch.zeros(env.spec.n_agents, HIDDEN_DIM)
+    action = torch.full((env.spec.n_agents,), -1)
+    while not steps[-1].done[0]:
+        available = torch.from_numpy(steps[-1].avail_actions[0])
+        inputs = agent_inputs(torch.from_numpy(steps[-1].obs[0]), action, env.spec.n_actions)
+        hidden, advantages = net(inputs, hidden)
+        action = advantages.masked_fill(~available, -torch.inf).argmax(1)  # Eq. 2
+        for agent in np.flatnonzero(rng.random(env.spec.n_agents) < epsilon):
+            action[agent] = int(rng.choice(np.flatnonzero(available[agent])))
+        actions.append(action)
+        steps.append(env.step(action.numpy()[None]))
+    obs, state, avail_actions = (
+        np.stack([getattr(step, name)[0] for step in steps]) for name in ("obs", "state", "avail_actions")
+    )
+    reward = np.array([step.reward[0] for step in steps[1:]])
+    # A time-out ends an episode like a defeat, as in published SMAC runs.
+    episode = Episode(obs, state, avail_actions, torch.stack(actions).numpy(), reward, terminated=True)
+    return episode, bool(steps[-1].won[0])
+
+
+def train(config: Config) -> None:
+    """Algorithm 1: one episode, two updates; every 10 000 steps, 32 greedy battles."""
+    torch.set_num_threads(1)
+    torch.manual_seed(config.seed)
+    rng = np.random.default_rng(config.seed)
+    env = make_env(config.map, "sim", seed=config.seed)
+    eval_env = make_env(config.map, "sim", seed=config.seed + 1_000_003)
+    online = Lan(env.spec)
+    target = copy.deepcopy(online)
+    optimizer = torch.optim.Adam(online.parameters(), config.learning_rate)
+    replay: deque[Episode] = deque(maxlen=config.replay_episodes)
+    env_steps = updates = 0
+    next_eval_steps = config.eval_interval_steps
+    while env_steps < config.steps:
+        explored = min(1.0, env_steps / config.epsilon_anneal_steps)
+        epsilon = 1 + explored * (config.epsilon_finish - 1)
+        episode, _ = play(env, online.advantage, epsilon, rng)
+        replay.append(episode)
+        env_steps += len(episode.reward)
+        for _ in range(config.updates_per_episode if len(replay) >= config.batch_episodes else 0):
+            chosen = rng.choice(len(replay), config.batch_episodes, replace=False)
+            loss = lan_loss(online, target, pad([replay[i] for i in chosen]), config.gamma)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(online.parameters(), config.grad_norm_clip)
+            optimizer.step()
+            updates += 1
+            if updates % config.target_update_interval == 0:
+                target.load_state_dict(online.state_dict())
+        if env_steps >= next_eval_steps or env_steps >= config.steps:
+            won = [play(eval_env, online.advantage, 0.0, rng)[1] for _ in range(config.eval_episodes)]
+            print(f"{env_steps:>9,} steps  {updates:>7,} updates  win rate {np.mean(won):.0%}", flush=True)
+            next_eval_steps += config.eval_interval_steps
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`lan-train` with one more algorithm, for this process: what its runs are called by."""
-    ALGORITHMS[NAME] = ALGORITHMS["lan"]
-    trainer.runs.assembly.make_learner = make_plain  # type: ignore[attr-defined, assignment]
-    return lan_train([*(sys.argv[1:] if argv is None else argv), "--algorithm", NAME])
+    """The command."""
+    description = (__doc__ or "").split("\n")[0]
+    return run_command(Config, train, prog="plain_lan", description=description, argv=argv)
 
 
 if __name__ == "__main__":

@@ -11,22 +11,21 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
 import tyro
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmarks.plain_lan import PlainLanLearner
+from benchmarks.plain_lan import Batch, Lan, lan_loss
 from envs.command import run_command
 from envs.errors import InputError
 from envs.make import env_spec
 from trainer.learning.batch import EpisodeBatch
 from trainer.learning.lan import LanLearner
-from trainer.learning.learner import Learner
 from trainer.runs.assembly import learner_settings
 from trainer.runs.config_file import load_config
 from trainer.runs.directory import RunDirectory
@@ -43,16 +42,44 @@ class Config:
     """Batches of 32 episodes for each."""
 
 
-def gradient(learner: Learner, batch: EpisodeBatch) -> Tensor:
-    """The loss's gradient in all parameters, one after the other."""
-    loss, _ = learner.loss(batch)
-    return torch.cat([part.flatten() for part in torch.autograd.grad(loss, learner.parameters)]).double()
+def fast_gradient(learner: LanLearner, batch: EpisodeBatch) -> Tensor:
+    """The gradient that `lan-train` computes, in all parameters end to end."""
+    return flat(learner.loss(batch)[0], learner.parameters)
 
 
-def in_double(batch: EpisodeBatch) -> EpisodeBatch:
+def plain_gradient(online: Lan, target: Lan, batch: Batch, gamma: float) -> Tensor:
+    """The gradient that the page computes, in the same order."""
+    return flat(lan_loss(online, target, batch, gamma), list(online.parameters()))
+
+
+def flat(loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:
+    """The gradient of a loss, end to end, in float64."""
+    return torch.cat([part.flatten() for part in torch.autograd.grad(loss, parameters)]).double()
+
+
+def padded(batch: EpisodeBatch) -> Batch:
+    """Packed rows as the page has them: padded episodes and a mask."""
+    B, T = batch.n_episodes, len(batch.row_counts) - 1
+    rows, real = torch.zeros(B, T + 1, dtype=torch.long), torch.zeros(B, T + 1, dtype=torch.bool)
+    starts = np.cumsum((0, *batch.row_counts))
+    for t, count in enumerate(batch.row_counts):
+        rows[:count, t] = torch.arange(count) + int(starts[t])
+        real[:count, t] = True
+    steps = (rows[:, 1:] - B).clamp(min=0)  # the row of each step's reward
+    return Batch(
+        obs=batch.obs[rows],
+        state=batch.state[rows],
+        avail_actions=batch.avail_actions[rows],
+        action=batch.last_action[rows][:, 1:].clamp(min=0),
+        reward=batch.reward[steps],
+        terminated=batch.terminated[steps],
+        mask=real[:, 1:].float(),
+    )
+
+
+def in_double(batch: Batch) -> Batch:
     """The same batch in float64."""
-    names = ("obs", "state", "reward", "terminated")
-    return replace(batch, **{name: getattr(batch, name).double() for name in names})
+    return Batch(*(x.double() if x.is_floating_point() else x for x in batch))
 
 
 def compare(run_dir: Path, batches: int) -> list[list[float]]:
@@ -60,21 +87,24 @@ def compare(run_dir: Path, batches: int) -> list[list[float]]:
     config = load_config(run_dir)
     if config.algorithm != "lan" or config.sharing != "all":
         raise InputError(
-            f"{run_dir} is a run of {config.algorithm}, --sharing {config.sharing}: only lan's are"
+            f"{run_dir} is a run of {config.algorithm}, --sharing {config.sharing}: only lan's are compared"
         )
     spec = env_spec(config.environment)
     found = RunDirectory(run_dir, config.keep_checkpoints).find(lambda: make_replay(config, spec))
-    settings, cpu = learner_settings(config), torch.device("cpu")
-    learners = [kind(spec, settings, cpu) for kind in (LanLearner, PlainLanLearner, PlainLanLearner)]
-    for learner in learners:
-        learner.load_state_dict(copy.deepcopy(found.checkpoint.learner))
-    for net in [*learners[2].parts.values(), *learners[2].targets.values()]:
-        net.double()
+    learner = LanLearner(spec, learner_settings(config), torch.device("cpu"))
+    learner.load_state_dict(found.checkpoint.learner)
+    online, target = Lan(spec), Lan(spec)
+    for name in ("advantage", "value"):
+        getattr(online, name).load_state_dict(learner.parts[name].state_dict())
+        getattr(target, name).load_state_dict(learner.targets[name].state_dict())
+    exact_nets = copy.deepcopy(online).double(), copy.deepcopy(target).double()
     rng, rows = np.random.default_rng(0), list[list[float]]()
     for _ in range(batches):
         batch = found.replay.sample(rng, config.batch_episodes)
-        fast, plain = (gradient(learner, batch) for learner in learners[:2])
-        exact = gradient(learners[2], in_double(batch))
+        plain_batch = padded(batch)
+        fast = fast_gradient(learner, batch)
+        plain = plain_gradient(online, target, plain_batch, config.gamma)
+        exact = plain_gradient(*exact_nets, in_double(plain_batch), config.gamma)
         differences = fast - plain, fast - exact, plain - exact
         rows.append([float(difference.norm() / exact.norm()) for difference in differences])
     return rows

@@ -4,8 +4,11 @@ The names below are loaded on first use, so that `import envs` costs nothing. `e
 checks an environment against the contract of `MultiAgentEnv`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envs.lazy import lazy_names
 
 if TYPE_CHECKING:
     from envs.errors import DivergedError, EpisodeLostError, InputError, LanError, ModelError
@@ -27,20 +30,12 @@ __all__ = [
     "make_env",
 ]
 
-_HOMES = {
-    "errors": ("DivergedError", "EpisodeLostError", "InputError", "LanError", "ModelError"),
-    "make": ("env_spec", "make_env"),
-    "smac.maps": ("MAP_NAMES",),
-    "types": ("EnvSpec", "MultiAgentEnv", "TimeStep"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"envs.{module}"), name)
-    raise AttributeError(f"module 'envs' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "MAP_NAMES": "envs.smac.maps",
+        **dict.fromkeys(["env_spec", "make_env"], "envs.make"),
+        **dict.fromkeys(["EnvSpec", "MultiAgentEnv", "TimeStep"], "envs.types"),
+        **{name: "envs.errors" for name in __all__ if name.endswith("Error")},
+    },
+)

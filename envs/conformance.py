@@ -6,12 +6,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from envs.errors import LanError
 from envs.types import BoolArray, EnvSpec, IntArray, MultiAgentEnv, TimeStep
 
 _REPLAY_STEPS = 30
 
 
-class ConformanceError(AssertionError):
+class ConformanceError(LanError, AssertionError):
     """An environment breaks the contract of `envs.types.MultiAgentEnv`; the text says where."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,8 +67,8 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
 
 
 def is_smac_map(name: str) -> bool:
-    """Whether a name stands for a SMAC map, known or not: not `checkers`, `spread:N`, `pettingzoo:…`."""
-    return name.partition(":")[0] not in ("checkers", "spread", "pettingzoo")
+    """Whether a name stands for a SMAC map, known or not: its first word is not in `PLAIN`."""
+    return name.partition(":")[0] not in PLAIN
 
 
 def is_without_fog(name: str) -> bool:
@@ -91,25 +92,50 @@ def agent_types(name: str) -> tuple[str, ...] | None:
 
 def make_plain(name: str, *, n_battles: int, seed: int) -> MultiAgentEnv | None:
     """An environment that is no SMAC map, None when the name stands for one; InputError for a wrong name."""
-    kind, colon, rest = name.partition(":")
-    if kind == "checkers" and not colon:
-        from envs.checkers import CheckersEnv
-
-        return CheckersEnv(n_battles=n_battles)
-    if kind == "spread" and rest.isdecimal() and 1 <= int(rest) <= 100:
-        from envs.spread import SpreadEnv, SpreadSettings
-
-        return SpreadEnv(SpreadSettings(n_agents=int(rest)), n_battles=n_battles, seed=seed)
-    if kind == "pettingzoo" and rest:
-        from envs.pettingzoo import PettingZooEnv
-
-        return PettingZooEnv(name, n_battles=n_battles, seed=seed)
-    if not is_smac_map(name):
+    kind, _, rest = name.partition(":")
+    if kind not in PLAIN:
+        return None
+    env = PLAIN[kind](rest, n_battles, seed)
+    if env is None:
         raise InputError(
             f"unknown environment {name!r}: write checkers, spread:N with N from 1 to 100 (e.g. spread:3), "
             "or pettingzoo:MODULE (e.g. pettingzoo:mpe2.simple_spread_v3)"
         )
-    return None
+    return env
+
+
+def checkers(rest: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
+    """Checkers; nothing in it is random."""
+    from envs.checkers import CheckersEnv
+
+    return CheckersEnv(n_battles=n_battles) if not rest else None
+
+
+def spread(rest: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
+    """Simple spread with as many agents as `rest` says."""
+    from envs.spread import SpreadEnv, SpreadSettings
+
+    if not (rest.isdecimal() and 1 <= int(rest) <= 100):
+        return None
+    return SpreadEnv(SpreadSettings(n_agents=int(rest)), n_battles=n_battles, seed=seed)
+
+
+def pettingzoo(rest: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
+    """The PettingZoo environment of the module `rest`."""
+    from envs.pettingzoo import PettingZooEnv
+
+    return PettingZooEnv(f"pettingzoo:{rest}", n_battles=n_battles, seed=seed) if rest else None
+
+
+PLAIN: dict[str, Callable[[str, int, int], MultiAgentEnv | None]] = {
+    "checkers": checkers,
+    "spread": spread,
+    "pettingzoo": pettingzoo,
+}
+"""Environments that are no SMAC maps, by what stands before the colon of their names.
+
+Called with what stands behind the colon, B and the seed; None says that no such environment exists.
+"""
 
 
 def env_spec(map_name: str) -> EnvSpec:

@@ -6,18 +6,13 @@ Inspection (`lan-inspect`) and evaluation (`lan-eval`) are here too. They need b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from envs.lazy import lazy_names
 
 if TYPE_CHECKING:
     from exporters.export import ExportReport, export_checkpoint
 
 __all__ = ["ExportReport", "export_checkpoint"]
 
-
-def __getattr__(name: str) -> Any:
-    """The public names, imported when first used: an import of this package stays cheap."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from exporters import export
-
-    return getattr(export, name)
+__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "exporters.export"))

@@ -103,7 +103,7 @@ def export_checkpoint(
     """Write a checkpoint's advantage network to the ONNX file `out`, if it acts as the checkpoint does.
 
     The arguments are the flags of `lan-export`; see `ExportConfig`. Gives torch one thread. InputError, with
-    `out` as it was, when an argument or the checkpoint cannot be used, and when the file would differ from torch.
+    `out` as it was, when an argument or the checkpoint cannot be used, or when the file would act otherwise.
     """
     out = Path(out)
     check_arguments(out, force, battles, seed)

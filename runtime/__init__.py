@@ -7,16 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envs.lazy import lazy_names
+
 if TYPE_CHECKING:
     from runtime.agent.policy import AgentPolicy, Memory, load_policy
 
 __all__ = ["AgentPolicy", "Memory", "load_policy"]
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used, so that importing the package stays cheap (PEP 562)."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from runtime.agent import policy
-
-    return getattr(policy, name)
+__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "runtime.agent.policy"))

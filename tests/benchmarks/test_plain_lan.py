@@ -1,50 +1,62 @@
-"""The plain learner that curves are compared with computes what LAN's learner computes, padding and all."""
+"""LAN on one page computes what the fast learner computes, update after update."""
 
-import json
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
+from benchmarks import plain_lan
 from benchmarks.learner import random_episodes
-from benchmarks.plain_lan import PlainLanLearner
+from benchmarks.plain_lan import Lan, lan_loss, pad
 from envs.types import EnvSpec
 from tests.paths import ROOT
 from tests.trainer.support.learning import pack, settings
 from trainer.learning.lan import LanLearner
-from trainer.runs.metrics import read_metrics
+from trainer.replay.episode import Episode
 
 SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit_dim=2, episode_limit=9)
 
 
-@pytest.mark.parametrize("subtract_mean", [False, True])
-@pytest.mark.parametrize("value_gradient_to_gru", [False, True])
-def test_the_plain_update_is_the_same_update(subtract_mean: bool, value_gradient_to_gru: bool) -> None:
-    batch = pack(random_episodes(SPEC, [4, 9, 1, 6, 9]), SPEC.n_actions)
-    told = settings(value_gradient_to_gru=value_gradient_to_gru)
-    updated = []
-    for kind in (LanLearner, PlainLanLearner):
-        torch.manual_seed(4)
-        learner = kind(SPEC, told, torch.device("cpu"), subtract_mean=subtract_mean)
-        for target in learner.targets.values():  # targets that differ from the online networks
-            for parameter in target.parameters():
-                parameter.data += 0.1 * torch.randn_like(parameter)
-        updated.append((learner.update(batch), [p.grad.clone() for p in learner.parameters]))
-    (fast, fast_gradients), (plain, plain_gradients) = updated
-    for name in ("loss", "grad_norm", "q_taken_mean"):
-        assert float(fast[name]) == pytest.approx(float(plain[name]), rel=1e-5)
-    for gradient, reference in zip(fast_gradients, plain_gradients, strict=True):
-        scale = float(np.abs(reference.numpy()).max())
-        torch.testing.assert_close(gradient, reference, rtol=1e-4, atol=1e-5 * scale)
+def as_on_the_page(episode: Episode) -> plain_lan.Episode:
+    """The same episode in the page's words; a time-out ends it too."""
+    e = episode
+    return plain_lan.Episode(e.obs, e.state, e.avail_actions, e.action, e.reward, terminated=True)
 
 
-def test_a_plain_run_has_a_name_of_its_own_and_learns(tmp_path: Path) -> None:
-    words = f"--map 3m --env sim --steps 300 --threads 1 --batch-episodes 4 --run-dir {tmp_path / 'run'}"
+def test_updates_equal_the_fast_learners() -> None:
+    torch.manual_seed(4)
+    told = settings(target_update_interval=2)
+    fast = LanLearner(SPEC, told, torch.device("cpu"))
+    online, target = Lan(SPEC), Lan(SPEC)
+    for page in (online, target):
+        page.advantage.load_state_dict(fast.advantage.state_dict())
+        page.value.load_state_dict(fast.value.state_dict())
+    optimizer = torch.optim.Adam(online.parameters(), told.learning_rate)
+    for update in range(1, 6):
+        episodes = random_episodes(SPEC, [4, 9, 1, 6, 9 - update])
+        found = fast.update(pack(episodes, SPEC.n_actions))
+        loss = lan_loss(online, target, pad([as_on_the_page(e) for e in episodes]), told.gamma)
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(online.parameters(), told.grad_norm_clip)
+        assert float(found["loss"]) == pytest.approx(loss.item(), rel=1e-5)
+        assert float(found["grad_norm"]) == pytest.approx(float(norm), rel=1e-4)
+        for name, module in (("advantage", online.advantage), ("value", online.value)):
+            theirs = dict(fast.parts[name].named_parameters())
+            for key, parameter in module.named_parameters():
+                torch.testing.assert_close(theirs[key].grad, parameter.grad, rtol=1e-4, atol=1e-6)
+        optimizer.step()
+        if update % told.target_update_interval == 0:
+            target.load_state_dict(online.state_dict())
+
+
+def test_the_page_learns_and_evaluates() -> None:
+    words = "--map 3m --steps 700 --batch-episodes 4 --eval-interval-steps 300 --eval-episodes 2"
     command = [sys.executable, "-m", "benchmarks.plain_lan", *words.split()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["algorithm"] == "lan-plain"
-    assert read_metrics(tmp_path / "run")[-1]["updates"] > 0
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    assert all("win rate" in line for line in lines)
+    assert " 0 updates" not in lines[-1]

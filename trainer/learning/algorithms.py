@@ -1,11 +1,11 @@
-"""The algorithms by name: how each differs from LAN's settings, and how its learner is made."""
+"""The algorithms by name: how the learner of each is made, and the settings that come with it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envs.errors import InputError
 from envs.make import agent_types
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AlgorithmDefaults:
-    """Settings that come with an algorithm; the defaults are LAN's.
+class Algorithm:
+    """How a learner is made, and settings that come with it; the defaults are LAN's.
 
-    `first_update_episodes`: episodes in replay before the first update, never fewer than a batch. `no_fog`:
-    trained and run on observations without sight limit.
+    `make(spec, settings, device, agent_types=...)` is called when training begins. `first_update_episodes`:
+    episodes in replay before the first update, never fewer than a batch. `no_fog`: trained and run on
+    observations without sight limit.
     """
 
+    make: Callable[..., Learner]
     updates_per_episode: int = 2
     optimizer: str = "adam"
     first_update_episodes: int = 0
@@ -33,16 +35,34 @@ class AlgorithmDefaults:
 
 OPTIMIZER_NAMES = ("adam", "rmsprop")
 
-PYMARL = AlgorithmDefaults(updates_per_episode=1, optimizer="rmsprop")
 
-ALGORITHMS: dict[str, AlgorithmDefaults] = {
-    "lan": AlgorithmDefaults(),
-    "lan-mean": AlgorithmDefaults(),
-    "iql": PYMARL,
-    "iql-nofog": replace(PYMARL, no_fog=True),
-    "vdn": PYMARL,
-    "qmix": PYMARL,
-    "qplex": AlgorithmDefaults(updates_per_episode=2, optimizer="rmsprop", first_update_episodes=100),
+def lan(*args: Any, **options: Any) -> Learner:
+    """A `LanLearner`; torch is imported now and not before."""
+    from trainer.learning.lan import LanLearner
+
+    return LanLearner(*args, **options)
+
+
+def q_learner(*args: Any, **options: Any) -> Learner:
+    """A `QLearner`; torch is imported now and not before."""
+    from trainer.learning.qlearner import QLearner
+
+    return QLearner(*args, **options)
+
+
+def pymarl(mixer: str | None) -> Algorithm:
+    """A Q-learner with PyMARL's settings."""
+    return Algorithm(partial(q_learner, mixer=mixer), updates_per_episode=1, optimizer="rmsprop")
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "lan": Algorithm(lan),
+    "lan-mean": Algorithm(partial(lan, subtract_mean=True)),
+    "iql": pymarl(None),
+    "iql-nofog": replace(pymarl(None), no_fog=True),
+    "vdn": pymarl("vdn"),
+    "qmix": pymarl("qmix"),
+    "qplex": replace(pymarl("qplex"), updates_per_episode=2, first_update_episodes=100),
 }
 """The LAN paper's, PyMARL's, and for QPLEX its official implementation's settings."""
 
@@ -58,21 +78,7 @@ def make_learner(
 
     `agent_types` [N]: agents of one type share their local network; all agents do when it is None.
     """
-    from trainer.learning.lan import LanLearner
-    from trainer.learning.qlearner import QLearner
-
-    lan = partial(LanLearner, spec, settings, device, agent_types=agent_types)
-    q_learner = partial(QLearner, spec, settings, device, agent_types=agent_types)
-    makers: dict[str, Callable[[], Learner]] = {
-        "lan": lan,
-        "lan-mean": partial(lan, subtract_mean=True),
-        "iql": partial(q_learner, mixer=None),
-        "iql-nofog": partial(q_learner, mixer=None),
-        "vdn": partial(q_learner, mixer="vdn"),
-        "qmix": partial(q_learner, mixer="qmix"),
-        "qplex": partial(q_learner, mixer="qplex"),
-    }
-    return makers[algorithm]()
+    return ALGORITHMS[algorithm].make(spec, settings, device, agent_types=agent_types)
 
 
 def types_to_split(sharing: str, environment: str) -> tuple[str, ...] | None:

@@ -115,11 +115,8 @@ def mixer_state_dim(spec: EnvSpec) -> int:
     return spec.state_dim + spec.n_agents * spec.n_actions
 
 
-def make_mixer(name: str, spec: EnvSpec) -> Mixer:
-    """The mixer of that name for an environment."""
-    state_dim = mixer_state_dim(spec)
-    makers: dict[str, Callable[[], Mixer]] = {
-        "qmix": lambda: QmixMixer(spec.n_agents, state_dim),
-        "qplex": lambda: QplexMixer(spec.n_agents, spec.n_actions, state_dim, spec.unit_dim),
-    }
-    return makers[name]()
+MIXERS: dict[str, Callable[[EnvSpec], Mixer]] = {
+    "qmix": lambda spec: QmixMixer(spec.n_agents, mixer_state_dim(spec)),
+    "qplex": lambda spec: QplexMixer(spec.n_agents, spec.n_actions, mixer_state_dim(spec), spec.unit_dim),
+}
+"""The mixers by name, each made for an environment; VDN's sum needs none."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from envs.types import EnvSpec
 from trainer.learning.batch import EpisodeBatch
 from trainer.learning.learner import UNAVAILABLE, Learner, LearnerSettings, greedy_next, taken
-from trainer.learning.mixers import Mixer, make_mixer
+from trainer.learning.mixers import MIXERS, Mixer
 from trainer.learning.networks import advantage_net
 
 
@@ -32,7 +32,7 @@ class QLearner(Learner):
     ) -> None:
         self.n_actions = spec.n_actions
         self.sums = mixer == "vdn"
-        self.mixer = None if mixer is None or self.sums else make_mixer(mixer, spec)
+        self.mixer = None if mixer is None or self.sums else MIXERS[mixer](spec)
         central: dict[str, torch.nn.Module] = {"mixer": self.mixer} if self.mixer else {}
         super().__init__(advantage_net(spec, agent_types), central, settings, device)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.make import env_spec
-from trainer.learning.mixers import QmixMixer, QplexMixer, make_mixer
+from trainer.learning.mixers import MIXERS, QmixMixer, QplexMixer
 from trainer.learning.networks import count_parameters, value_net
 
 # The LAN paper's Table 3, in thousands: the value network of LAN, the mixers of QPLEX and QMIX.
@@ -25,8 +25,7 @@ N, A, S, U, K = 3, 4, 11, 2, 5
 def test_central_networks_have_the_published_sizes(name: str) -> None:
     spec = env_spec(name)
     sizes = [
-        count_parameters(part)
-        for part in (value_net(spec), make_mixer("qplex", spec), make_mixer("qmix", spec))
+        count_parameters(part) for part in (value_net(spec), MIXERS["qplex"](spec), MIXERS["qmix"](spec))
     ]
     assert tuple(round(size / 1000) for size in sizes) == TABLE_3[name]
 
