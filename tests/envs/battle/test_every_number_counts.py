@@ -78,8 +78,9 @@ def changes_a_melee(monkeypatch: pytest.MonkeyPatch, unit: UnitType, name: str) 
 
 def told() -> bytes:
     """What the API says about the types of units."""
-    request = sc2_protocol().RequestData(unit_type_id=True)
-    answer: bytes = write_data(Battle(load_map("3m"), 0), request).SerializeToString()
+    data = sc2_protocol().ResponseData()
+    write_data(data, Battle(load_map("3m"), 0), sc2_protocol().RequestData(unit_type_id=True))
+    answer: bytes = data.SerializeToString()
     return answer
 
 
