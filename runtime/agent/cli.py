@@ -130,7 +130,6 @@ def run_agent(
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca, agent_id)
 
     model = load_model_bytes(model_bytes, str(config.model), config.model_sha256)
-    check_agent_id(agent_id, model.spec.n_agents)
     table = make_table(config, AgentPolicy(model, agent_id))
     limits = ServerConfig(
         max_concurrent_rpcs=config.max_concurrent_rpcs,
@@ -202,12 +201,6 @@ def make_table(config: ServingConfig, policy: AgentPolicy) -> EpisodeTable:
     if journal.restored:
         log.info("goes on with %d of %d episodes", restored, len(journal.restored))
     return table
-
-
-def check_agent_id(agent_id: int, n_agents: int) -> None:
-    """InputError unless the team has this agent."""
-    if not 0 <= agent_id < n_agents:
-        raise InputError(f"agent id {agent_id}: the model's team has the ids 0 to {n_agents - 1}")
 
 
 def prepare_process(config: ServingConfig) -> None:

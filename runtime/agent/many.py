@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from envs.command import run_command
-from runtime.agent.cli import ServingConfig, check_agent_id, check_config, prepare_process, run_agent
+from runtime.agent.cli import ServingConfig, check_config, prepare_process, run_agent
 from runtime.agent.supervisor import Child, Supervisor
 from runtime.identity.addresses import Address, parse_agent_ids
 
@@ -42,6 +42,7 @@ def agents(config: AgentsConfig) -> int:
     """Start the agents, say which are up, and stay until a signal says stop."""
     prepare_process(config)
     from envs.errors import ModelError
+    from runtime.agent.policy import check_agent_id
     from runtime.model_file.loader import load_model_bytes, read_model_file
 
     address = check_config(config)

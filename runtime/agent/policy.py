@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from envs.errors import InputError
 from envs.types import HIDDEN_DIM, BoolArray, EnvSpec, FloatArray
 from runtime.model_file.contract import NO_ACTION, OUTPUTS
 from runtime.model_file.loader import Model, import_onnxruntime, load_model, zero_feeds
@@ -27,11 +28,11 @@ class AgentPolicy:
     """
 
     def __init__(self, model: Model, agent_id: int) -> None:
-        if not 0 <= agent_id < model.spec.n_agents:
-            raise ValueError(f"agent id {agent_id} is not one of 0 to {model.spec.n_agents - 1}")
+        check_agent_id(agent_id, model.spec.n_agents)
         self.model = model
         self.agent_id = agent_id
         H, A = HIDDEN_DIM, model.spec.n_actions
+        self._shapes = (model.spec.obs_dim,), (A,)
         # onnxruntime computes in these very arrays: an OrtValue on the CPU is the array that it is made of.
         self._inputs = zero_feeds(model.spec)
         self._inputs["agent_id"][0] = agent_id
@@ -63,9 +64,12 @@ class AgentPolicy:
         """The memory after seeing obs [O] with avail_actions [A], and the advantages [A].
 
         The greedy available action is the new memory's `last_action`. ValueError when obs or avail_actions
-        have another length; values are not checked here.
+        have another shape; values are not checked here.
         """
         inputs = self._inputs
+        if (obs.shape, avail_actions.shape) != self._shapes:
+            given = f"obs {obs.shape} and avail_actions {avail_actions.shape}"
+            raise ValueError(f"{given} do not fit the model, which takes {self._shapes}")
         inputs["obs"][0] = obs
         inputs["last_action"][0] = memory.last_action
         inputs["avail_actions"][0] = avail_actions
@@ -78,6 +82,12 @@ def load_policy(path: Path | str, agent_id: int, *, sha256: str | None = None) -
     """Load a model file and act as agent `agent_id` of its team.
 
     `sha256`: the digest that the file must have, in hexadecimal. ModelError when the file cannot be used,
-    ValueError when its team has no such agent.
+    InputError when its team has no such agent.
     """
     return AgentPolicy(load_model(path, sha256), agent_id)
+
+
+def check_agent_id(agent_id: int, n_agents: int) -> None:
+    """InputError unless the team has this agent."""
+    if agent_id not in range(n_agents):
+        raise InputError(f"agent id {agent_id}: the model's team has the ids 0 to {n_agents - 1}")

@@ -36,7 +36,7 @@ class PlayConfig:
     map: str
     """SMAC map, such as 3m or corridor."""
     agents: str
-    """Where the agents listen, in any order: HOST:PORT,HOST:PORT,..."""
+    """Where the agents listen, in any order: HOST:PORT,HOST:PORT,... or HOST:FIRST-LAST."""
     episodes: int = 32
     """Battles to play."""
     env: str = "auto"

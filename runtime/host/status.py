@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from envs.command import run_command
 from envs.errors import InputError
-from runtime.identity.addresses import Address, parse_address, parse_agent_ids
+from runtime.identity.addresses import Address, parse_addresses
 from runtime.identity.tls import HostTls, tls_files
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ class StatusConfig:
     """The flags of lan-status."""
 
     agents: str
-    """Agent ids, such as 0-5 or 0,2,4; the first listens on the port of --listen, each further one above."""
-    listen: str = "127.0.0.1:50051"
-    """HOST:PORT of the first agent."""
+    """Where the agents listen, in any order: HOST:PORT,HOST:PORT,... or HOST:FIRST-LAST."""
     tls_cert: str | None = None
     """The host's certificate (PEM)."""
     tls_key: str | None = None
@@ -38,32 +36,35 @@ class StatusConfig:
 
 
 def show_status(config: StatusConfig) -> int:
-    """Ask every agent who it is and print a table; 0 when all expected ones answer, else 1."""
+    """Ask every agent who it is and print a table; 0 when all answer and belong to one team, else 1."""
     from rich.console import Console
     from rich.table import Table
 
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca)
     tls = None if files is None else HostTls(files)
-    agent_ids = parse_agent_ids(config.agents)
-    first = parse_address(config.listen)
-    addresses = [first.offset(index) for index in range(len(agent_ids))]
+    addresses = parse_addresses(config.agents)
     answers = asyncio.run(ask_all(addresses, tls))
-    table = Table("agent", "address", "serves", "model", "version", "answers in")
-    healthy = True
-    for agent_id, address, answer in zip(agent_ids, addresses, answers, strict=True):
+    table = Table("address", "agent", "serves", "model", "version", "answers in")
+    table.columns[0].no_wrap = True
+    teams, ids = set(), []
+    for address, answer in zip(addresses, answers, strict=True):
         if isinstance(answer, str):
-            table.add_row(str(agent_id), str(address), answer, "", "", "")
-            healthy = False
+            table.add_row(str(address), "-", f"no answer: {answer}")
             continue
         identity, seconds = answer
-        is_expected = identity.agent_id == agent_id
-        healthy &= is_expected
-        name = identity.spec.name
-        serves = name if is_expected else f"agent {identity.agent_id} of {name}"
+        teams.add((identity.spec, identity.model_sha256))
+        ids.append(identity.agent_id)
         model, latency = identity.model_sha256[:12], f"{1000 * seconds:.1f} ms"
-        table.add_row(str(agent_id), str(address), serves, model, identity.server_version, latency)
-    Console().print(table)
-    return 0 if healthy else 1
+        row = (str(identity.agent_id), identity.spec.name, model, identity.server_version, latency)
+        table.add_row(str(address), *row)
+    console = Console()
+    console.print(table)
+    twice = sorted({agent_id for agent_id in ids if ids.count(agent_id) > 1})
+    problems = [f"{len(answers) - len(ids)} of {len(answers)} do not answer"] * (len(ids) < len(answers))
+    problems += ["they have different models or environments"] * (len(teams) > 1)
+    problems += [f"agent {agent_id} is there twice" for agent_id in twice]
+    console.print("; ".join(problems) or f"{len(ids)} agents answer, all of one team", highlight=False)
+    return 1 if problems else 0
 
 
 async def ask_all(addresses: Sequence[Address], tls: HostTls | None) -> list[tuple[Identity, float] | str]:
@@ -85,7 +86,7 @@ async def ask(address: Address, tls: HostTls | None) -> tuple[Identity, float] |
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code: 0 all agents answer, 1 not all do, 2 bad input."""
+    """The command; returns its exit code: 0 one team answers, 1 it does not, 2 bad input."""
     return run_command(StatusConfig, show_status, prog="lan-status", description=DESCRIPTION, argv=argv)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, replace
 
 from envs.errors import InputError
@@ -47,9 +48,20 @@ def parse_address(text: str) -> Address:
     return Address(host, int(port))
 
 
+PORT_RANGE = re.compile(r"(.+:\d+)-(\d+)", re.ASCII)
+MAX_PORTS = 1024
+
+
 def parse_addresses(text: str) -> list[Address]:
-    """Addresses separated by commas, each once; InputError otherwise."""
-    addresses = [parse_address(part.strip()) for part in text.split(",")]
+    """Addresses and port ranges, `HOST:FIRST-LAST`, separated by commas, each once; InputError otherwise."""
+    addresses: list[Address] = []
+    for part in map(str.strip, text.split(",")):
+        match = PORT_RANGE.fullmatch(part)
+        first = parse_address(match[1] if match else part)
+        count = int(match[2]) - first.port + 1 if match else 1
+        if not 0 < count <= MAX_PORTS:
+            raise InputError(f"{part!r} is no range of ports: write HOST:FIRST-LAST, at most {MAX_PORTS}")
+        addresses += [first.offset(index) for index in range(count)]
     if twice := sorted({str(address) for address in addresses if addresses.count(address) > 1}):
         raise InputError(f"{', '.join(twice)} is named twice")
     return addresses

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import runtime
-from envs.errors import ModelError
+from envs.errors import InputError, ModelError
 from runtime.model_file.loader import load_model
 from tests.paths import ROOT
 from tests.runtime.support.playing import play_in_process
@@ -56,15 +56,14 @@ def test_what_a_policy_cannot_use_is_refused(model_file: Path) -> None:
         runtime.load_policy(model_file, 0, sha256="0" * 64)
     with pytest.raises(ModelError, match="cannot be opened"):
         runtime.load_policy(model_file.with_name("missing.onnx"), 0)
-    with pytest.raises(ValueError, match="agent id 3 is not one of 0 to 2"):
+    with pytest.raises(InputError, match="agent id 3: the model's team has the ids 0 to 2"):
         runtime.load_policy(model_file, 3)
     policy = runtime.load_policy(str(model_file), 0)
     memory = policy.initial_memory()
     obs, avail_actions = np.zeros(SPEC.obs_dim, np.float32), np.ones(SPEC.n_actions, bool)
-    with pytest.raises(ValueError, match="could not broadcast"):
-        policy.step(memory, obs[1:], avail_actions)
-    with pytest.raises(ValueError, match="could not broadcast"):
-        policy.step(memory, obs, avail_actions[1:])
+    for wrong in ((obs[1:], avail_actions), (obs, avail_actions[1:]), (obs[:1], avail_actions[:1])):
+        with pytest.raises(ValueError, match=r"do not fit the model, which takes \(\(13,\), \(5,\)\)"):
+            policy.step(memory, *wrong)
 
 
 def test_numbers_of_other_types_are_the_same_numbers(model_file: Path) -> None:

@@ -24,6 +24,17 @@ def test_an_address_named_twice_is_refused() -> None:
         parse_addresses("127.0.0.1:1,127.0.0.1:2, 127.0.0.1:1")
 
 
+def test_ports_may_be_a_range() -> None:
+    found = parse_addresses("[::1]:7,a:9-11")
+    assert list(map(str, found)) == ["[::1]:7", "a:9", "a:10", "a:11"]
+    for text, why in (
+        ("a:9-8", "no range of ports"), ("a:1-9999", "no range of ports"), ("a:9-11,a:10", "named twice"),
+        ("a:65535-65536", "past the last port"), ("a:9-", "no address"), ("a-b:9-x", "no address"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=why):
+            parse_addresses(text)
+
+
 def test_only_this_machines_addresses_are_loopback() -> None:
     assert [Address(host, 1).is_loopback for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost")] == [
         True

@@ -79,6 +79,11 @@ def test_a_truncated_file_is_refused(small_model_bytes: bytes, kept: float) -> N
     refusal(small_model_bytes[: int(kept * len(small_model_bytes))])
 
 
+def test_a_checkpoint_in_the_place_of_a_model_file_is_named() -> None:
+    with pytest.raises(ModelError, match="run.pt is no model file but a checkpoint: lan-export makes"):
+        load_model_bytes(b"PK\x03\x04" + bytes(100), "run.pt")
+
+
 def test_foreign_files_are_refused() -> None:
     for data in (b"not a model", b"\x80\x02}q\x00.", bytes(1000), os.urandom(0), b"\xff" * 1000):
         refusal(data)
