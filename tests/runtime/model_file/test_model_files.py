@@ -80,7 +80,7 @@ def test_a_truncated_file_is_refused(small_model_bytes: bytes, kept: float) -> N
 
 
 def test_a_checkpoint_in_the_place_of_a_model_file_is_named() -> None:
-    with pytest.raises(ModelError, match="run.pt is no model file but a checkpoint: lan-export makes"):
+    with pytest.raises(ModelError, match=r"run\.pt is no model file but a checkpoint: lan-export makes"):
         load_model_bytes(b"PK\x03\x04" + bytes(100), "run.pt")
 
 
