@@ -29,9 +29,9 @@ from envs.command import run_command
 from envs.make import resolve_backend
 from trainer.config import ResolvedConfig, TrainConfig, resolve
 from trainer.runs.assembly import assemble
-from trainer.runs.directory import RunDirectory
 from trainer.runs.display import PlainReporter, format_duration
 from trainer.runs.metrics import read_metrics
+from trainer.runs.plan import Plan
 from trainer.runs.process_memory import peak_memory_mb
 from trainer.runs.run import TrainingRun
 
@@ -104,7 +104,7 @@ class Progress(PlainReporter):
 def measure(config: BenchmarkConfig, folder: Path) -> dict[str, Any]:
     """Train, and say how long what took."""
     settings = train_config(config)
-    run = assemble(settings, resolve_backend("sim"), RunDirectory(folder, settings.keep_checkpoints))
+    run = assemble(Plan(settings, folder, resolve_backend("sim")))
     simulating, acting = Stopwatch(), Stopwatch()
     run.env.step = simulating.around(run.env.step)  # type: ignore[method-assign]
     run.env.reset = simulating.around(run.env.reset)  # type: ignore[method-assign]

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass, field, fields
 from enum import Flag, auto
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from envs.command import nearest_names
 from envs.errors import InputError
@@ -124,6 +124,11 @@ class TrainConfig:
     """Whether the value's gradient also flows into the GRU of the advantage network."""
 
     def __post_init__(self) -> None:
+        for name in ("run_dir", "resume"):
+            if isinstance(path := getattr(self, name), str):
+                object.__setattr__(self, name, Path(path))
+        for name, hint in value_types().items():
+            check_type(name, hint, getattr(self, name))
         for name in COUNTS:
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -167,9 +172,8 @@ class TrainConfig:
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """The config that `to_dict` gave; InputError naming fields this version does not know."""
         if unknown := sorted(set(data) - {field.name for field in fields(cls)}):
-            raise InputError(f"there are settings that this version does not know: {unknown}")
-        run_dir = data.get("run_dir")
-        return cls(**{**data, "run_dir": None if run_dir is None else Path(run_dir)})
+            raise InputError(f"this version does not know the settings {', '.join(unknown)}")
+        return cls(**data)
 
 
 @dataclass(frozen=True)
@@ -202,6 +206,24 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
         if settings[name] is None:
             settings[name] = default
     return ResolvedConfig(**settings)
+
+
+@functools.cache
+def value_types() -> dict[str, Any]:
+    """The type of each setting."""
+    return get_type_hints(TrainConfig)
+
+
+def check_type(name: str, hint: Any, value: object) -> None:
+    """InputError when a setting has none of the values, or is of none of the types, that its hint names."""
+    known = get_args(hint) or (hint,)
+    if get_origin(hint) is Literal:
+        fits = value in known
+    else:
+        fits = isinstance(value, (*known, int) if float in known else known)
+    if not fits:
+        names = " or ".join(str(getattr(each, "__name__", each)) for each in known)
+        raise InputError(f"{flag(name)} must be {names}, not {value!r}")
 
 
 @functools.cache

@@ -39,6 +39,8 @@ class AdvantageNet(nn.Module):
     """A(tau, u) of every agent: all that is deployed, and the utility network of the baselines as well."""
 
     hidden_dim: int
+    agent_types: tuple[str, ...] | None = None
+    """[N] where only agents of one type share a network."""
 
     def step(
         self, hidden: Tensor, obs: Tensor, last_action: Tensor, agent_id: Tensor
@@ -98,7 +100,7 @@ class AdvantageNetPerType(AdvantageNet):
 
     def __init__(self, obs_dim: int, n_actions: int, agent_types: Sequence[str]) -> None:
         super().__init__()
-        self.hidden_dim = HIDDEN_DIM
+        self.hidden_dim, self.agent_types = HIDDEN_DIM, tuple(agent_types)
         self.agents = Groups(agent_types)
         self.nets = nn.ModuleDict(
             {name: SharedAdvantageNet(obs_dim, n_actions, len(agent_types)) for name in self.agents.names}

@@ -114,6 +114,7 @@ class OverlappedCollector:
         self._abandoned = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")
         self._round: Future[Round] | None = None
+        self._switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
 
     def take(self, epsilon: float, first_episode: int) -> Round:
@@ -139,6 +140,7 @@ class OverlappedCollector:
     def close(self) -> None:
         """Stop playing after the current step."""
         self._abandoned.set()
+        sys.setswitchinterval(self._switch_interval_s)
         try:
             self._thread.shutdown(wait=True, cancel_futures=True)
         finally:

@@ -62,7 +62,7 @@ class WorkerPool:
         n_episodes: int,
         net: AdvantageNet,
     ) -> None:
-        self.ray = connect(address, n_workers)
+        self.ray, self._is_ours = connect(address, n_workers)
         self.where = where  # map, backend, seed
         self.n_episodes, self.lost = n_episodes, 0
         self._net = self.ray.put(copy.deepcopy(net).cpu())  # its shape; weights come with every round
@@ -101,10 +101,12 @@ class WorkerPool:
         return [episode for episode, _ in rounds], [stats for _, stats in rounds]
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers, and Ray where this pool began it: the next pool may need more cores."""
         for worker in self.workers:
             self.ray.kill(worker)
         self.workers = []
+        if self._is_ours:
+            self.ray.shutdown()
 
     def _hire(self, index: int) -> Any:
         return self._actor.remote(self._net, *self.where, index)
@@ -118,14 +120,14 @@ class WorkerPool:
         self.workers[index] = self._hire(index)
 
 
-def connect(address: str | None, n_workers: int) -> Any:
-    """The ray module, connected to a cluster; without an address to one of its own on this machine."""
+def connect(address: str | None, n_workers: int) -> tuple[Any, bool]:
+    """The ray module, connected to a cluster or to one begun here; and whether this call connected it."""
     try:
         ray = importlib.import_module("ray")
     except ImportError:
         raise InputError("--rollout-workers needs Ray: pip install 'lan-smac[sweep]'") from None
     if ray.is_initialized():
-        return ray
+        return ray, False
     try:
         if address is None:
             ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, logging_level="error")
@@ -134,4 +136,4 @@ def connect(address: str | None, n_workers: int) -> Any:
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"no Ray cluster at {address or 'this machine'}: {reason}") from None
-    return ray
+    return ray, True

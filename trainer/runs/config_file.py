@@ -30,7 +30,10 @@ def load_config(run_dir: Path) -> ResolvedConfig:
         raise InputError(f"no run to resume in {run_dir}: it has no {FILE_NAME}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{run_dir / FILE_NAME} cannot be read: {error}") from None
-    return resolve(TrainConfig.from_dict(data["config"]))
+    try:
+        return resolve(TrainConfig.from_dict(data["config"]))
+    except InputError as error:
+        raise InputError(f"{run_dir / FILE_NAME} cannot be used: {error}") from None
 
 
 def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: EnvSpec) -> None:

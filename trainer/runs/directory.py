@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envs.errors import InputError
-from envs.files import sync_folder
+from envs.files import replacing, sync_folder
 from trainer.replay.buffer import ReplayBuffer
 from trainer.replay.segments import ReplaySegments
 from trainer.runs.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
@@ -114,11 +114,11 @@ class RunDirectory:
 
 def link_or_copy(source: Path, target: Path) -> None:
     """Give a file a second name, which it keeps when the first is given to another file."""
-    partial = target.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
+    target.unlink(missing_ok=True)
     try:
-        os.link(source, partial)
+        os.link(source, target)
     except OSError:  # a file system without links
-        shutil.copyfile(source, partial)
-    partial.replace(target)
-    sync_folder(target.parent)
+        with source.open("rb") as original, replacing(target) as copy:
+            shutil.copyfileobj(original, copy)
+    else:
+        sync_folder(target.parent)

@@ -12,9 +12,8 @@ from rich.console import Console
 
 from envs.errors import DivergedError
 from envs.make import BACKEND_NAMES
-from trainer.runs.assembly import assemble, find_start
+from trainer.runs.assembly import assemble
 from trainer.runs.checkpoint import FILE_NAME
-from trainer.runs.directory import RunDirectory
 from trainer.runs.display import LiveReporter, PlainReporter, format_duration
 from trainer.runs.plan import Plan
 from trainer.runs.process_memory import peak_memory_mb
@@ -23,18 +22,15 @@ from trainer.runs.run import TrainingRun
 
 def watch(plan: Plan) -> int:
     """Train, new or resumed; 0 when finished or stopped on request, 1 when it diverged or is not saved."""
-    config = plan.config
-    directory = RunDirectory(plan.run_dir, config.keep_checkpoints)
-    found = find_start(plan, directory)
-    begins = f"resumed at {found.checkpoint.env_steps:,} steps" if found else "new run"
-    print(
-        f"lan-train: {config.environment} on {BACKEND_NAMES[plan.backend]} (--env {plan.backend}), "
-        f"{config.algorithm}, seed {config.seed}, {begins}, writing to {plan.run_dir}",
-        flush=True,
-    )
-    console = Console()
-    with assemble(config, plan.backend, directory, found) as run, stop_on_signals(run):
-        first_steps = run.clocks.env_steps
+    config, console = plan.config, Console()
+    with assemble(plan) as run, stop_on_signals(run):
+        first_steps, saved = run.clocks.env_steps, run.directory.saved_steps
+        begins = "new run" if saved is None else f"resumed at {saved:,} steps"
+        print(
+            f"lan-train: {config.environment} on {BACKEND_NAMES[plan.backend]} (--env {plan.backend}), "
+            f"{config.algorithm}, seed {config.seed}, {begins}, writing to {plan.run_dir}",
+            flush=True,
+        )
         live = console.is_terminal
         try:
             with LiveReporter(console, config, first_steps) if live else PlainReporter() as reporter:

@@ -10,10 +10,9 @@ from typing import Any
 
 from envs.errors import InputError
 from trainer.config import TrainConfig
-from trainer.runs.assembly import assemble, find_start
+from trainer.runs.assembly import assemble
 from trainer.runs.checkpoint import FILE_NAME
 from trainer.runs.clocks import Clocks
-from trainer.runs.directory import RunDirectory
 from trainer.runs.plan import plan_run
 
 
@@ -49,9 +48,7 @@ def train(config: TrainConfig, *, on_evaluation: Callable[[Evaluation], None] | 
     finite. What goes wrong without stopping the run is a RuntimeWarning.
     """
     plan = plan_run(config)
-    directory = RunDirectory(plan.run_dir, plan.config.keep_checkpoints)
-    found = find_start(plan, directory)
-    with assemble(plan.config, plan.backend, directory, found) as run:
+    with assemble(plan) as run:
         run.run(CallbackReporter(on_evaluation))
     if not run.is_saved:
         raise InputError(f"the end of this run is not saved: the last checkpoint in {plan.run_dir} failed")
