@@ -1,12 +1,12 @@
-"""How fast a whole training run is, where its time goes, and what two million steps would take.
+"""How fast a whole training run is, where its time goes, and how long two million steps would take.
 
     python -m benchmarks.training --map corridor --steps 100000 [--overlap on] [--json]
 
 A real run in a temporary directory, evaluations and checkpoints included. The projection takes the rate of
 the run's second half, when replay is filled and exploration is falling; where battles grow longer there are
-fewer updates per step, where they grow shorter more. With `--overlap on` playing has seconds of its own,
-beside the learner's; `waiting` is what the learner waited for it. Where other work shares the machine, trust
-the projection in core hours: it counts the processor's time, not the clock's.
+fewer updates per step, where they grow shorter more. With `--overlap on` the seconds of playing run beside
+the learner's; `waiting` is the time that the learner waited. When other work shares the machine, trust the
+projection in core hours: it counts the processor's time, not the clock's.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """The run that is measured; everything else as `lan-train` has it."""
+    """Flags of the benchmark; everything else is `lan-train`'s default."""
 
     map: str = "3m"
     """The map to learn."""
@@ -102,7 +102,7 @@ class Progress(PlainReporter):
 
 
 def measure(config: BenchmarkConfig, folder: Path) -> dict[str, Any]:
-    """Train, and say how long what took."""
+    """Train and measure; returns plain data."""
     settings = train_config(config)
     run = assemble(Plan(settings, folder, resolve_backend("sim")))
     simulating, acting = Stopwatch(), Stopwatch()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from envs.errors import InputError
-from trainer.config import Free, ResolvedConfig, TrainConfig, changes, freedoms, may_differ, resolve
+from trainer.config import Free, ResolvedConfig, TrainConfig, changes, may_differ, resolve
 from trainer.learning.algorithms import ALGORITHMS
 
 CHANGES_NO_NUMBER = {
@@ -53,7 +53,6 @@ def test_what_was_asked_for_is_kept() -> None:
 
 def test_every_setting_is_judged_once_for_resuming_drawing_and_sweeps() -> None:
     names = {field.name for field in fields(TrainConfig)}
-    assert set(freedoms()) == names
     free = {where: {name for name in names if may_differ(name, where)} for where in Free}
     assert free[Free.IN_SWEEP] == CHANGES_NO_NUMBER
     assert free[Free.ON_RESUME] == CHANGES_NO_NUMBER | {"steps", "until_win_rate"}

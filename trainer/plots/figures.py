@@ -1,4 +1,4 @@
-"""The figure: a panel per map, the averages over maps, one legend beside them; and the file it goes to."""
+"""The figure: a panel per map, the averages over maps, one legend beside them; and its file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LINE_STYLES = ("-", "--", ":", "-.")
 
 
 def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figure:
-    """A panel per map; of win rates on several maps also the average, and the counts of firsts.
+    """Draw a panel per map; for win rates on several maps also the average and the counts of firsts.
 
-    Returns and lengths have another scale on every map: an average would tell nothing.
+    Returns and lengths have another scale on every map, so they are not averaged.
     """
     from matplotlib.figure import Figure
 

@@ -54,7 +54,7 @@ class GeneratorState:
 class Checkpoint:
     """A run at the end of an iteration.
 
-    `states`: what each part of the run gave as its state, by the part's name (see `TrainingRun.parts`).
+    `states`: the state of each part of the run, by the part's name (see `TrainingRun.parts`).
     `agent_types` [N]: the agents' types where only agents of one type share a network, else None.
     """
 

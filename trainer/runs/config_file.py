@@ -1,4 +1,4 @@
-"""`config.json`, by which a directory is a run: its resolved settings, its environment, who wrote it."""
+"""`config.json`, which makes a directory a run: resolved settings, environment, versions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load_config(run_dir: Path) -> ResolvedConfig:
 
 
 def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: EnvSpec) -> None:
-    """Make the directory and write its settings; InputError when that cannot be."""
+    """Make the directory and write its settings; InputError when the disk says no."""
     import torch
 
     data = {
@@ -58,7 +58,7 @@ def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: E
 
 
 def save_end(run_dir: Path, config: ResolvedConfig) -> None:
-    """Keep when a resumed run is to end, so that resuming it once more need not say so again."""
+    """Write the end that a resumed run was given, so that the next resume keeps it."""
     data = read_config(run_dir)
     end = {"steps": config.steps, "until_win_rate": config.until_win_rate}
     if data["config"] | end != data["config"]:

@@ -1,7 +1,7 @@
 """A training run: collect episodes, learn from replay, evaluate, checkpoint, until the steps are done.
 
 Everything the next step depends on is in replay or in one of the run's parts, and each part gives its state
-to the checkpoint: a run that was killed and resumed writes what the undisturbed run writes.
+to the checkpoint: a run that was killed and resumed writes the same as an undisturbed run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from trainer.runs.metrics import MetricsWriter, Window
 
 
 class Reporter(Protocol):
-    """Told of a run's news as they come: a display, a callback, a test."""
+    """Hears of a run while it trains: a display, a callback, a test."""
 
     def progress(self, clocks: Clocks, epsilon: float) -> None:
         """Something happened."""
@@ -76,7 +76,8 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
             opened.callback(env.close)
             self.replay = make_replay(config, env.spec) if found is None else found.replay
             resumed_at_steps = None if found is None else found.checkpoint.env_steps
-            self.metrics = opened.enter_context(MetricsWriter(directory.path, resumed_at_steps))
+            self.metrics = MetricsWriter(directory.path, resumed_at_steps)
+            opened.callback(self.metrics.close)
             self.collector = make_collector(config, backend, env, learner.advantage, self.rng)
             opened.callback(self.collector.close)
             self.parts: dict[str, Stateful] = {
@@ -214,7 +215,7 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         reporter.record(record)
 
     def _evaluate(self, reporter: Reporter) -> None:
-        """Evaluate, write the result and a checkpoint; the one that won most is kept apart as well."""
+        """Evaluate, write the result and a checkpoint; the one that won most is also kept as `best.pt`."""
         clocks, config = self.clocks, self.config
         with self._timed("evaluate"):
             stats = evaluate(self.eval_env, self.learner.advantage, config.eval_episodes)
@@ -231,7 +232,7 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         reporter.record(record)  # last, so that a callback that raises costs nothing
 
     def checkpoint(self, reporter: Reporter, *, best: bool = False) -> None:
-        """Write one; where the disk does not take it, say so and leave the last one as it is."""
+        """Write one; when the disk says no, warn and leave the last one as it is."""
         directory = self.directory
         with self._timed("checkpoint"):
             try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 from rich.console import Console
@@ -21,7 +21,7 @@ from trainer.runs.run import TrainingRun
 
 
 def watch(plan: Plan) -> int:
-    """Train, new or resumed; 0 when finished or stopped on request, 1 when it diverged or is not saved."""
+    """Train; returns 0 when finished or stopped on request, 1 when the run diverged or is not saved."""
     config, console = plan.config, Console()
     with assemble(plan) as run, stop_on_signals(run):
         first_steps, saved = run.clocks.env_steps, run.directory.saved_steps
@@ -31,9 +31,9 @@ def watch(plan: Plan) -> int:
             f"{config.algorithm}, seed {config.seed}, {begins}, writing to {plan.run_dir}",
             flush=True,
         )
-        live = console.is_terminal
+        live = LiveReporter(console, config, first_steps) if console.is_terminal else None
         try:
-            with LiveReporter(console, config, first_steps) if live else PlainReporter() as reporter:
+            with live or nullcontext(PlainReporter()) as reporter:
                 run.run(reporter)
         except DivergedError as error:
             print(f"lan-train: the run diverged: {error}", file=sys.stderr)
@@ -44,7 +44,7 @@ def watch(plan: Plan) -> int:
     return 0 if run.is_saved else 1
 
 
-@contextlib.contextmanager
+@contextmanager
 def stop_on_signals(run: TrainingRun) -> Iterator[None]:
     """Ctrl-C and SIGTERM ask the run to save and stop; the second one stops it at once."""
 
@@ -63,7 +63,7 @@ def stop_on_signals(run: TrainingRun) -> Iterator[None]:
 
 
 def print_summary(run: TrainingRun, first_steps: int) -> None:
-    """How it ended, how fast it was, where the time went, what it took."""
+    """Print how the run ended, how fast it was, where its time went, and its memory."""
     folder, clocks, split = run.directory.path, run.clocks, run.wall_split_s
     steps, wall_s = clocks.env_steps - first_steps, clocks.wall_s - clocks.wall_before_s
     ended = "finished" if run.finished else f"stopped; go on with lan-train --resume {folder}"

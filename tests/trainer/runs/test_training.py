@@ -1,5 +1,6 @@
 """Training from Python: the run that the command makes, told by a callback and a result."""
 
+import importlib.util
 import signal
 import subprocess
 import sys
@@ -114,6 +115,9 @@ def test_a_run_goes_on_by_its_own_settings(finished: Path, tmp_path: Path) -> No
     assert load_config(short.run_dir).steps == 400
     with pytest.raises(InputError, match="--seed was 3, now 4"):
         train(TrainConfig(resume=short.run_dir, seed=4))
+    moved = short.run_dir.rename(tmp_path / "moved")
+    assert train(TrainConfig(resume=moved)).run_dir == moved
+    assert load_checkpoint(moved).config["run_dir"] == str(moved)
 
 
 def test_a_callback_finds_its_evaluation_saved_and_costs_nothing_where_it_raises(
@@ -147,6 +151,19 @@ def test_runs_in_one_process_and_in_threads_leave_no_trace_on_each_other(
         thread.submit(train, TrainConfig(resume=first.run_dir, steps=400)).result()
     assert without_clock(tmp_path / "thread") == without_clock(tmp_path / "here")
     assert sys.getswitchinterval() == interval_s
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")  # Ray's own
+def test_a_second_run_may_have_more_workers_and_a_resumed_one_fewer(tmp_path: Path) -> None:
+    import ray
+
+    for n_workers in (1, 2):
+        train(replace(CONFIG, rollout_workers=n_workers, run_dir=tmp_path / str(n_workers)))
+        assert not ray.is_initialized()
+    assert without_clock(tmp_path / "1") == without_clock(tmp_path / "2")
+    assert train(TrainConfig(resume=tmp_path / "2", steps=600)).env_steps >= 600
 
 
 def test_a_damaged_checkpoint_is_warned_of(tmp_path: Path) -> None:
