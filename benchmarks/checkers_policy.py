@@ -76,10 +76,10 @@ def run(config: Config) -> None:
     if not config.files:
         raise InputError("name the files to play, e.g. runs/checkers-lan-seed0/best.pt")
     players = [player(path) for path in config.files]
-    who = " | ".join(
+    meals = " | ".join(
         f"agent {agent}: apples | lemons (top, middle, bottom row)" for agent in range(SPEC.n_agents)
     )
-    print(f"| file | return | steps | {who} |\n|---{'|---' * (2 + 2 * SPEC.n_agents)}|")
+    print(f"| file | return | steps | {meals} |\n|---{'|---' * (2 + 2 * SPEC.n_agents)}|")
     for path, contestant in zip(config.files, players, strict=True):
         total, length, meals = watch(contestant)
         cells = [f"{total:.0f}", str(length)]

@@ -67,10 +67,10 @@ class BenchmarkConfig:
 
 def train_config(config: BenchmarkConfig) -> ResolvedConfig:
     """The settings of the run."""
-    told = asdict(config)
-    del told["json"]
+    settings = asdict(config)
+    del settings["json"]
     log_interval = max(1, min(TrainConfig.log_interval_steps, config.steps // 10))
-    return resolve(TrainConfig(**told, env="sim", log_interval_steps=log_interval))
+    return resolve(TrainConfig(**settings, env="sim", log_interval_steps=log_interval))
 
 
 class Stopwatch:
@@ -103,16 +103,13 @@ class Progress(PlainReporter):
 
 def measure(config: BenchmarkConfig, folder: Path) -> dict[str, Any]:
     """Train and measure; returns plain data."""
-    settings = train_config(config)
-    run = assemble(Plan(settings, folder, resolve_backend("sim")))
-    simulating, acting = Stopwatch(), Stopwatch()
-    run.env.step = simulating.around(run.env.step)  # type: ignore[method-assign]
-    run.env.reset = simulating.around(run.env.reset)  # type: ignore[method-assign]
-    run.collector.take = acting.around(run.collector.take)  # type: ignore[method-assign]
-    start, cpu_start = time.perf_counter(), time.process_time()
-    run.run(Progress())
-    wall_s, cpu_s = time.perf_counter() - start, time.process_time() - cpu_start
-    run.close()
+    simulating = Stopwatch()
+    with assemble(Plan(train_config(config), folder, resolve_backend("sim"))) as run:
+        run.env.step = simulating.around(run.env.step)  # type: ignore[method-assign]
+        run.env.reset = simulating.around(run.env.reset)  # type: ignore[method-assign]
+        start, cpu_start = time.perf_counter(), time.process_time()
+        run.run(Progress())
+        wall_s, cpu_s = time.perf_counter() - start, time.process_time() - cpu_start
     return describe(run, folder, wall_s, cpu_s, simulating.seconds)
 
 

@@ -65,7 +65,7 @@ def constant(name: str, value: float | list[int] | list[float] | FloatArray) -> 
 
 
 def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
-    """An operator with one output; its inputs are parted by blanks."""
+    """An operator with one output; its inputs are separated by blanks."""
     return helper.make_node(op, inputs.split(), [output], **attributes)
 
 

@@ -84,7 +84,7 @@ class TrainConfig:
     replay_memory: Annotated[float, Free.EVERYWHERE] = 8.0
     """GiB of replay to hold in memory; the rest is read from the run directory."""
     replay_dtype: Literal["float32", "float16"] = "float32"
-    """Number format of observations in replay; float16 takes half the memory and rounds to three digits."""
+    """Number format of observations and states in replay; float16 takes half the memory, three digits."""
 
     batch_episodes: int = 32
     """Episodes per gradient update."""
@@ -150,7 +150,7 @@ class TrainConfig:
         if self.replay_memory < 0 or self.rollout_workers < 0:
             raise InputError("--replay-memory and --rollout-workers must not be negative")
         if self.seed < 0:
-            raise InputError(f"--seed must not be negative, not {self.seed}")
+            raise InputError(f"--seed must be at least 0, not {self.seed}")
 
     def epsilon(self, env_steps: int) -> float:
         """Exploration rate of an episode that starts at `env_steps`."""

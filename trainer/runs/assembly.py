@@ -66,7 +66,7 @@ def go_back(plan: Plan, directory: RunDirectory) -> Found:
 
 
 def learner_settings(config: ResolvedConfig) -> LearnerSettings:
-    """The part of a run's settings that the learner is told."""
+    """The learner's part of a run's settings."""
     return LearnerSettings(**{field.name: getattr(config, field.name) for field in fields(LearnerSettings)})
 
 

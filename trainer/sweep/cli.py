@@ -70,7 +70,7 @@ class SweepConfig:
         cores = self.workers if self.workers is not None else os.cpu_count() or 1
         if self.ray_address is None and cores < self.settings.threads:
             raise InputError(
-                f"--threads {self.settings.threads}: a run takes as many cores, --workers is {cores}"
+                f"--threads {self.settings.threads}: every run needs that many cores; --workers is {cores}"
             )
         if self.workers is not None and self.ray_address is not None:
             raise InputError("--workers is for this machine; a cluster at --ray-address has its own")
