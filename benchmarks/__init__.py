@@ -1,1 +1,1 @@
-"""One script per yardstick; each prints what it measured, and a person can run each."""
+"""Measurements, one script each; every script prints its results."""

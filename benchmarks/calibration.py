@@ -1,6 +1,6 @@
 """The simulator against the real game: `python -m benchmarks.calibration [--map 2s3z] [--battles 256]`.
 
-SMAC's own non-learning team plays the maps for which the SMAC paper says what it won in the real game.
+SMAC's own non-learning team plays the maps for which the SMAC paper gives its win rates in the real game.
 Prints the Markdown table of docs/battlefield.md: win rates in percent, ours also with the spawn formation
 turned by a random angle in every battle.
 """

@@ -1,8 +1,8 @@
 """The best discounted play of Checkers: `python -m benchmarks.checkers_optimum [--gamma 0.98]`.
 
-What a learner with discount gamma is after, computed exactly: values of all 2^18 sets of food left times 576
-pairs of positions by dynamic programming, fewer pieces of food first. Three core minutes and 1 GB for each
-gamma. The play found is then played on `CheckersEnv`, which must pay what the table said.
+Computes exactly the return that a learner with discount gamma can reach: dynamic programming over all 2^18
+sets of food left times 576 pairs of positions, fewer pieces of food first. Three core minutes and 1 GB for
+each gamma. The play found is then played on `CheckersEnv`, which must give the return of the table.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def food_bits() -> IntArray:
 
 
 def lemon_set() -> int:
-    """The set of all lemons; what is left without an apple is part of it."""
+    """The set of all lemons; every set without an apple is part of it."""
     return int(food_bits()[first_board().ravel() == LEMON].sum())
 
 
@@ -136,7 +136,7 @@ def settle(best: FloatArray, left: IntArray, gamma: float, table: Rules) -> Floa
 
 
 def best_play(values: FloatArray, gamma: float, table: Rules) -> tuple[list[int], float]:
-    """Joint actions from the start to the last apple or the time limit, and what the tables say they pay."""
+    """Joint actions from the start to the last apple or the time limit, and their return by the tables."""
     lemons = lemon_set()
     left, pair, total = (1 << FOODS) - 1, first_pair(), 0.0
     actions: list[int] = []

@@ -1,4 +1,4 @@
-"""Who eats what on Checkers: `python -m benchmarks.checkers_policy RUN.pt…` plays every file's agents.
+"""The food each agent eats on Checkers: `python -m benchmarks.checkers_policy RUN.pt…` plays every file.
 
 Takes checkpoints of `lan-train` (`.pt`) and exported models (`.onnx`). One episode is enough: nothing in
 Checkers is random. The LAN paper's policy is a row with 9 apples for agent 0, and 0, 3, 3 lemons for agent 1.
@@ -34,7 +34,7 @@ class Config:
 
 
 def player(path: Path) -> Contestant:
-    """Who plays by a file; InputError when it was not trained on Checkers."""
+    """The player of a file; InputError when it was not trained on Checkers."""
     found = onnx_contestant(path) if path.suffix == ".onnx" else torch_contestant(path)
     if found.spec != SPEC:
         raise InputError(f"{path} was trained on {found.spec.name}, not on {SPEC.name} as it is now")
@@ -48,7 +48,7 @@ def food(state: FloatArray, kind: int) -> FloatArray:
 
 
 def eaten(before: TimeStep, after: TimeStep) -> Meals:
-    """What was eaten in a step: an agent has eaten what lay in the cell where it is now."""
+    """The food eaten in a step: that of the cells where the agents are now."""
     meals: Meals = Counter()
     for agent in range(SPEC.n_agents):
         place = after.state[0, 2 * agent : 2 * agent + 2] * (ROWS - 1, COLUMNS - 1)
@@ -76,10 +76,10 @@ def run(config: Config) -> None:
     if not config.files:
         raise InputError("name the files to play, e.g. runs/checkers-lan-seed0/best.pt")
     players = [player(path) for path in config.files]
-    who = " | ".join(
+    meals = " | ".join(
         f"agent {agent}: apples | lemons (top, middle, bottom row)" for agent in range(SPEC.n_agents)
     )
-    print(f"| file | return | steps | {who} |\n|---{'|---' * (2 + 2 * SPEC.n_agents)}|")
+    print(f"| file | return | steps | {meals} |\n|---{'|---' * (2 + 2 * SPEC.n_agents)}|")
     for path, contestant in zip(config.files, players, strict=True):
         total, length, meals = watch(contestant)
         cells = [f"{total:.0f}", str(length)]

@@ -33,7 +33,7 @@ STOP_TIMEOUT_S = 15.0
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """What is shown."""
+    """Flags of the demo."""
 
     map: str = "3m"
     """The map to learn and to play."""
@@ -44,7 +44,7 @@ class DemoConfig:
     win_rate: float = 0.9
     """Training ends once two evaluations in a row reach this."""
     folder: Path = Path("demo")
-    """Where run and model are kept, each time in a new folder below it."""
+    """Folder for run and model; each demo makes a new folder in it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,7 +89,7 @@ def result_table(
     apart: dict[str, Any],
     trained_s: float,
 ) -> Table:
-    """What the demo came to; every number is read from what the stages wrote."""
+    """Print the results; every number is read from the stages' output."""
     lines = (run_dir / "metrics.jsonl").read_text().splitlines()
     first, last = json.loads(lines[0]), json.loads(lines[-1])
     parameters, latency = card["parameters"], apart["latency_ms"]
@@ -124,7 +124,7 @@ def new_folder(parent: Path, map_name: str) -> Path:
 
 
 def stage(console: Console, title: str) -> None:
-    """Say what comes next."""
+    """Announce the next stage."""
     console.print(f"\n[bold]{title}[/bold]")
 
 
@@ -145,7 +145,7 @@ def lan_json(command: str, *words: object) -> dict[str, Any]:
 
 
 def command_line(command: str, words: Sequence[object]) -> list[str]:
-    """The command of this Python's installation, said on the screen."""
+    """A command of this Python's installation, printed before it runs."""
     texts = [str(word) for word in words]
     print(f"$ {shlex.join([command, *texts])}", flush=True)
     return [str(Path(sys.executable).with_name(command)), *texts]
@@ -170,7 +170,7 @@ def agents(model: Path, n_agents: int) -> Iterator[str]:
 
 
 def wait_until_serving(process: subprocess.Popen[str]) -> None:
-    """Pass on what lan-agents says until it says that all serve (it gives up by itself when they do not)."""
+    """Print the output of lan-agents until all agents serve; it gives up by itself when they do not."""
     assert process.stdout is not None
     for line in process.stdout:
         print(f"  {line}", end="")

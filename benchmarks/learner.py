@@ -50,7 +50,7 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """What is timed."""
+    """Flags of the benchmark."""
 
     algorithms: tuple[str, ...] = ("lan", "iql", "vdn", "qmix", "qplex")
     """Algorithms to time."""
@@ -143,7 +143,7 @@ class LoopVdn:
 
 
 def sgemm_gflops(device: torch.device) -> float:
-    """What one large float32 matrix product reaches here and now, GFLOP/s, the best of five."""
+    """The speed of one large float32 matrix product now, GFLOP/s, best of five."""
     n = 2048 if device.type == "cpu" else 8192
     a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
     return 2e-9 * n**3 / min(timed([lambda: a @ b], 5, device)[0])
@@ -164,7 +164,7 @@ def timed(calls: Sequence[Callable[[], object]], repeats: int, device: torch.dev
 
 
 def with_threads(threads: int, call: Callable[[], object]) -> None:
-    """Call with so many threads in torch's operations; everything else here has one."""
+    """Call with this many threads in torch's operations; everything else here has one."""
     torch.set_num_threads(threads)
     call()
     torch.set_num_threads(1)

@@ -6,8 +6,8 @@ Episodes are played by a team that acts at random, as at the start of training. 
 had. `full length`: every episode as long as the map allows, its observations as full as those of the longest
 fifth of the episodes played. `densest`: as full as in the fullest step of all, a bound. PyMARL pads every
 episode to the limit, keeps one-hots as float32 and masks as int32: its bytes follow from the dimensions.
-What float16 changes is measured on one batch: loss and gradient relative to their size, and the share of
-greedy actions that stay the same.
+The effect of float16 is measured on one batch: the change of loss and gradient relative to their size, and
+the share of greedy actions that stay the same.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ UPDATES_BEFORE = 30
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """What is measured."""
+    """Flags of the benchmark."""
 
     maps: tuple[str, ...] = ("3m", "corridor", "MMM2", "27m_vs_30m", "bane_vs_bane")
     """Maps to play."""

@@ -1,4 +1,4 @@
-"""Whether LAN's fast update is the plain one on what a run really learns from: its weights and its replay.
+"""Whether LAN's fast update equals the plain one on a real run's weights and replay.
 
     python -m benchmarks.same_update runs/3m-lan-seed0
 

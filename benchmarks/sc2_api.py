@@ -1,11 +1,10 @@
-"""How fast battles go through Blizzard's SC2 API, and what part of the time is the server's.
+"""How fast battles go through Blizzard's SC2 API, and the server's share of the time.
 
     python -m benchmarks.sc2_api [--maps 3m 27m_vs_30m] [--seconds 5] [--official]
 
 Random available actions, B = 1, resets included; client and server are two processes of this machine. It
 measures Sc2Env (our client, pysc2 under it) and, with --official, the official SMAC package, one after the
-other on every map, and prints JSON. A share is what a process computed (user and system time) over the time
-that went by.
+other on every map, and prints JSON. A share is a process's user and system time over the time that went by.
 """
 
 from __future__ import annotations

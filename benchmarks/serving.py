@@ -1,11 +1,11 @@
-"""What serving costs: joint steps of a team against a bare gRPC echo, TLS, memory, start, state on disk.
+"""The cost of serving: joint steps of a team against a bare gRPC echo, TLS, memory, start, state on disk.
 
     python -m benchmarks.serving [--map corridor --agents 6,27 --steps 1500]
 
 Prints one JSON object. Everything is measured side by side, in turns of some steps each, since times on a
 machine that does other things too can only be compared with each other. The yardsticks have the same shape as
 the team: as many forked processes, one stream to each, requests and replies of the same sizes. `echo` sends
-bytes from a bare asyncio loop; `messages` is the whole host and the real messages, but nobody thinks.
+bytes from a bare asyncio loop; `messages` is the whole host and the real messages without a policy.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def team_spec(config: ServingConfig, n_agents: int) -> EnvSpec:
 
 
 def write_model(path: Path, spec: EnvSpec) -> None:
-    """A model file with random weights: what it decides does not change what it costs."""
+    """A model file with random weights: its decisions do not change its cost."""
     from exporters.model import build_model
     from runtime.model_file.contract import METADATA_CONTRACT_VERSION, METADATA_SPEC
 
@@ -80,7 +80,7 @@ def write_model(path: Path, spec: EnvSpec) -> None:
 
 @contextlib.contextmanager
 def running(command: list[str], until: str, **environment: str) -> Iterator[tuple[str, float, int]]:
-    """A command that has said `until`: all it said, how many seconds that took, and its process id."""
+    """Run a command until it prints `until`; yields its output, the seconds that took, and its process id."""
     start_s = time.perf_counter()
     environ = {**os.environ, **environment}
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, env=environ)
@@ -290,7 +290,7 @@ def main() -> int:
         print(json.dumps(report, indent=2))
         return 0
 
-    return run_command(ServingConfig, run, prog="serving", description="Measure what serving costs.")
+    return run_command(ServingConfig, run, prog="serving", description="Measure the cost of serving.")
 
 
 if __name__ == "__main__":

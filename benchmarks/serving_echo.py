@@ -27,7 +27,7 @@ METHOD = "/bench.Echo/Stream"
 
 
 async def echo(requests: Any, context: Any) -> None:
-    """One fixed reply to whatever comes."""
+    """Answers every request with one fixed reply."""
     while await context.read() is not grpc.aio.EOF:  # type: ignore[attr-defined]
         await context.write(REPLY)
 

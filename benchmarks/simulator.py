@@ -2,7 +2,7 @@
 
 One step is an environment step of one battle (8 game loops, all agents act), with random available actions,
 observations, state, available actions, rewards and resets. Time is split into physics (the game loops), views
-(observations, state, availability), actions (drawing them; a kernel of its own here) and Python (the rest).
+(observations, state, availability), actions (drawing them, in a kernel here) and Python (the rest).
 Each case is measured --repeats times and the best is shown. Where other work shares the cores, steps per
 second of processor time (per core, all threads together) say more than steps per second.
 """

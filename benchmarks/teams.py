@@ -1,4 +1,4 @@
-"""What scripted teams win: `python -m benchmarks.teams [--map 3m] [--team nearest] [--battles 256] [--json]`.
+"""Scripted teams' win rates: `python -m benchmarks.teams [--map 3m] [--team nearest] [--json]`.
 
 The numbers are those of `lan-eval --team NAME --map MAP --episodes 256`: a map that a scripted team wins does
 not need learning. Prints a Markdown table of percentages, the one in docs/battlefield.md.
@@ -55,7 +55,7 @@ def run(config: Config) -> None:
 
 
 def game(team: str, map_name: str, config: Config) -> tuple[Contestant, EvaluateConfig]:
-    """Who plays, and by which flags of `lan-eval`."""
+    """The player, by the flags of `lan-eval`."""
     flags = EvaluateConfig(team=team, map=map_name, episodes=config.battles, seed=config.seed)
     return contestant(flags), flags
 

@@ -1,12 +1,12 @@
-"""How fast a whole training run is, where its time goes, and what two million steps would take.
+"""How fast a whole training run is, where its time goes, and how long two million steps would take.
 
     python -m benchmarks.training --map corridor --steps 100000 [--overlap on] [--json]
 
 A real run in a temporary directory, evaluations and checkpoints included. The projection takes the rate of
 the run's second half, when replay is filled and exploration is falling; where battles grow longer there are
-fewer updates per step, where they grow shorter more. With `--overlap on` playing has seconds of its own,
-beside the learner's; `waiting` is what the learner waited for it. Where other work shares the machine, trust
-the projection in core hours: it counts the processor's time, not the clock's.
+fewer updates per step, where they grow shorter more. With `--overlap on` the seconds of playing run beside
+the learner's; `waiting` is the time that the learner waited. When other work shares the machine, trust the
+projection in core hours: it counts the processor's time, not the clock's.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from envs.command import run_command
 from envs.make import resolve_backend
 from trainer.config import ResolvedConfig, TrainConfig, resolve
 from trainer.runs.assembly import assemble
-from trainer.runs.directory import RunDirectory
 from trainer.runs.display import PlainReporter, format_duration
 from trainer.runs.metrics import read_metrics
+from trainer.runs.plan import Plan
 from trainer.runs.process_memory import peak_memory_mb
 from trainer.runs.run import TrainingRun
 
@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """The run that is measured; everything else as `lan-train` has it."""
+    """Flags of the benchmark; everything else is `lan-train`'s default."""
 
     map: str = "3m"
     """The map to learn."""
@@ -67,10 +67,10 @@ class BenchmarkConfig:
 
 def train_config(config: BenchmarkConfig) -> ResolvedConfig:
     """The settings of the run."""
-    told = asdict(config)
-    del told["json"]
+    settings = asdict(config)
+    del settings["json"]
     log_interval = max(1, min(TrainConfig.log_interval_steps, config.steps // 10))
-    return resolve(TrainConfig(**told, env="sim", log_interval_steps=log_interval))
+    return resolve(TrainConfig(**settings, env="sim", log_interval_steps=log_interval))
 
 
 class Stopwatch:
@@ -102,17 +102,14 @@ class Progress(PlainReporter):
 
 
 def measure(config: BenchmarkConfig, folder: Path) -> dict[str, Any]:
-    """Train, and say how long what took."""
-    settings = train_config(config)
-    run = assemble(settings, resolve_backend("sim"), RunDirectory(folder, settings.keep_checkpoints))
-    simulating, acting = Stopwatch(), Stopwatch()
-    run.env.step = simulating.around(run.env.step)  # type: ignore[method-assign]
-    run.env.reset = simulating.around(run.env.reset)  # type: ignore[method-assign]
-    run.collector.take = acting.around(run.collector.take)  # type: ignore[method-assign]
-    start, cpu_start = time.perf_counter(), time.process_time()
-    run.run(Progress())
-    wall_s, cpu_s = time.perf_counter() - start, time.process_time() - cpu_start
-    run.close()
+    """Train and measure; returns plain data."""
+    simulating = Stopwatch()
+    with assemble(Plan(train_config(config), folder, resolve_backend("sim"))) as run:
+        run.env.step = simulating.around(run.env.step)  # type: ignore[method-assign]
+        run.env.reset = simulating.around(run.env.reset)  # type: ignore[method-assign]
+        start, cpu_start = time.perf_counter(), time.process_time()
+        run.run(Progress())
+        wall_s, cpu_s = time.perf_counter() - start, time.process_time() - cpu_start
     return describe(run, folder, wall_s, cpu_s, simulating.seconds)
 
 

@@ -1,7 +1,7 @@
 """From a checkpoint to one ONNX file that holds the advantage network and nothing else.
 
-Inspection (`lan-inspect`) and evaluation (`lan-eval`) are here too. They need both `trainer` and
-`runtime.model_file`, which no other package may import together, and the set of packages is fixed.
+`lan-inspect` and `lan-eval` are here too: they need both `trainer` and `runtime.model_file`, which no other
+package may import together.
 """
 
 from __future__ import annotations

@@ -25,20 +25,20 @@ class InspectConfig:
     """Flags of `lan-inspect`."""
 
     file: Annotated[Path | None, tyro.conf.Positional] = None
-    """A checkpoint (run.pt), a run directory, or a model file (ONNX)."""
+    """Checkpoint (run.pt), run directory, or model file (ONNX)."""
     map: str | None = None
-    """Instead of a file: the map whose card to show."""
+    """Map to show, instead of a file."""
     algorithm: str = "lan"
-    """With --map: the algorithm whose networks are counted."""
+    """With --map: algorithm whose parameters to count."""
     sharing: Literal["all", "type"] = "all"
-    """With --map: which agents share a network, all or those of one unit type."""
+    """With --map: which agents share a network: all, or those of one unit type."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object instead of a table."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What `lan-inspect` shows of a map, a checkpoint or a model file.
+    """The content of `lan-inspect`'s output for a map, a checkpoint or a model file.
 
     `parameters` counts trainable numbers by part: `advantage` is deployed, the others only serve training.
     """
@@ -64,13 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         InspectConfig,
         run,
         prog="lan-inspect",
-        description="Show what is in a checkpoint or a model file, or what a map needs.",
+        description="Show the dimensions, parameters and origin of a checkpoint, a model file or a map.",
         argv=argv,
     )
 
 
 def run(config: InspectConfig) -> None:
-    """Print one card; InputError when there is nothing to make it from."""
+    """Print one card; InputError when the flags name no file and no map."""
     if config.map is not None and config.file is None:
         card = of_map(config.map, config.algorithm, config.sharing)
     elif config.file is not None and config.map is None:

@@ -21,7 +21,7 @@ def environment_of(
     if spec.name.startswith("pettingzoo:") and named is None:
         raise InputError(
             f"the file asks to import code, as the environment {spec.name!r}; "
-            f"say --map '{spec.name}' if that is what you want"
+            f"say --map '{spec.name}' if you trust it"
         )
     backend = resolve_backend(backend, spec.name)
     env = make_env(spec.name, backend, n_battles=battles_at_once(backend, n_battles), seed=seed)

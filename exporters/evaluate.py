@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trainer.playing.policy import Policy
 
 N_BATTLES = 32
-"""Battles side by side; the episodes played are the same whatever this is."""
+"""Battles side by side; the episodes do not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +31,21 @@ class EvaluateConfig:
     """Flags of `lan-eval`."""
 
     ckpt: Path | None = None
-    """Checkpoint (run.pt) or run directory to evaluate, with torch."""
+    """Checkpoint (run.pt) or run directory to evaluate with torch."""
     model: Path | None = None
-    """Or: model file to evaluate, with onnxruntime."""
+    """Or: model file to evaluate with onnxruntime."""
     team: str | None = None
-    """Or: scripted team to play --map on the simulator: random, nearest, focus, kite, or heuristic, which is
-    SMAC's own non-learning team: its attacks reach any distance, the others' six cells, as agents' do."""
+    """Or: scripted team to play --map in the simulator: random, nearest, focus, kite, heuristic (SMAC's)."""
     episodes: int = 32
     """Battles to play."""
     seed: int = 0
     """Seed of the battles."""
     map: str | None = None
-    """With --team, the map; else the environment once more, where its name is code (pettingzoo:…)."""
+    """Map that --team plays; for a file only needed to confirm an environment that is code (pettingzoo:…)."""
     env: str | None = None
-    """Backend that plays the battles: auto, sim, sc2, smac; the one it was trained on by default."""
+    """Backend that plays the battles: auto, sim, sc2 or smac; by default the one it was trained on."""
     record: Path | None = None
-    """Also write the first battles, to be watched, as one HTML page."""
+    """HTML page to write, on which the first battles can be watched."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object instead of lines."""
 
@@ -94,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(config: EvaluateConfig) -> None:
-    """Evaluate and print; InputError when there is nothing to evaluate or no environment for it."""
+    """Evaluate and print; InputError when the flags name no player or no environment fits it."""
     evaluation = evaluate(contestant(config), config)
     if config.json:
         print(json.dumps(asdict(evaluation)))
@@ -197,7 +196,7 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
 def play_episodes(
     env: MultiAgentEnv, contestant: Contestant, config: EvaluateConfig
 ) -> Sequence[EpisodeStats]:
-    """Play the episodes in `env`, and record them where a page is asked for."""
+    """Play the episodes in `env`; with --record, write them as a page."""
     from exporters.watching import recording
     from trainer.playing.rollout import play
 

@@ -1,4 +1,4 @@
-"""`lan-export`: checkpoint in, one ONNX file out, and only if it acts exactly as the checkpoint does."""
+"""`lan-export`: turns a checkpoint into one ONNX file, if the file acts exactly as the checkpoint does."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class ExportConfig:
     """Flags of `lan-export`."""
 
     ckpt: Path
-    """Checkpoint of lan-train (run.pt), or the run directory that holds one."""
+    """Checkpoint of lan-train (run.pt) or its run directory."""
     out: Path
-    """The ONNX file to write."""
+    """ONNX file to write."""
     force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replace the file if it exists."""
     map: str | None = None
-    """The checkpoint's environment once more; needed where its name is code to import (pettingzoo:…)."""
+    """Only needed to confirm a checkpoint's environment that is code to import (pettingzoo:…)."""
     env: str | None = None
-    """Backend that plays the battles of the check: auto, sim, sc2, smac; the checkpoint's own by default."""
+    """Backend of the check's battles: auto, sim, sc2 or smac; by default the checkpoint's."""
     battles: int = N_BATTLES
-    """Battles over which file and checkpoint are compared: half greedy, half with random actions."""
+    """Battles of the check, which compares file and checkpoint: half greedy, half with random actions."""
     seed: int = 0
     """Seed of these battles."""
 
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(config: ExportConfig) -> None:
-    """Export one checkpoint and print what was written."""
+    """Export one checkpoint and print the report."""
     report = export_checkpoint(
         config.ckpt,
         config.out,
@@ -201,7 +201,7 @@ def check_parity(
 
 
 def print_report(report: ExportReport) -> None:
-    """Print what was written, what was left behind, and how it was checked."""
+    """Print the file's size, digest and origin, the parts left behind, and the check."""
     win_rate = "not evaluated" if report.win_rate is None else f"win rate {report.win_rate:.1%}"
     print(f"wrote        {report.path} ({report.n_bytes:,} bytes)")
     print(f"sha256       {report.sha256}")

@@ -59,13 +59,13 @@ def output_nodes() -> list[onnx.NodeProto]:
 
 
 def constant(name: str, value: float | list[int] | list[float] | FloatArray) -> onnx.NodeProto:
-    """A number or an array of them that is no parameter; f32 or i64, as it is given."""
+    """A constant that is no parameter: a number or an array, f32 or i64 as given."""
     dtype = np.float32 if isinstance(np.ravel(value)[0].item(), float) else np.int64
     return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(value, dtype)))
 
 
 def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
-    """An operator with one output; its inputs are parted by blanks."""
+    """An operator with one output; its inputs are separated by blanks."""
     return helper.make_node(op, inputs.split(), [output], **attributes)
 
 

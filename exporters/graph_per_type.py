@@ -1,7 +1,7 @@
 """The same graph for networks per agent type: one file that selects by agent id, with the same few operators.
 
-Every type's layers run on every row, and a row keeps exactly the result of its own type: the results of other
-types are multiplied by zero or leave its memory as it was.
+Every type's layers run on every row, and a row keeps exactly its type's result: the results of other types
+are multiplied by zero or leave its memory as it was.
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ from trainer.playing.policy import Policy, PolicyTeam
 from trainer.playing.rollout import play
 
 ADVANTAGE_TOLERANCE = 1e-5
-"""Largest difference of an advantage; beyond 1, of its own size, since float32 near 80 has steps of 8e-6."""
+"""Largest difference of an advantage, relative where it exceeds 1: float32 near 80 has steps of 8e-6."""
 
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What a comparison saw: agents' steps compared, the largest difference, the actions that differed.
+    """The result of a comparison: agents' steps, the largest difference, the number of differing actions.
 
     `max_difference` is in units of the larger of 1 and the advantage itself.
     """
@@ -33,7 +33,7 @@ class ParityReport:
 
 
 class Comparison:
-    """Two policies asked the same at every step, each with a memory of its own; the first one plays.
+    """Two policies that get the same inputs at every step, each with its own memory; the first one plays.
 
     The memory [R, 2H] holds both side by side, so that differences build up over a battle as they would
     in play. Satisfies `trainer.playing.policy.Policy`.

@@ -1,4 +1,4 @@
-"""Battles of `lan-eval` written as a page to be watched."""
+"""Writes battles of `lan-eval` as a page to watch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lan-train`: read the flags, refuse what cannot be, then hand over to `trainer.runs.session`."""
+"""`lan-train`: read and check the flags, then call `trainer.runs.session`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
-    """With `--resume DIR` among the flags, the run's own settings take the place of the defaults."""
+    """The settings of the run that `--resume DIR` names, in place of the defaults; None without that flag."""
     for word, following in zip_longest(words, words[1:], fillvalue=""):
         if word == "--resume" or word.startswith("--resume="):
             run_dir = Path(following if word == "--resume" else word.removeprefix("--resume="))
@@ -38,7 +38,7 @@ def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
 
 
 def train(config: TrainConfig) -> int:
-    """Run or resume."""
+    """Plan and train, new or resumed."""
     plan = plan_run(config)
     from trainer.runs.session import watch
 

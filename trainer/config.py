@@ -1,13 +1,13 @@
-"""What a training run is told: `TrainConfig` as it was asked for, `ResolvedConfig` with nothing left open."""
+"""Settings of a training run: `TrainConfig` as asked for, `ResolvedConfig` with every default filled in."""
 
 from __future__ import annotations
 
 import functools
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import Flag, auto
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from envs.command import nearest_names
 from envs.errors import InputError
@@ -16,7 +16,7 @@ from trainer.learning.algorithms import ALGORITHMS, OPTIMIZER_NAMES
 
 
 class Free(Flag):
-    """Where a setting may differ; without a flag it may not, since it would make the run another run."""
+    """Where a setting may differ. A setting without a mark may not: it would make the run another run."""
 
     ON_RESUME = auto()
     """Between a run and its continuation."""
@@ -27,7 +27,7 @@ class Free(Flag):
     IN_SWEEP = auto()
     """Between a sweep and the same sweep started again."""
     EVERYWHERE = ON_RESUME | WHEN_DRAWN | BETWEEN_ALGORITHMS | IN_SWEEP
-    """It says where and how a run is computed; at most roundings and random draws follow from it."""
+    """The setting says where and how a run is computed; it changes at most roundings and random draws."""
 
 
 COUNTS = (
@@ -38,66 +38,64 @@ COUNTS = (
 
 
 def learner_threads() -> int:
-    """The learner's threads on this machine: at most two, since more have not been measured."""
+    """The learner's default number of threads: at most two, since more have not been measured."""
     return min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of one run as they are asked for; the defaults are the LAN paper's, one set for all maps.
+    """Settings of one run as asked for; the defaults are the LAN paper's, one set for all maps.
 
-    The flags of `lan-train` are made from this class. Each field says where it may differ; see `Free`.
+    The flags of `lan-train` are made from this class. `Free` marks where a field may differ.
     """
 
     map: Annotated[str, Free.WHEN_DRAWN] = ""
     """The map to learn: a SMAC map such as 3m, 2s3z or corridor."""
     env: Annotated[str, Free.WHEN_DRAWN] = "auto"
-    """What plays the battles: auto, sim (embedded simulator), sc2 (the live game) or smac (official SMAC)."""
+    """Backend that plays the battles: auto, sim (embedded simulator), sc2 (live game) or smac (official)."""
     algorithm: Annotated[str, Free.WHEN_DRAWN] = "lan"
     """The learner: lan, lan-mean, iql, iql-nofog, vdn, qmix or qplex."""
     sharing: Annotated[Literal["all", "type"], Free.WHEN_DRAWN] = "all"
-    """Which agents share a network: all, or those of one unit type (a map with several types is needed)."""
+    """Which agents share a network: all, or those of one unit type (on maps with several types)."""
     steps: Annotated[int, Free.ON_RESUME | Free.WHEN_DRAWN] = 2_000_000
     """Environment steps to train for; one step is all agents acting once."""
     seed: Annotated[int, Free.WHEN_DRAWN] = 0
-    """Seed of everything: weights, battles, exploration, replay."""
+    """Seed of weights, battles, exploration and replay."""
     run_dir: Annotated[Path | None, Free.EVERYWHERE] = None
-    """Where the run is written; runs/MAP-ALGORITHM-seedSEED when not given."""
+    """Directory to write the run to, by default runs/MAP-ALGORITHM-seedSEED."""
     resume: Annotated[Path | None, Free.EVERYWHERE] = None
-    """Continue the run in this directory with its settings; --steps and --until-win-rate may differ."""
+    """Continue the run in this directory with its settings; it may get other --steps or --until-win-rate."""
     envs: int = 8
-    """Battles played side by side; the ratio of updates to episodes does not depend on it."""
+    """Battles played side by side; the number of updates per episode stays the same."""
     device: Annotated[str, Free.EVERYWHERE] = "cpu"
-    """Where the networks live: cpu or cuda."""
+    """Device of the networks: cpu or cuda."""
     threads: Annotated[int, Free.EVERYWHERE] = field(default_factory=learner_threads)
-    """Into how many parts the learner splits a batch, each on a thread of its own; two where there are two
-    cores. A seeded run repeats itself with the same number."""
+    """Threads of the learner; each takes a part of the batch. The same seed and number repeat a run."""
     until_win_rate: Annotated[float | None, Free.ON_RESUME | Free.WHEN_DRAWN] = None
     """Stop once two evaluations in a row reach this win rate."""
     overlap: Literal["on", "off"] = "off"
-    """on: play the next round while the learner learns, with weights that lack that round's updates; off: the
-    paper's strict order, play, then learn."""
+    """off: play, then learn, as in the paper; on: play the next round while learning, with older weights."""
     rollout_workers: Annotated[int, Free.EVERYWHERE] = 0
-    """Processes that play, each with an environment of its own, through Ray; 0: play in this process."""
+    """Ray processes that play the training episodes, one environment each; 0: play in this process."""
     ray_address: Annotated[str | None, Free.EVERYWHERE] = None
-    """The Ray cluster on which they run; one of its own on this machine when not given."""
+    """Ray cluster of the rollout workers; by default one is started on this machine."""
     keep_checkpoints: Annotated[int, Free.EVERYWHERE] = 3
-    """How many of the latest checkpoints to keep, so that a damaged one costs little."""
+    """Number of latest checkpoints to keep, so that a damaged one costs little."""
     replay_memory: Annotated[float, Free.EVERYWHERE] = 8.0
-    """GiB of replay held in memory; what is more lies in the run directory and is read from there."""
+    """GiB of replay to hold in memory; the rest is read from the run directory."""
     replay_dtype: Literal["float32", "float16"] = "float32"
-    """How replay keeps observations and states; float16 takes half the room and rounds to three digits."""
+    """Number format of observations and states in replay; float16 takes half the memory, three digits."""
 
     batch_episodes: int = 32
     """Episodes per gradient update."""
     replay_episodes: int = 5_000
     """Whole episodes kept for replay."""
     updates_per_episode: Annotated[int | None, Free.BETWEEN_ALGORITHMS] = None
-    """Gradient updates after every episode; the algorithm's own when not given (LAN 2, PyMARL's 1)."""
+    """Gradient updates per episode, by default the algorithm's (LAN and QPLEX 2, others 1)."""
     first_update_episodes: Annotated[int | None, Free.BETWEEN_ALGORITHMS] = None
-    """Episodes in replay before the first update; the algorithm's own when not given."""
+    """Episodes in replay before the first update, by default the algorithm's."""
     optimizer: Annotated[str | None, Free.BETWEEN_ALGORITHMS] = None
-    """adam or rmsprop; the algorithm's own when not given (LAN adam, PyMARL's rmsprop)."""
+    """adam or rmsprop, by default the algorithm's (LAN adam, others rmsprop)."""
     learning_rate: float = 5e-4
     """The optimiser's step size."""
     gamma: float = 0.99
@@ -107,11 +105,11 @@ class TrainConfig:
     target_update_interval: int = 200
     """Updates between copies to the target networks."""
     epsilon_start: float = 1.0
-    """Exploration at the first step."""
+    """Exploration rate at the first step."""
     epsilon_finish: float = 0.05
-    """Exploration from epsilon_anneal_steps on."""
+    """Exploration rate from --epsilon-anneal-steps on."""
     epsilon_anneal_steps: int = 50_000
-    """Environment steps over which epsilon falls linearly."""
+    """Environment steps over which the exploration rate falls linearly."""
     eval_interval_steps: int = 10_000
     """Environment steps between evaluations; each also writes a checkpoint."""
     eval_episodes: int = 32
@@ -119,11 +117,16 @@ class TrainConfig:
     log_interval_steps: int = 2_000
     """Environment steps per line of metrics."""
     bootstrap_on_timeout: bool = False
-    """Whether a battle that ran out of time counts as going on (published SMAC runs: no)."""
+    """Learn from a battle that ran out of time as if it went on (published SMAC runs do not)."""
     value_gradient_to_gru: bool = True
-    """Whether the value's gradient also flows into the GRU of the advantage network."""
+    """Let the value's gradient also flow into the advantage network's GRU."""
 
     def __post_init__(self) -> None:
+        for name in ("run_dir", "resume"):
+            if isinstance(path := getattr(self, name), str):
+                object.__setattr__(self, name, Path(path))
+        for name in hints():
+            check_type(name, getattr(self, name))
         for name in COUNTS:
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -134,7 +137,7 @@ class TrainConfig:
                 raise InputError(f"{flag(name)} must lie between 0 and 1, not {value}")
         if self.learning_rate <= 0 or self.grad_norm_clip <= 0 or self.epsilon_anneal_steps < 0:
             raise InputError(
-                "--learning-rate and --grad-norm-clip must be positive, epsilon's steps not negative"
+                "--learning-rate and --grad-norm-clip must be positive, --epsilon-anneal-steps not negative"
             )
         if self.replay_episodes < max(self.batch_episodes, self.first_update_episodes or 0):
             raise InputError(
@@ -147,7 +150,7 @@ class TrainConfig:
         if self.replay_memory < 0 or self.rollout_workers < 0:
             raise InputError("--replay-memory and --rollout-workers must not be negative")
         if self.seed < 0:
-            raise InputError(f"--seed must not be negative, not {self.seed}")
+            raise InputError(f"--seed must be at least 0, not {self.seed}")
 
     def epsilon(self, env_steps: int) -> float:
         """Exploration rate of an episode that starts at `env_steps`."""
@@ -158,23 +161,20 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `from_dict` reads back; paths as text, `resume` left out."""
-        data = asdict(self)
-        del data["resume"]
-        data["run_dir"] = None if self.run_dir is None else str(self.run_dir)
-        return data
+        data = {name: value for name, value in vars(self).items() if name != "resume"}
+        return data | {"run_dir": None if self.run_dir is None else str(self.run_dir)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """The config that `to_dict` gave; InputError naming fields this version does not know."""
         if unknown := sorted(set(data) - {field.name for field in fields(cls)}):
-            raise InputError(f"there are settings that this version does not know: {unknown}")
-        run_dir = data.get("run_dir")
-        return cls(**{**data, "run_dir": None if run_dir is None else Path(run_dir)})
+            raise InputError(f"this version does not know the settings {', '.join(unknown)}")
+        return cls(**data)
 
 
 @dataclass(frozen=True)
 class ResolvedConfig(TrainConfig):
-    """Settings of one run with nothing left to its algorithm; made by `resolve`, saved with the run."""
+    """Settings of one run with the algorithm's defaults filled in; made by `resolve`, saved with the run."""
 
     updates_per_episode: int = field(kw_only=True)
     first_update_episodes: int = field(kw_only=True)
@@ -187,7 +187,7 @@ class ResolvedConfig(TrainConfig):
 
 
 def resolve(config: TrainConfig) -> ResolvedConfig:
-    """The same settings with nothing left to the algorithm; InputError for an unknown one."""
+    """The same settings with the algorithm's defaults filled in; InputError when it is unknown."""
     defaults = ALGORITHMS.get(config.algorithm)
     if defaults is None:
         known = nearest_names(config.algorithm, ALGORITHMS)
@@ -205,18 +205,30 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
 
 
 @functools.cache
-def freedoms() -> dict[str, Free]:
-    """Where each setting may differ."""
-    hints = get_type_hints(TrainConfig, include_extras=True)
-    return {
-        name: next((mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Free)), Free(0))
-        for name, hint in hints.items()
-    }
+def hints() -> dict[str, Any]:
+    """The type of each setting, with its `Free` if it has one."""
+    return get_type_hints(TrainConfig, include_extras=True)
+
+
+def check_type(name: str, value: object) -> None:
+    """InputError unless a setting has one of the values, or one of the types, that its hint names."""
+    hint = hints()[name]
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    known = get_args(hint) or (hint,)
+    if get_origin(hint) is Literal:
+        fits = value in known
+    else:
+        fits = isinstance(value, (*known, int) if float in known else known)
+    if not fits:
+        names = " or ".join(str(getattr(each, "__name__", each)) for each in known)
+        raise InputError(f"{flag(name)} must be {names}, not {value!r}")
 
 
 def may_differ(name: str, where: Free) -> bool:
     """Whether a setting may differ there; one that this version does not know may not."""
-    return where in freedoms().get(name, Free(0))
+    marks = getattr(hints().get(name), "__metadata__", ())
+    return any(where in mark for mark in marks)
 
 
 def changes(before: TrainConfig, now: TrainConfig, where: Free) -> list[str]:
@@ -239,7 +251,7 @@ def check_resumed(saved: ResolvedConfig, asked: ResolvedConfig) -> None:
 
 
 def learner_name(algorithm: str, sharing: str) -> str:
-    """What run directories and curves are called by: the algorithm, and how its agents share networks."""
+    """The name of run directories and curves: the algorithm, and how its agents share networks."""
     return algorithm + ("-by-type" if sharing == "type" else "")
 
 

@@ -56,7 +56,8 @@ def test_an_existing_file_is_kept_unless_forced(write_checkpoint: Write, tmp_pat
     with pytest.raises(InputError, match="exists"):
         exporters.export_checkpoint(ckpt, out)
     assert out.read_text() == "mine"
-    assert exporters.export_checkpoint(ckpt, out, force=True).sha256 == load_model(out).digest
+    report = exporters.export_checkpoint(str(ckpt), str(out), force=True)  # text will do for a path
+    assert (report.path, report.sha256) == (out, load_model(out).digest)
 
 
 def test_the_names_are_found_without_torch_or_onnx_being_loaded() -> None:

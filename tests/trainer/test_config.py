@@ -1,11 +1,13 @@
 """Settings: what a run leaves to its algorithm, where each may differ, how exploration falls."""
 
 from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from envs.errors import InputError
-from trainer.config import Free, ResolvedConfig, TrainConfig, changes, freedoms, may_differ, resolve
+from trainer.config import Free, ResolvedConfig, TrainConfig, changes, may_differ, resolve
 from trainer.learning.algorithms import ALGORITHMS
 
 CHANGES_NO_NUMBER = {
@@ -51,7 +53,6 @@ def test_what_was_asked_for_is_kept() -> None:
 
 def test_every_setting_is_judged_once_for_resuming_drawing_and_sweeps() -> None:
     names = {field.name for field in fields(TrainConfig)}
-    assert set(freedoms()) == names
     free = {where: {name for name in names if may_differ(name, where)} for where in Free}
     assert free[Free.IN_SWEEP] == CHANGES_NO_NUMBER
     assert free[Free.ON_RESUME] == CHANGES_NO_NUMBER | {"steps", "until_win_rate"}
@@ -59,6 +60,31 @@ def test_every_setting_is_judged_once_for_resuming_drawing_and_sweeps() -> None:
     assert free[Free.WHEN_DRAWN] == free[Free.ON_RESUME] | told_apart
     assert free[Free.BETWEEN_ALGORITHMS] == CHANGES_NO_NUMBER | LEFT_TO_THE_ALGORITHM
     assert not may_differ("a setting of another version", Free.WHEN_DRAWN)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("sharing", "types", "--sharing must be all or type, not 'types'"),
+        ("overlap", True, "--overlap must be on or off, not True"),
+        ("replay_dtype", "int8", "--replay-dtype must be float32 or float16, not 'int8'"),
+        ("steps", "100", "--steps must be int, not '100'"),
+        ("steps", 1e5, "--steps must be int, not 100000.0"),
+        ("map", None, "--map must be str, not None"),
+        ("until_win_rate", "0.9", "--until-win-rate must be float or NoneType, not '0.9'"),
+        ("bootstrap_on_timeout", "no", "--bootstrap-on-timeout must be bool, not 'no'"),
+    ],
+)
+def test_values_of_another_type_are_refused_by_the_flags_name(name: str, value: Any, message: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        TrainConfig(**{name: value})
+    assert str(refusal.value) == message
+
+
+def test_paths_may_be_text_and_rates_whole_numbers() -> None:
+    config = TrainConfig(run_dir="runs/a", resume="runs/b", until_win_rate=1)  # type: ignore[arg-type]
+    assert (config.run_dir, config.resume) == (Path("runs/a"), Path("runs/b"))
+    assert TrainConfig.from_dict(config.to_dict()) == replace(config, resume=None)
 
 
 def test_changes_are_named_as_flags() -> None:

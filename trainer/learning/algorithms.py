@@ -1,4 +1,4 @@
-"""The algorithms by name: how the learner of each is made, and the settings that come with it."""
+"""The algorithms by name: how each one's learner is made, and its default settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """How a learner is made, and settings that come with it; the defaults are LAN's.
+    """How a learner is made, and its default settings; those here are LAN's.
 
     `make(spec, settings, device, agent_types=...)` is called when training begins. `first_update_episodes`:
     episodes in replay before the first update, never fewer than a batch. `no_fog`: trained and run on

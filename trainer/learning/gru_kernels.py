@@ -1,4 +1,4 @@
-"""A GRU's recurrence over packed rows as machine code: what lies between the large matrix products.
+"""A GRU's recurrence over packed rows as machine code: the work between the large matrix products.
 
 A step of a small network is a dozen tensor operations of a few microseconds each, mostly overhead, and hold
 Python's lock; here all steps are one call that releases it. float32 on the CPU only;
@@ -76,7 +76,7 @@ def tanh(x: np.float32) -> Any:
 
 
 ROWS = 4
-"""Rows that are multiplied together: what is read of the weights is used four times, from registers."""
+"""Rows that are multiplied together: each weight that is read is used four times, from registers."""
 
 
 @_inlined

@@ -26,7 +26,7 @@ def lan_loss(
 
 
 class LanLearner(Learner):
-    """Local advantages A, shared by all agents, and one centralized value V that is thrown away afterwards.
+    """Local advantages A, shared by all agents, and one centralized value V, which only serves training.
 
     With `subtract_mean`, LAN-mean: the proxy is V + A - mean over actions of A (Eq. 6). With `agent_types`
     [N], only agents of one type share their advantage network and their embedding in V (appendix B).

@@ -1,7 +1,7 @@
-"""What every learner shares: online and target networks, an optimiser, one gradient step, its whole state.
+"""The base of every learner: online and target networks, an optimiser, one gradient step, the whole state.
 
-Each learner leaves the same thing behind, an `AdvantageNet` that acts greedily from local observations
-alone, whatever else it needs while training.
+Every learner ends with an `AdvantageNet`, which acts greedily from local observations alone; its other
+networks only serve training.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], float], torch.optim.Optimize
 
 @dataclass(frozen=True)
 class LearnerSettings:
-    """What a learner is told; `TrainConfig` has the defaults. The interval is in updates."""
+    """Settings of a learner; `TrainConfig` has the defaults. The interval is in updates."""
 
     learning_rate: float
     gamma: float
@@ -41,11 +41,11 @@ class LearnerSettings:
     optimizer: str
     value_gradient_to_gru: bool
     threads: int
-    """On a CPU, into how many parts a batch is split, each on a thread of its own."""
+    """On a CPU a batch is split into this many parts, one thread each."""
 
 
 class Learner(ABC):
-    """Learns from batches of episodes; never touches an environment."""
+    """Learns from batches of episodes, without an environment."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Learner(ABC):
 
     @abstractmethod
     def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
-        """The loss of a batch on this learner's device, and the Q-values it is about, with their graph."""
+        """The loss of a batch on this learner's device, and the Q-values in it, with their graph."""
 
     def parameter_counts(self) -> dict[str, int]:
         """Trainable parameters of each part; only `advantage` outlives training."""
@@ -114,7 +114,7 @@ class Learner(ABC):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next update depends on, as tensors and plain data; `advantage` by its own name."""
+        """All that the next update depends on, as tensors and plain data; `advantage` is deployed."""
         parts = {name: part.state_dict() for name, part in self.parts.items()}
         targets = {f"target_{name}": target.state_dict() for name, target in self.targets.items()}
         return {**parts, **targets, "optimizer": self.optimizer.state_dict(), "updates": self.updates}
@@ -135,7 +135,7 @@ def greedy_next(advantages: Tensor, batch: EpisodeBatch) -> Tensor:
 
 
 def taken(values: Tensor, batch: EpisodeBatch) -> Tensor:
-    """[K, N]: of values [P, N, A] those of the actions that were taken."""
+    """[K, N]: the values of the actions taken; values [P, N, A]."""
     P, N, A = values.shape
     rows = batch.now[:, None] * N + torch.arange(N, device=values.device)
     return values.view(P * N * A)[rows * A + batch.action]

@@ -1,4 +1,4 @@
-"""Mixers: from the agents' own Q-values to one Q_tot of the team, as in the public implementations.
+"""Mixers: from the agents' Q-values to one Q_tot of the team, as in the public implementations.
 
 Shapes: K steps, N agents, A actions, S features of the state, which here includes the joint last action.
 q_agents [K, N] are the Q-values of the actions taken, q_max [K, N] each agent's best available one,
@@ -26,7 +26,7 @@ def two_layers(inputs: int, hidden: int, outputs: int, *, bias: bool = True) -> 
 
 
 class Mixer(nn.Module):
-    """What all mixers are called with."""
+    """The base of all mixers; shapes are at the top of this file."""
 
     def forward(
         self, q_agents: Tensor, q_max: Tensor, actions: Tensor, state: Tensor

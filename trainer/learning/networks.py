@@ -1,4 +1,4 @@
-"""LAN's two networks: the advantage network that is deployed, the value network that is thrown away.
+"""LAN's two networks: the advantage network, which is deployed, and the value network, which is not.
 
 Both read an agent's observation, last action (one-hot, zeros before the first) and id (one-hot). The
 one-hots never exist as tensors: a one-hot times a matrix is a row of that matrix, so they are looked up.
@@ -39,6 +39,8 @@ class AdvantageNet(nn.Module):
     """A(tau, u) of every agent: all that is deployed, and the utility network of the baselines as well."""
 
     hidden_dim: int
+    agent_types: tuple[str, ...] | None = None
+    """[N] where only agents of one type share a network."""
 
     def step(
         self, hidden: Tensor, obs: Tensor, last_action: Tensor, agent_id: Tensor
@@ -91,14 +93,14 @@ class SharedAdvantageNet(AdvantageNet):
 
 
 class AdvantageNetPerType(AdvantageNet):
-    """Agents of one type share a network of their own (LAN, appendix B); inputs and memory are the same.
+    """One network per agent type (LAN, appendix B); inputs and memory are the same as when all share one.
 
     `agent_types` [N]: the name of each agent's type; the networks stand in the state dict under these names.
     """
 
     def __init__(self, obs_dim: int, n_actions: int, agent_types: Sequence[str]) -> None:
         super().__init__()
-        self.hidden_dim = HIDDEN_DIM
+        self.hidden_dim, self.agent_types = HIDDEN_DIM, tuple(agent_types)
         self.agents = Groups(agent_types)
         self.nets = nn.ModuleDict(
             {name: SharedAdvantageNet(obs_dim, n_actions, len(agent_types)) for name in self.agents.names}
@@ -155,7 +157,7 @@ class Groups(nn.Module):
 
 
 def rows_of(agents: Tensor, *packed: Tensor) -> list[Tensor]:
-    """Of packed tensors [P, N, ...] what belongs to `agents` [M]: the tensors themselves if that is all."""
+    """The columns of `agents` [M] of packed tensors [P, N, ...]; the tensors themselves if those are all."""
     return [rows if len(agents) == rows.shape[1] else rows[:, agents] for rows in packed]
 
 
@@ -164,7 +166,7 @@ class ValueNet(nn.Module):
 
     Its size depends on the team only through the widths of observation, actions, ids and state; the state
     has no last-action block, since those actions are in the embeddings.
-    With `agent_types` [N], agents of one type share an embedding of their own (LAN, appendix B).
+    With `agent_types` [N] there is one embedding per type (LAN, appendix B).
     """
 
     def __init__(

@@ -16,9 +16,9 @@ from trainer.learning.networks import advantage_net
 
 
 class QLearner(Learner):
-    """Q-networks trained on the team's reward; the mixer, where there is one, is thrown away afterwards.
+    """Q-networks trained on the team's reward; a mixer only serves training.
 
-    VDN's mixer is a sum, with nothing to learn: it is no part of the learner.
+    VDN's mixer is a sum without weights, so it is computed here.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Playing the training episodes: in turn with the learner, or beside it with weights one round older."""
+"""Plays the training episodes: in turn with the learner, or beside it with weights one round older."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Collector(Protocol):
         ...
 
     def prepare(self, epsilon: float, first_episode: int, *, begin: bool) -> None:
-        """The next round to be taken will be this one; it may `begin` at once."""
+        """Announce the next round; with `begin` it may be played at once."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class Collector(Protocol):
         ...
 
     def close(self) -> None:
-        """Give up a round that is being played."""
+        """Give up the round in play, and close the player."""
         ...
 
 
@@ -53,7 +53,7 @@ class Player(Protocol):
         ...
 
     def close(self) -> None:
-        """Release what the player holds."""
+        """End the player's processes."""
         ...
 
 
@@ -72,7 +72,7 @@ class EnvPlayer:
         return collect(self.env, net, epsilon, rng, abandoned)
 
     def close(self) -> None:
-        """The environment is its owner's."""
+        """Nothing: the run closes the environment."""
 
 
 class StrictCollector:
@@ -89,7 +89,7 @@ class StrictCollector:
         """Nothing can be done ahead."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing of its own."""
+        """Nothing: the weights are the learner's."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -114,10 +114,11 @@ class OverlappedCollector:
         self._abandoned = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")
         self._round: Future[Round] | None = None
+        self._switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
 
     def take(self, epsilon: float, first_episode: int) -> Round:
-        """Wait for the round, or play it where it was not begun."""
+        """Wait for the round, or play it if it was not begun."""
         playing = self._round or self._begin(epsilon, first_episode)
         self._round = None
         return playing.result()
@@ -139,6 +140,7 @@ class OverlappedCollector:
     def close(self) -> None:
         """Stop playing after the current step."""
         self._abandoned.set()
+        sys.setswitchinterval(self._switch_interval_s)
         try:
             self._thread.shutdown(wait=True, cancel_futures=True)
         finally:

@@ -61,7 +61,7 @@ class TorchPolicy:
 
 
 class PolicyTeam:
-    """Agents that follow one policy, each with a memory of its own, through one episode per battle.
+    """Agents that follow one policy through one episode per battle; each agent has its own memory.
 
     With probability `epsilon` an agent takes a uniformly random available action (one draw per agent and
     step from `rng`, which must be given); otherwise, and by default always, the policy's own.

@@ -1,4 +1,4 @@
-"""Playing whole episodes in this process: to train on, with exploration, and to evaluate, greedily."""
+"""Plays whole episodes in this process: with exploration to train on, greedily to evaluate."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Round = tuple[list[Episode], list[EpisodeStats]]
 
 
 class AbandonedError(LanError):
-    """Nobody waits for this round any more."""
+    """This round is no longer wanted."""
 
 
 class Watcher(Protocol):
-    """Somebody who looks on while a round of episodes is played."""
+    """Sees every step of a round of episodes."""
 
     def begin(self, step: TimeStep) -> None:
         """The battles have been reset and show `step`."""
@@ -100,7 +100,7 @@ def collect(
 
 
 class Scribe:
-    """A watcher that keeps everything and cuts it into episodes of their true lengths.
+    """A watcher that keeps every step and cuts them into episodes of their true lengths.
 
     It ends the round by an AbandonedError at the next step once `abandoned` is set.
     """

@@ -1,9 +1,8 @@
 """Rollout workers as Ray actors, for environments as slow as the live game.
 
-Each worker holds an environment of its own with one battle, is sent weights, and sends back finished
-episodes. An episode is a function of weights, epsilon, seed and its number: which worker plays it, and
-whether one died over it before, makes no difference on the simulator. A worker that dies or hangs is
-replaced, what it was playing is dropped, and the same episode is played anew.
+Each worker has one environment with one battle, receives weights, and sends back finished episodes. On the
+simulator an episode is a function of weights, epsilon, seed and its number, whichever worker plays it. A
+worker that dies or hangs is replaced, and its episode is played anew.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from trainer.playing.rollout import AbandonedError, Round, collect
 from trainer.replay.episode import Episode
 
 EPISODE_DEADLINE_S = 900.0
-"""How long no worker may finish anything before all that are busy are replaced."""
+"""When no worker finishes an episode for this long, all busy ones are replaced."""
 POLL_S = 0.5
 LOSSES_PER_ROUND = 5
-"""So many workers may be lost in one round for each that there is; after that something else is wrong."""
+"""Workers that may be lost in one round, per worker; beyond that replacing them does not help."""
 LIVE_SEED_STRIDE = 1_009
-"""Live games are not numbered by episode: each worker has a seed of its own."""
+"""Live games are not numbered by episode, so each worker needs another seed."""
 
 
 class RolloutWorker:
-    """What runs in a process of its own: one environment, one network."""
+    """Runs in a separate process: one environment, one network."""
 
     def __init__(self, net: AdvantageNet, map_name: str, backend: str, seed: int, index: int) -> None:
         torch.set_num_threads(1)
@@ -62,7 +61,7 @@ class WorkerPool:
         n_episodes: int,
         net: AdvantageNet,
     ) -> None:
-        self.ray = connect(address, n_workers)
+        self.ray, self._is_ours = connect(address, n_workers)
         self.where = where  # map, backend, seed
         self.n_episodes, self.lost = n_episodes, 0
         self._net = self.ray.put(copy.deepcopy(net).cpu())  # its shape; weights come with every round
@@ -72,7 +71,7 @@ class WorkerPool:
     def play(
         self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event | None = None
     ) -> Round:
-        """Episodes `first_episode` and on, in this order; AbandonedError once nobody waits for them."""
+        """The episodes from `first_episode` on, in order; AbandonedError once `abandoned` is set."""
         weights = self.ray.put({name: w.detach().cpu().numpy() for name, w in net.state_dict().items()})
         waiting = deque(range(first_episode, first_episode + self.n_episodes))
         done: dict[int, tuple[Episode, EpisodeStats]] = {}
@@ -95,16 +94,18 @@ class WorkerPool:
                     waiting.appendleft(number)
                     quiet_s = 0.0
                 except self.ray.exceptions.RayTaskError as error:
-                    raise error.cause from None  # what the environment itself said
+                    raise error.cause from None  # the environment's error
                 idle.append(index)
         rounds = [done[number] for number in sorted(done)]
         return [episode for episode, _ in rounds], [stats for _, stats in rounds]
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers, and Ray if this pool began it, since the next pool may need more cores."""
         for worker in self.workers:
             self.ray.kill(worker)
         self.workers = []
+        if self._is_ours:
+            self.ray.shutdown()
 
     def _hire(self, index: int) -> Any:
         return self._actor.remote(self._net, *self.where, index)
@@ -118,14 +119,14 @@ class WorkerPool:
         self.workers[index] = self._hire(index)
 
 
-def connect(address: str | None, n_workers: int) -> Any:
-    """The ray module, connected to a cluster; without an address to one of its own on this machine."""
+def connect(address: str | None, n_workers: int) -> tuple[Any, bool]:
+    """The ray module, connected to a cluster or to one begun here; and whether this call connected it."""
     try:
         ray = importlib.import_module("ray")
     except ImportError:
         raise InputError("--rollout-workers needs Ray: pip install 'lan-smac[sweep]'") from None
     if ray.is_initialized():
-        return ray
+        return ray, False
     try:
         if address is None:
             ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, logging_level="error")
@@ -134,4 +135,4 @@ def connect(address: str | None, n_workers: int) -> Any:
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"no Ray cluster at {address or 'this machine'}: {reason}") from None
-    return ray
+    return ray, True

@@ -15,8 +15,8 @@ from envs.errors import InputError
 from envs.files import write_atomically
 
 DESCRIPTION = (
-    "Draw the evaluations of runs: median and quartiles over seeds, a panel per map, and of win rates on "
-    "several maps the average. Prints a table of the final values. Refuses runs that are not comparable."
+    "Draw the evaluations of runs: median and quartiles over seeds, a panel per map, and the average of win "
+    "rates over maps. Prints a table of the final values. Refuses runs that are not comparable."
 )
 SUFFIXES = (".png", ".svg", ".html")
 
@@ -28,17 +28,17 @@ class PlotConfig:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = field(default=())
     """Run directories of lan-train."""
     out: Path = Path("curves.png")
-    """The figure: .png, .svg, or .html (figure and table in one page)."""
+    """Figure to write: .png, .svg, or .html (figure and table in one page)."""
     metric: str = "win_rate"
-    """What is drawn: win_rate, return_mean or episode_length_steps."""
+    """Metric to draw: win_rate, return_mean or episode_length_steps."""
     data: Path | None = None
-    """Also write every evaluation that is drawn, as CSV."""
+    """CSV file to write the drawn evaluations to."""
     until: int | None = None
-    """Leave out what lies beyond so many environment steps, so that longer runs compare with shorter ones."""
+    """Draw evaluations up to this environment step only, to compare longer runs with shorter ones."""
     by: str | None = None
-    """Give each value of this setting a curve of its own, e.g. replay_dtype or overlap."""
+    """Draw one curve for each value of this setting, e.g. replay_dtype or overlap."""
     force: bool = False
-    """Draw runs together even though they differ, and replace existing files."""
+    """Draw runs that are not comparable, and replace existing files."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Runs as they are compared: their evaluations, and whether they may be drawn together."""
+"""The evaluations of runs, and whether the runs may be drawn together."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Run:
     steps: Reals
     values: Reals
     by: str | None = None
-    """The setting whose values have curves of their own."""
+    """The setting of which each value has a curve."""
 
     @property
     def learner(self) -> str:
-        """What its curve is called, such as `lan`, `lan-by-type` or `lan overlap=on`."""
+        """The name of its curve, such as `lan`, `lan-by-type` or `lan overlap=on`."""
         name = learner_name(self.algorithm, self.settings.get("sharing", "all"))
         return name if self.by is None else f"{name} {self.by}={setting(self, self.by)}"
 
@@ -48,8 +48,8 @@ class Run:
     def by_point(self) -> dict[int, float]:
         """The value at each multiple of the interval, and at the run's end, in environment steps.
 
-        A point has the first evaluation that came after it: later ones, of an end from which the run was made
-        longer, lie between two points.
+        A point has the first evaluation after it. One left over from an earlier, shorter end of the run falls
+        between two points and is ignored.
         """
         values: dict[int, float] = {}
         for steps, value in zip(self.steps.tolist(), self.values.tolist(), strict=True):
@@ -104,7 +104,7 @@ def known_setting(name: str) -> str:
 
 
 def find_differences(runs: Sequence[Run]) -> list[str]:
-    """Why these runs should not be drawn together, one text each; none when they may."""
+    """The reasons not to draw these runs together; none when they are comparable."""
     found = []
     for name in ("backend", "contract_version"):
         values = {getattr(run, name) for run in runs}
@@ -134,13 +134,13 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
 
 
 def point_of(steps: float, settings: dict[str, Any]) -> int:
-    """The point of the grid after which an evaluation came: a multiple of the interval, or the run's end."""
+    """The point of the grid that an evaluation belongs to: a multiple of the interval, or the run's end."""
     end, interval = int(settings["steps"]), int(settings["eval_interval_steps"])
     return end if steps >= end else int(steps) // interval * interval
 
 
 def setting(run: Run, name: str) -> Any:
-    """A setting of a run: the algorithm's own where it was left to it, the default where it is younger."""
+    """A setting of a run: the algorithm's default if it was left open, ours if the run does not know it."""
     value = run.settings.get(name, getattr(TrainConfig, name, None))
     defaults = ALGORITHMS.get(run.algorithm)
     return getattr(defaults, name, None) if value is None else value

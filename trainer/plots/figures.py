@@ -1,4 +1,4 @@
-"""The figure: a panel per map, the averages over maps, one legend beside them; and the file it goes to."""
+"""The figure: a panel per map, the averages over maps, one legend beside them; and its file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LINE_STYLES = ("-", "--", ":", "-.")
 
 
 def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figure:
-    """A panel per map; of win rates on several maps also the average, and the counts of firsts.
+    """Draw a panel per map; for win rates on several maps also the average and the counts of firsts.
 
-    Returns and lengths have another scale on every map: an average would tell nothing.
+    Returns and lengths have another scale on every map, so they are not averaged.
     """
     from matplotlib.figure import Figure
 
@@ -88,14 +88,14 @@ def dress(panel: Axes, title: str, metric: str) -> None:
 def styles_of(learners: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colors and line styles: a color for each algorithm, the same in every figure, and a line style for each
     variant of it (`lan-by-type`, `lan overlap=on`); colors too where all are variants of one algorithm."""
-    names = list(ALGORITHMS)
+    algorithms = {name: name.split(" ")[0].removesuffix("-by-type") for name in sorted(learners)}
+    colors = list(dict.fromkeys([*ALGORITHMS, *algorithms.values()]))  # unknown ones after the known
     styles: dict[str, dict[str, Any]] = {}
     variants: dict[str, int] = {}
-    for learner in sorted(learners):
-        algorithm = learner.split(" ")[0].removesuffix("-by-type")
-        color = f"C{names.index(algorithm)}" if algorithm in names else "black"
+    for learner, algorithm in algorithms.items():
         variant = variants[algorithm] = variants.get(algorithm, -1) + 1
-        styles[learner] = {"color": color, "linestyle": LINE_STYLES[variant % len(LINE_STYLES)]}
+        line_style = LINE_STYLES[variant % len(LINE_STYLES)]
+        styles[learner] = {"color": f"C{colors.index(algorithm)}", "linestyle": line_style}
     if len(variants) == 1:
         for index, style in enumerate(styles.values()):
             style["color"] = f"C{index}"

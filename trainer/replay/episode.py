@@ -62,7 +62,7 @@ class StoredEpisode:
 
     @classmethod
     def store(cls, episode: Episode, dtype: npt.DTypeLike) -> StoredEpisode:
-        """What replay keeps of an episode, in memory that is its alone.
+        """An episode as replay keeps it; copies, so that the round's arrays can be freed.
 
         With float16 features are rounded to three digits. Actions are below `MAX_ACTIONS`.
         """

@@ -1,4 +1,4 @@
-"""Replay on disk: a checkpoint appends the episodes that came since the last one, nothing is rewritten."""
+"""Replay on disk: a checkpoint appends the episodes that came since the last one and rewrites none."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ReplaySegments:
         self.saved = replay.inserted
 
     def spill(self, replay: ReplayBuffer) -> None:
-        """Write what is not written yet, and let replay read all its episodes from the files from now on."""
+        """Write the new episodes; from then on replay reads all its episodes from the files."""
         self.append(replay)
         for path, first, end in self._files():
             if end > replay.oldest:
@@ -48,7 +48,7 @@ class ReplaySegments:
                         replay.move(number, episode)
 
     def load(self, replay: ReplayBuffer, n_episodes: int) -> None:
-        """Fill an empty replay with what it held when `n_episodes` had been inserted.
+        """Fill an empty replay with the episodes it held after `n_episodes` insertions.
 
         InputError when episodes that replay would hold are missing or unreadable.
         """

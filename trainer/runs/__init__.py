@@ -1,1 +1,1 @@
-"""One training run: its loop, its directory, its checkpoints, and what a person sees of it."""
+"""One training run: its loop, its directory, its checkpoints, its display."""

@@ -22,14 +22,39 @@ EVALUATION_SEED_OFFSET = 1_000_003
 """Evaluation battles come from another seed, so that no battle is both trained on and tested on."""
 
 
-def find_start(plan: Plan, directory: RunDirectory) -> Found | None:
-    """The checkpoint that a planned run goes on from, made the newest; None where it begins anew.
+def assemble(plan: Plan) -> TrainingRun:
+    """A planned run with its environments and its learner, new or resumed; writes its settings.
 
-    InputError when the run cannot be trained on this machine, or was trained on another backend.
+    InputError when it cannot be trained on this machine, or was trained on another backend.
     """
-    torch_device(plan.config.device)
-    if plan.config.resume is None or directory.is_new:
-        return None
+    config, device = plan.config, torch_device(plan.config.device)
+    directory = RunDirectory(plan.run_dir, config.keep_checkpoints)
+    found = None if config.resume is None or directory.is_new else go_back(plan, directory)
+    agent_types = types_to_split(config.sharing, config.environment)
+    keep_freed_memory()
+    torch.set_num_threads(1)  # the learner splits its batches over --threads instead
+    torch.manual_seed(config.seed)
+    with contextlib.ExitStack() as opened:
+        env = make_env(config.environment, plan.backend, n_battles=config.envs, seed=config.seed)
+        opened.enter_context(env)
+        eval_env = make_env(
+            config.environment,
+            plan.backend,
+            n_battles=battles_at_once(plan.backend, config.eval_episodes),
+            seed=config.seed + EVALUATION_SEED_OFFSET,
+        )
+        opened.enter_context(eval_env)
+        learner = make_learner(config.algorithm, env.spec, learner_settings(config), device, agent_types)
+        if found is None:
+            begin_directory(plan.run_dir, config, plan.backend, env.spec)
+        else:
+            save_end(plan.run_dir, config)
+        opened.pop_all()  # from here on the run closes them
+        return TrainingRun(config, plan.backend, directory, env, eval_env, learner, found)
+
+
+def go_back(plan: Plan, directory: RunDirectory) -> Found:
+    """The newest usable checkpoint, made the directory's newest; InputError when another backend made it."""
     found = directory.find(lambda: make_replay(plan.config, env_spec(plan.config.environment)))
     if found.checkpoint.backend != plan.backend:
         raise InputError(
@@ -40,37 +65,8 @@ def find_start(plan: Plan, directory: RunDirectory) -> Found | None:
     return found
 
 
-def assemble(
-    config: ResolvedConfig, backend: str, directory: RunDirectory, found: Found | None = None
-) -> TrainingRun:
-    """A run with its environments and its learner, and the settings written to its directory."""
-    keep_freed_memory()
-    torch.set_num_threads(1)  # the learner splits its batches over --threads instead
-    torch.manual_seed(config.seed)
-    with contextlib.ExitStack() as opened:
-        env = make_env(config.environment, backend, n_battles=config.envs, seed=config.seed)
-        opened.callback(env.close)
-        eval_env = make_env(
-            config.environment,
-            backend,
-            n_battles=battles_at_once(backend, config.eval_episodes),
-            seed=config.seed + EVALUATION_SEED_OFFSET,
-        )
-        opened.callback(eval_env.close)
-        agent_types = types_to_split(config.sharing, config.environment)
-        device = torch_device(config.device)
-        learner = make_learner(config.algorithm, env.spec, learner_settings(config), device, agent_types)
-        if found is None:
-            begin_directory(directory.path, config, backend, env.spec)
-        else:
-            save_end(directory.path, config)
-        run = TrainingRun(config, backend, directory, env, eval_env, learner, agent_types, found)
-        opened.pop_all()  # the run closes them from here on
-    return run
-
-
 def learner_settings(config: ResolvedConfig) -> LearnerSettings:
-    """The part of a run's settings that the learner is told."""
+    """The learner's part of a run's settings."""
     return LearnerSettings(**{field.name: getattr(config, field.name) for field in fields(LearnerSettings)})
 
 

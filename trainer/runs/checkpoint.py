@@ -54,7 +54,7 @@ class GeneratorState:
 class Checkpoint:
     """A run at the end of an iteration.
 
-    `states`: what each part of the run gave as its state, by the part's name (see `TrainingRun.parts`).
+    `states`: the state of each part of the run, by the part's name (see `TrainingRun.parts`).
     `agent_types` [N]: the agents' types where only agents of one type share a network, else None.
     """
 
@@ -118,11 +118,14 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write `path` whole or not at all; OSError when the disk says no."""
     data = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
     data["spec"] = checkpoint.spec.to_json()
-    content = io.BytesIO()  # torch turns what a full disk says into an error of its own
-    torch.save(
-        {"format": FORMAT, "format_version": FORMAT_VERSION, "contract_version": CONTRACT_VERSION, **data},
-        content,
-    )
+    versions = {"format_version": FORMAT_VERSION, "contract_version": CONTRACT_VERSION}
+    write_tensors(path, {"format": FORMAT, **versions, **data})
+
+
+def write_tensors(path: Path, data: dict[str, Any]) -> None:
+    """Write tensors and plain data to `path`, whole or not at all; OSError when the disk says no."""
+    content = io.BytesIO()  # given the file, torch would answer a full disk with a RuntimeError
+    torch.save(data, content)
     with replacing(path) as file:
         file.write(content.getbuffer())
 

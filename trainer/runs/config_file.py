@@ -1,4 +1,4 @@
-"""`config.json`, by which a directory is a run: its resolved settings, its environment, who wrote it."""
+"""`config.json`, which makes a directory a run: resolved settings, environment, versions."""
 
 from __future__ import annotations
 
@@ -30,11 +30,14 @@ def load_config(run_dir: Path) -> ResolvedConfig:
         raise InputError(f"no run to resume in {run_dir}: it has no {FILE_NAME}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{run_dir / FILE_NAME} cannot be read: {error}") from None
-    return resolve(TrainConfig.from_dict(data["config"]))
+    try:
+        return resolve(TrainConfig.from_dict(data["config"]))
+    except InputError as error:
+        raise InputError(f"{run_dir / FILE_NAME} cannot be used: {error}") from None
 
 
 def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: EnvSpec) -> None:
-    """Make the directory and write its settings; InputError when that cannot be."""
+    """Make the directory and write its settings; InputError when the disk says no."""
     import torch
 
     data = {
@@ -55,7 +58,7 @@ def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: E
 
 
 def save_end(run_dir: Path, config: ResolvedConfig) -> None:
-    """Keep when a resumed run is to end, so that resuming it once more need not say so again."""
+    """Write the end that a resumed run was given, so that the next resume keeps it."""
     data = read_config(run_dir)
     end = {"steps": config.steps, "until_win_rate": config.until_win_rate}
     if data["config"] | end != data["config"]:

@@ -1,8 +1,7 @@
-"""What a run directory holds for resuming, written so that a kill at any moment leaves a run to go on with.
+"""A run directory, written so that a run killed at any moment can be resumed.
 
-A checkpoint is three things in this order: replay appended, metrics flushed, `run.pt` renamed into place. The
-last one makes the others count: whatever lies beyond what the newest readable checkpoint names is dropped
-when the run is resumed, and made again.
+A checkpoint is three steps in this order: append replay, flush metrics, rename `run.pt` into place. The last
+makes the others count: on resume, everything after the newest readable checkpoint is dropped and made again.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envs.errors import InputError
-from envs.files import sync_folder
+from envs.files import replacing, sync_folder
 from trainer.replay.buffer import ReplayBuffer
 from trainer.replay.segments import ReplaySegments
 from trainer.runs.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
@@ -53,7 +52,7 @@ class RunDirectory:
         return not checkpoints and not self.segments.folder.exists()
 
     def save(self, checkpoint: Checkpoint, replay: ReplayBuffer, metrics: MetricsWriter) -> None:
-        """Make `checkpoint` the newest; OSError when the disk says no, and the newest stays what it was."""
+        """Make `checkpoint` the newest; OSError when the disk says no, and the newest stays as it was."""
         self.segments.append(replay)
         metrics.flush()
         newest = self.path / FILE_NAME
@@ -72,7 +71,7 @@ class RunDirectory:
         self.segments.drop(before=oldest - replay.capacity_episodes, after=replay.inserted)
 
     def save_best(self, checkpoint: Checkpoint) -> None:
-        """Make `checkpoint` the best; done before `save`, no kill leaves the newest without its best."""
+        """Make `checkpoint` the best; before `save`, so that no kill leaves the newest without its best."""
         save_checkpoint(self.path / BEST_NAME, checkpoint)
 
     def find(self, make_replay: Callable[[], ReplayBuffer]) -> Found:
@@ -93,7 +92,7 @@ class RunDirectory:
         raise next(iter(unusable.values()))
 
     def go_back_to(self, found: Found) -> None:
-        """Make a checkpoint the newest: unusable ones become `*.damaged`, what was written later goes."""
+        """Make a checkpoint the newest: rename unusable ones to `*.damaged`, delete later replay."""
         for newer in found.unusable:
             if newer.exists():
                 newer.replace(newer.with_suffix(".damaged"))
@@ -113,12 +112,12 @@ class RunDirectory:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name, which it keeps when the first is given to another file."""
-    partial = target.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
+    """Give a file a second name, which stays when the first is given to another file."""
+    target.unlink(missing_ok=True)
     try:
-        os.link(source, partial)
+        os.link(source, target)
     except OSError:  # a file system without links
-        shutil.copyfile(source, partial)
-    partial.replace(target)
-    sync_folder(target.parent)
+        with source.open("rb") as original, replacing(target) as copy:
+            shutil.copyfileobj(original, copy)
+    else:
+        sync_folder(target.parent)

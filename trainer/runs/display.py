@@ -1,4 +1,4 @@
-"""What a person sees while a run learns: a live line on a terminal, plain lines anywhere else."""
+"""Shows a run while it learns: a live line on a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -46,12 +46,6 @@ def describe_record(record: dict[str, Any]) -> str:
 class PlainReporter:
     """One line per record, for logs and pipes."""
 
-    def __enter__(self) -> PlainReporter:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        return None
-
     def progress(self, clocks: Clocks, epsilon: float) -> None:
         """Nothing between records."""
 
@@ -60,7 +54,7 @@ class PlainReporter:
         print(describe_record(record), flush=True)
 
     def warn(self, text: str) -> None:
-        """Print what went wrong without stopping the run."""
+        """Print a warning."""
         print(f"lan-train: warning: {text}", file=sys.stderr, flush=True)
 
 
@@ -106,10 +100,10 @@ class LiveReporter:
         self.live.update(whole)
 
     def record(self, record: dict[str, Any]) -> None:
-        """Keep evaluations on the screen."""
+        """Print an evaluation above the bar."""
         if record["kind"] == "evaluation":
             self.live.console.print(describe_record(record), highlight=False)
 
     def warn(self, text: str) -> None:
-        """Keep what went wrong without stopping the run on the screen."""
+        """Print a warning above the bar."""
         self.live.console.print(Text(f"warning: {text}", style="yellow"))

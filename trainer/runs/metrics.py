@@ -1,4 +1,4 @@
-"""What a run writes while it learns: `metrics.jsonl`, one object per line, and TensorBoard events beside it.
+"""The metrics of a run: `metrics.jsonl`, one object per line, and TensorBoard events beside it.
 
 Fields whose name begins with `wall_` depend on the clock; all others are the same for the same seed on the
 same machine.
@@ -19,7 +19,7 @@ FILE_NAME = "metrics.jsonl"
 
 
 class Window:
-    """Means over what happened since the last line: updates and training episodes."""
+    """Means over the updates and training episodes since the last line."""
 
     def __init__(self) -> None:
         self.sums: dict[str, float] = {}
@@ -46,14 +46,14 @@ class Window:
 
 
 class AppendedFile:
-    """A file that only grows; what a full disk refuses is kept and tried again."""
+    """A file that only grows; bytes that a full disk refuses are kept and tried again."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
         self._pending = bytearray()
 
     def cut(self, size: int) -> None:
-        """Drop what lies beyond `size` bytes."""
+        """Drop everything after the first `size` bytes."""
         self._file.truncate(size)
 
     def append(self, data: bytes) -> None:
@@ -62,7 +62,7 @@ class AppendedFile:
         try:
             self._write()
         except OSError:
-            return  # flush() will say so
+            return  # flush() raises it
 
     def flush(self) -> None:
         """Have everything on the disk; OSError when it does not fit."""
@@ -81,7 +81,7 @@ class AppendedFile:
 
 
 class EventFile:
-    """TensorBoard's scalars of one sitting, in a file of their own."""
+    """TensorBoard's scalars, in one file per sitting."""
 
     def __init__(self, run_dir: Path, purge_step: int | None) -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -93,7 +93,7 @@ class EventFile:
         self.file = AppendedFile(run_dir / name)
         self._records = RecordWriter(self)
         self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
-        if purge_step is not None:  # tells TensorBoard to forget what an earlier sitting wrote beyond it
+        if purge_step is not None:  # tells TensorBoard to drop later steps of earlier sittings
             start = SessionLog(status=SessionLog.START)
             self._add(Event(wall_time=time.time(), step=purge_step, session_log=start))
 
@@ -104,19 +104,18 @@ class EventFile:
         self._add(self._event(wall_time=time.time(), step=step, summary=summary))
 
     def write(self, data: bytes) -> None:
-        """What the record writer calls with a framed record."""
+        """Called by the record writer with a framed record."""
         self.file.append(data)
 
     def _add(self, event: Any) -> None:
         self._records.write(event.SerializeToString())
 
 
-class MetricsWriter(contextlib.AbstractContextManager["MetricsWriter"]):
+class MetricsWriter:
     """Appends records to `metrics.jsonl` and to TensorBoard; its state is the number of lines.
 
-    A new run drops what lies there; one that is resumed, at `resumed_at_steps`, first loads its state, which
-    drops what came later. A full disk never stops it: lines wait until there is room again, and `flush` says
-    that they do.
+    A new run starts the file anew; a run resumed at `resumed_at_steps` loads its state, which drops later
+    lines. A full disk never stops it: lines wait for room, and `flush` raises while they do.
     """
 
     def __init__(self, run_dir: Path, resumed_at_steps: int | None = None) -> None:
@@ -155,9 +154,6 @@ class MetricsWriter(contextlib.AbstractContextManager["MetricsWriter"]):
         """Have every line on the disk; OSError when it is full."""
         self._file.flush()
         self._events.file.append(b"")
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Write what the disk takes, and close both."""

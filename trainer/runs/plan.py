@@ -1,4 +1,4 @@
-"""The door of training: what is asked for is checked and resolved once, before anything is written."""
+"""The plan of a run: settings are checked and resolved once, before anything is written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.runs.config_file import FILE_NAME, load_config
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that can be: its settings, where it is written, and what plays its battles."""
+    """A checked run: its settings, its directory, and the backend that plays its battles."""
 
     config: ResolvedConfig
     run_dir: Path
@@ -22,9 +22,9 @@ class Plan:
 
 
 def plan_run(config: TrainConfig) -> Plan:
-    """What to train and where; InputError for what cannot be.
+    """Check and resolve the settings; InputError when they cannot be used.
 
-    With `resume` and no map the settings are those of that run, except for what is asked beside the defaults.
+    With `resume` and no map, every setting that has its default is taken from that run.
     """
     if config.resume is not None and not config.map:
         config = continued(config, load_config(config.resume))
@@ -38,6 +38,7 @@ def plan_run(config: TrainConfig) -> Plan:
     if config.resume is not None:
         check_resumed(load_config(config.resume), resolved)
         run_dir = config.resume
+        resolved = replace(resolved, run_dir=run_dir)  # which may have moved
     elif (run_dir / FILE_NAME).exists():
         raise InputError(
             f"{run_dir} already holds a run: go on with it by --resume {run_dir}, or choose another --run-dir"
@@ -46,7 +47,7 @@ def plan_run(config: TrainConfig) -> Plan:
 
 
 def resolve_playable(config: TrainConfig) -> tuple[ResolvedConfig, str]:
-    """The resolved settings and the backend that plays them; InputError when that cannot be."""
+    """The resolved settings and the backend that plays them; InputError when they cannot be played."""
     resolved = resolve(config)
     env_spec(resolved.environment)
     types_to_split(resolved.sharing, resolved.environment)
@@ -54,7 +55,7 @@ def resolve_playable(config: TrainConfig) -> tuple[ResolvedConfig, str]:
 
 
 def continued(asked: TrainConfig, saved: TrainConfig) -> TrainConfig:
-    """The saved settings, replaced where something else than the default is asked for."""
+    """The saved settings, replaced where `asked` differs from the defaults."""
     defaults = TrainConfig()
     changed = {
         field.name: getattr(asked, field.name)

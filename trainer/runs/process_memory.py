@@ -1,4 +1,4 @@
-"""What this process asks of the machine's memory, and what it has taken at most."""
+"""How this process keeps freed memory, and the most it has used."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A training run: collect episodes, learn from replay, evaluate, checkpoint, until the steps are done.
 
 Everything the next step depends on is in replay or in one of the run's parts, and each part gives its state
-to the checkpoint: a run that was killed and resumed writes what the undisturbed run writes.
+to the checkpoint: a run that was killed and resumed writes the same as an undisturbed run.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,17 +25,32 @@ from trainer.learning.learner import Learner
 from trainer.playing.collector import make_collector
 from trainer.playing.rollout import evaluate
 from trainer.replay.buffer import ReplayBuffer
-from trainer.runs.checkpoint import FILE_NAME, Checkpoint, GeneratorState, Stateful
+from trainer.runs.checkpoint import FILE_NAME, Checkpoint, GeneratorState, Stateful, write_tensors
 from trainer.runs.clocks import Clocks
 from trainer.runs.directory import Found, RunDirectory
 from trainer.runs.metrics import MetricsWriter, Window
-from trainer.runs.reporter import Reporter
+
+
+class Reporter(Protocol):
+    """Hears of a run while it trains: a display, a callback, a test."""
+
+    def progress(self, clocks: Clocks, epsilon: float) -> None:
+        """Something happened."""
+        ...
+
+    def record(self, record: dict[str, Any]) -> None:
+        """A line of metrics was written; where it is an evaluation's, its checkpoint as well."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Something failed, and the run goes on."""
+        ...
 
 
 class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
-    """One run in one directory; `run()` returns when the steps are done or somebody asked to stop.
+    """One run in one directory; `run()` returns when the steps are done or it was asked to stop.
 
-    It owns its environments: closing the run closes them. `agent_types` [N] where networks are per type.
+    It owns its environments: closing the run closes them, and so does a failure to make it.
     """
 
     def __init__(
@@ -46,24 +61,23 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         env: MultiAgentEnv,
         eval_env: MultiAgentEnv,
         learner: Learner,
-        agent_types: Sequence[str] | None = None,
         found: Found | None = None,
     ) -> None:
         self.config, self.backend, self.directory = config, backend, directory
         self.env, self.eval_env, self.learner = env, eval_env, learner
-        self.agent_types = None if agent_types is None else tuple(agent_types)
         self.set_aside = [] if found is None else list(found.unusable.values())
         self.stop_requested = False
         self.is_saved = False  # whether the newest checkpoint holds everything
         self.wall_split_s = dict.fromkeys(("collect", "learn", "evaluate", "checkpoint"), 0.0)
         self.rng = np.random.default_rng([config.seed, 1])
         self.clocks, self.window = Clocks(), Window()
-        self.replay = make_replay(config, env.spec) if found is None else found.replay
         with contextlib.ExitStack() as opened:
             opened.callback(eval_env.close)
             opened.callback(env.close)
+            self.replay = make_replay(config, env.spec) if found is None else found.replay
             resumed_at_steps = None if found is None else found.checkpoint.env_steps
-            self.metrics = opened.enter_context(MetricsWriter(directory.path, resumed_at_steps))
+            self.metrics = MetricsWriter(directory.path, resumed_at_steps)
+            opened.callback(self.metrics.close)
             self.collector = make_collector(config, backend, env, learner.advantage, self.rng)
             opened.callback(self.collector.close)
             self.parts: dict[str, Stateful] = {
@@ -170,9 +184,9 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
     def _diverged(self, batch: EpisodeBatch, result: dict[str, float]) -> DivergedError:
         path = self.directory.path / "diverged-batch.pt"
         try:
-            torch.save(vars(batch), path)
+            write_tensors(path, vars(batch))
             where = f"is in {path}"
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
             where = f"could not be written ({error})"
         return DivergedError(
             f"update {self.learner.updates} gave loss {result['loss']} and gradient norm "
@@ -180,28 +194,28 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
             f"{self.directory.path / FILE_NAME}"
         )
 
-    def _record(self, kind: str) -> dict[str, Any]:
+    def _write(self, kind: str, numbers: dict[str, float]) -> dict[str, Any]:
         clocks = self.clocks
-        return {
+        record = {
             "kind": kind,
             "env_steps": clocks.env_steps,
             "episodes": clocks.episodes,
             "updates": self.learner.updates,
             "epsilon": self.config.epsilon(clocks.env_steps),
+            **numbers,
+            "wall_s": round(clocks.wall_s, 3),
         }
-
-    def _write(self, record: dict[str, Any], reporter: Reporter) -> None:
-        record["wall_s"] = round(self.clocks.wall_s, 3)
         self.metrics.write(record)
-        reporter.record(record)
+        return record
 
     def _log(self, reporter: Reporter) -> None:
-        self._write(self._record("train") | self.window.take(), reporter)
+        record = self._write("train", self.window.take())
         interval = self.config.log_interval_steps
         self.clocks.next_log_steps = (self.clocks.env_steps // interval + 1) * interval
+        reporter.record(record)
 
     def _evaluate(self, reporter: Reporter) -> None:
-        """Evaluate, write the result and a checkpoint; the one that won most is kept apart as well."""
+        """Evaluate, write the result and a checkpoint; the one that won most is also kept as `best.pt`."""
         clocks, config = self.clocks, self.config
         with self._timed("evaluate"):
             stats = evaluate(self.eval_env, self.learner.advantage, config.eval_episodes)
@@ -213,11 +227,12 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         clocks.win_rate = result["win_rate"]
         good = config.until_win_rate is not None and clocks.win_rate >= config.until_win_rate
         clocks.good_evaluations = clocks.good_evaluations + 1 if good else 0
-        self._write(self._record("evaluation") | result, reporter)
+        record = self._write("evaluation", result)
         self.checkpoint(reporter, best=clocks.win_rate >= clocks.best_win_rate and clocks.env_steps > 0)
+        reporter.record(record)  # last, so that a callback that raises costs nothing
 
     def checkpoint(self, reporter: Reporter, *, best: bool = False) -> None:
-        """Write one; where the disk does not take it, say so and leave the last one as it is."""
+        """Write one; when the disk says no, warn and leave the last one as it is."""
         directory = self.directory
         with self._timed("checkpoint"):
             try:
@@ -241,7 +256,7 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
             spec=self.env.spec,
             backend=self.backend,
             config=self.config.to_dict(),
-            agent_types=self.agent_types,
+            agent_types=self.learner.advantage.agent_types,
             project_version=project_version(),
             states={name: part.state_dict() for name, part in self.parts.items()},
         )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 from rich.console import Console
 
 from envs.errors import DivergedError
 from envs.make import BACKEND_NAMES
-from trainer.runs.assembly import assemble, find_start
+from trainer.runs.assembly import assemble
 from trainer.runs.checkpoint import FILE_NAME
-from trainer.runs.directory import RunDirectory
 from trainer.runs.display import LiveReporter, PlainReporter, format_duration
 from trainer.runs.plan import Plan
 from trainer.runs.process_memory import peak_memory_mb
@@ -22,22 +21,19 @@ from trainer.runs.run import TrainingRun
 
 
 def watch(plan: Plan) -> int:
-    """Train, new or resumed; 0 when finished or stopped on request, 1 when it diverged or is not saved."""
-    config = plan.config
-    directory = RunDirectory(plan.run_dir, config.keep_checkpoints)
-    found = find_start(plan, directory)
-    begins = f"resumed at {found.checkpoint.env_steps:,} steps" if found else "new run"
-    print(
-        f"lan-train: {config.environment} on {BACKEND_NAMES[plan.backend]} (--env {plan.backend}), "
-        f"{config.algorithm}, seed {config.seed}, {begins}, writing to {plan.run_dir}",
-        flush=True,
-    )
-    console = Console()
-    with assemble(config, plan.backend, directory, found) as run, stop_on_signals(run):
-        first_steps = run.clocks.env_steps
-        live = console.is_terminal
+    """Train; returns 0 when finished or stopped on request, 1 when the run diverged or is not saved."""
+    config, console = plan.config, Console()
+    with assemble(plan) as run, stop_on_signals(run):
+        first_steps, saved = run.clocks.env_steps, run.directory.saved_steps
+        begins = "new run" if saved is None else f"resumed at {saved:,} steps"
+        print(
+            f"lan-train: {config.environment} on {BACKEND_NAMES[plan.backend]} (--env {plan.backend}), "
+            f"{config.algorithm}, seed {config.seed}, {begins}, writing to {plan.run_dir}",
+            flush=True,
+        )
+        live = LiveReporter(console, config, first_steps) if console.is_terminal else None
         try:
-            with LiveReporter(console, config, first_steps) if live else PlainReporter() as reporter:
+            with live or nullcontext(PlainReporter()) as reporter:
                 run.run(reporter)
         except DivergedError as error:
             print(f"lan-train: the run diverged: {error}", file=sys.stderr)
@@ -48,7 +44,7 @@ def watch(plan: Plan) -> int:
     return 0 if run.is_saved else 1
 
 
-@contextlib.contextmanager
+@contextmanager
 def stop_on_signals(run: TrainingRun) -> Iterator[None]:
     """Ctrl-C and SIGTERM ask the run to save and stop; the second one stops it at once."""
 
@@ -67,7 +63,7 @@ def stop_on_signals(run: TrainingRun) -> Iterator[None]:
 
 
 def print_summary(run: TrainingRun, first_steps: int) -> None:
-    """How it ended, how fast it was, where the time went, what it took."""
+    """Print how the run ended, how fast it was, where its time went, and its memory."""
     folder, clocks, split = run.directory.path, run.clocks, run.wall_split_s
     steps, wall_s = clocks.env_steps - first_steps, clocks.wall_s - clocks.wall_before_s
     ended = "finished" if run.finished else f"stopped; go on with lan-train --resume {folder}"

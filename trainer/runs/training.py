@@ -1,4 +1,4 @@
-"""Training from Python: one call that trains, and what it tells of evaluations and of the end."""
+"""Training from Python: one function, a callback per evaluation, and a result."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any
 
 from envs.errors import InputError
 from trainer.config import TrainConfig
-from trainer.runs.assembly import assemble, find_start
+from trainer.runs.assembly import assemble
 from trainer.runs.checkpoint import FILE_NAME
 from trainer.runs.clocks import Clocks
-from trainer.runs.directory import RunDirectory
 from trainer.runs.plan import plan_run
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How the team did in an evaluation's greedy, decentralised episodes, and when that was."""
+    """The results of an evaluation's greedy, decentralised episodes, and when it took place."""
 
     env_steps: int
     episodes: int
@@ -31,7 +30,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where a run was left: `checkpoint` is what `lan-export` takes; `win_rate` is the last evaluation's."""
+    """How a run ended: `lan-export` takes its `checkpoint`; `win_rate` is the last evaluation's."""
 
     run_dir: Path
     checkpoint: Path
@@ -43,15 +42,14 @@ class TrainResult:
 def train(config: TrainConfig, *, on_evaluation: Callable[[Evaluation], None] | None = None) -> TrainResult:
     """Train a team as `lan-train` does, without a display; `on_evaluation` is called after each evaluation.
 
-    With `config.resume` the run in that directory goes on, by its own settings where `config` has defaults.
-    Seeds torch and gives it one thread; the learner has its own.
-    InputError for what cannot be, and when the end could not be saved; DivergedError when the loss is not
-    finite. What goes wrong without stopping the run is a RuntimeWarning.
+    An evaluation is saved before its call, so a callback may read the checkpoint, or raise to end the run.
+    With `config.resume` the run in that directory goes on, with its settings where `config` has defaults.
+    Seeds torch and gives it one thread; the learner has its own threads.
+    InputError when settings cannot be used or the end could not be saved; DivergedError when the loss is not
+    finite. A failure that does not stop the run is a RuntimeWarning.
     """
     plan = plan_run(config)
-    directory = RunDirectory(plan.run_dir, plan.config.keep_checkpoints)
-    found = find_start(plan, directory)
-    with assemble(plan.config, plan.backend, directory, found) as run:
+    with assemble(plan) as run:
         run.run(CallbackReporter(on_evaluation))
     if not run.is_saved:
         raise InputError(f"the end of this run is not saved: the last checkpoint in {plan.run_dir} failed")
@@ -62,7 +60,7 @@ def train(config: TrainConfig, *, on_evaluation: Callable[[Evaluation], None] | 
 
 
 class CallbackReporter:
-    """Hands evaluations to a function."""
+    """Calls a function with each evaluation."""
 
     def __init__(self, on_evaluation: Callable[[Evaluation], None] | None) -> None:
         self.on_evaluation = on_evaluation
@@ -71,7 +69,7 @@ class CallbackReporter:
         """Nothing between records."""
 
     def record(self, record: dict[str, Any]) -> None:
-        """Hand on an evaluation."""
+        """Call the function when the record is an evaluation."""
         if record["kind"] == "evaluation" and self.on_evaluation is not None:
             self.on_evaluation(
                 Evaluation(

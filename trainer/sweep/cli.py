@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import FrameType
@@ -25,13 +26,13 @@ from trainer.sweep.table import READ_EVERY_S, LiveSweepDisplay, PlainSweepDispla
 
 DESCRIPTION = (
     "Train every map with every algorithm and seed, as many runs side by side as there are cores. The same "
-    "command again goes on where a sweep was stopped or killed, and tries again what failed."
+    "command again continues a sweep that was stopped or killed, and tries failed runs again."
 )
 
 
 @dataclass(frozen=True)
 class RunSettings(TrainConfig):
-    """Settings of every run of a sweep: those of lan-train that a sweep does not choose itself."""
+    """Settings of every run, as in lan-train; the sweep chooses map, algorithm, seed and directory."""
 
     map: tyro.conf.Suppress[str] = ""
     algorithm: tyro.conf.Suppress[str] = "lan"
@@ -40,7 +41,7 @@ class RunSettings(TrainConfig):
     resume: tyro.conf.Suppress[Path | None] = None
     ray_address: tyro.conf.Suppress[str | None] = None
     threads: int = 1
-    """Into how many parts the learner of every run splits a batch, each on a thread of its own."""
+    """Threads of every run's learner; each takes a part of the batch."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,15 @@ class SweepConfig:
     algorithms: tuple[str, ...] = ("lan",)
     """The learners, e.g. lan iql vdn qmix qplex."""
     seeds: int = 10
-    """How many seeds, from 0 on."""
+    """Number of seeds: 0, 1, and so on."""
     out: Path = Path("runs/sweep")
-    """Where the run directories go, as MAP-ALGORITHM-seedSEED; maps, algorithms and seeds may be added to a
-    sweep later, and --steps raised; of the other settings only those that change no number may differ."""
+    """Folder of the run directories MAP-ALGORITHM-seedSEED; a later call may add runs and raise --steps."""
     workers: int | None = None
-    """Cores to use on this machine; all of them when not given. A run takes --threads of them."""
+    """Cores to use on this machine, by default all; each run takes --threads of them."""
     ray_address: str | None = None
     """A Ray cluster to run on, e.g. auto or ray://HOST:10001; its machines must share --out."""
     gpu_share: float = 1.0
-    """With --device cuda: the part of a GPU that a run takes; with 0.25 four share one."""
+    """With --device cuda: the share of a GPU that each run takes; with 0.25, four runs share one."""
     settings: tyro.conf.OmitArgPrefixes[RunSettings] = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class SweepConfig:
         cores = self.workers if self.workers is not None else os.cpu_count() or 1
         if self.ray_address is None and cores < self.settings.threads:
             raise InputError(
-                f"--threads {self.settings.threads}: a run takes as many cores, --workers is {cores}"
+                f"--threads {self.settings.threads}: every run needs that many cores; --workers is {cores}"
             )
         if self.workers is not None and self.ray_address is not None:
             raise InputError("--workers is for this machine; a cluster at --ray-address has its own")
@@ -79,14 +79,14 @@ class SweepConfig:
 
 
 class Executor(Protocol):
-    """What does the runs: Ray."""
+    """Does the runs: Ray."""
 
     def submit(self, job: Job) -> None:
         """Have a run done when there is room."""
         ...
 
     def poll(self, timeout_s: float) -> list[tuple[Job, Outcome]]:
-        """The runs that ended, after waiting `timeout_s` at most for one."""
+        """Wait for a run to end, `timeout_s` at most; returns the runs that ended."""
         ...
 
 
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def sweep(config: SweepConfig) -> int:
-    """Plan, run what is not finished, say how it ended."""
+    """Plan the runs, do those that are not finished, print how they ended."""
     jobs = make_jobs(config)
     rows = [Row(job) for job in jobs]
     todo = [row for row in rows if row.state != "finished"]
@@ -120,7 +120,7 @@ def sweep(config: SweepConfig) -> int:
 
 
 def make_jobs(config: SweepConfig) -> list[Job]:
-    """The runs, their directories made; InputError for what cannot be."""
+    """Plan the runs and make their directories; InputError when the settings cannot be used."""
     if not config.maps or not config.algorithms:
         raise InputError("say what to learn and how, e.g. --maps 3m 2s3z --algorithms lan qmix")
     settings = TrainConfig(**{f.name: getattr(config.settings, f.name) for f in fields(TrainConfig)})
@@ -148,14 +148,15 @@ def make_jobs(config: SweepConfig) -> list[Job]:
 def conduct(
     rows: Sequence[Row], executor: Executor, console: Console | None = None
 ) -> dict[str, tuple[Job, Outcome]]:
-    """Have every unfinished run done and shown; the ones that failed, by name."""
+    """Do and show every unfinished run; returns those that failed, by name."""
     by_name = {row.job.name: row for row in rows if row.state != "finished"}
     failures = {}
     for row in by_name.values():
         executor.submit(row.job)
     waiting = set(by_name)
     console = console or Console()
-    with LiveSweepDisplay(rows, console) if console.is_terminal else PlainSweepDisplay(rows) as display:
+    live = LiveSweepDisplay(rows, console) if console.is_terminal else None
+    with live or nullcontext(PlainSweepDisplay(rows)) as display:
         while waiting:
             display.show()
             for job, outcome in executor.poll(READ_EVERY_S):
@@ -170,7 +171,7 @@ def conduct(
 
 
 def report(config: SweepConfig, failures: dict[str, tuple[Job, Outcome]]) -> None:
-    """What failed, with the end of its log, or what to do next."""
+    """Print which runs failed, each with the end of its log; or what to do next."""
     if not failures:
         print(f"every run finished; draw them by lan-plot {config.out}/* --out curves.png")
         return
@@ -182,7 +183,7 @@ def report(config: SweepConfig, failures: dict[str, tuple[Job, Outcome]]) -> Non
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """SIGTERM is answered like Ctrl-C."""
+    """Answer SIGTERM like Ctrl-C."""
     raise KeyboardInterrupt
 
 

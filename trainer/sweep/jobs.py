@@ -1,4 +1,4 @@
-"""The runs of a sweep: which there are, how each is started or continued, and how far it is."""
+"""The runs of a sweep: how each is started or continued, and how far it is."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The run in words."""
+        """The name that tables and messages show."""
         learner = learner_name(self.config.algorithm, self.config.sharing)
         return f"{self.config.map} {learner} seed {self.config.seed}"
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do: the run finished, and was to be no shorter than now."""
+        """Whether the run finished, and was asked for at least as many steps as now."""
         try:
             finished = json.loads((self.run_dir / FINISHED_NAME).read_text())
         except (FileNotFoundError, ValueError):
@@ -51,7 +51,7 @@ class Job:
         return train_flags(self.config)
 
     def resume_flags(self) -> list[str]:
-        """The command line of `lan-train` that goes on with it, to its end, with what a sweep may change."""
+        """The command line of `lan-train` that resumes this run, with the settings a sweep may change."""
         words = ["--resume", str(self.run_dir), "--steps", str(self.config.steps)]
         for field in fields(TrainConfig):
             value = getattr(self.config, field.name)
@@ -70,7 +70,7 @@ class Progress:
 
 
 def plan_jobs(configs: Sequence[ResolvedConfig], seeds: int, out: Path) -> list[Job]:
-    """Every one of `configs` with seed 0 to `seeds` - 1, seed by seed; written in `out`.
+    """A run of each of `configs` with each of the seeds 0 to `seeds` - 1, seed by seed; written in `out`.
 
     InputError where `out` holds a run of other settings.
     """
@@ -80,8 +80,7 @@ def plan_jobs(configs: Sequence[ResolvedConfig], seeds: int, out: Path) -> list[
             learner = learner_name(config.algorithm, config.sharing)
             run_dir = out / f"{config.map}-{learner}-seed{seed}"
             jobs.append(Job(replace(config, seed=seed, run_dir=run_dir)))
-    for job in jobs:
-        check_settings(job)
+            check_settings(jobs[-1])
     return jobs
 
 
@@ -114,7 +113,7 @@ def train_flags(config: ResolvedConfig) -> list[str]:
 
 
 def read_progress(run_dir: Path) -> Progress:
-    """How far a run is, by the end of its metrics; also while it is being written."""
+    """How far a run is, by the end of its metrics, which may still be growing."""
     try:
         with (run_dir / METRICS_NAME).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
@@ -131,7 +130,7 @@ def read_progress(run_dir: Path) -> Progress:
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
-    """A line of metrics; None for what the cut at the beginning left of one."""
+    """A line of metrics; None when it is only the rest of one."""
     try:
         record = json.loads(line)
     except ValueError:

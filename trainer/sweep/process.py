@@ -1,8 +1,7 @@
-"""One run of a sweep: `lan-train` in a process of its own that ends with whoever started it.
+"""One run of a sweep: `lan-train` in a separate process, which ends with the worker that started it.
 
 `run_job` is called by a worker and starts this file as the process. The process holds a lock on its run
-directory, so that a sweep started again never trains beside what an earlier one left behind, and says by
-`finished.json` that nothing is left to do.
+directory, so that two sweeps never train the same run, and writes `finished.json` when nothing is left to do.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ from trainer.sweep.jobs import FINISHED_NAME, LOG_NAME
 
 LOCK_NAME = "lock"
 STOP_NAME = "stop"
-"""A file in a run directory that asks for its end. Ray's own way to cancel a task ends the worker's wait,
-not the process that it waits for, which Ray then kills before it has saved."""
+"""A file in a run directory that asks the run to end. Ray's cancelling would end the worker's wait and then
+kill the training process before it has saved."""
 LOCK_WAIT_S = 60.0
 LOOK_EVERY_S = 0.5
 STOP_WAIT_S = 60.0
@@ -40,21 +39,21 @@ TAIL_LINES = 6
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: `error` says what went wrong, None when it finished."""
+    """How a run ended: `error` is None when it finished, else the reason."""
 
     error: str | None = None
     log_tail: str = ""
 
 
 def run_job(run_dir: Path, begin_flags: Sequence[str], resume_flags: Sequence[str]) -> Outcome:
-    """Train in a process until it ends: with the first flags where the run is new, else with the others."""
+    """Train in a process until it ends: with `begin_flags` when the run is new, else with `resume_flags`."""
     if not run_dir.is_dir():
         return Outcome(
             f"{socket.gethostname()} does not see {run_dir}: all machines of a cluster must share --out"
         )
     if (run_dir / STOP_NAME).exists():
         (run_dir / STOP_NAME).unlink()
-        return Outcome("stopped before its beginning")
+        return Outcome("stopped before it began")
     words = resume_flags if (run_dir / FILE_NAME).exists() else begin_flags
     command = [sys.executable, "-m", "trainer.sweep.process", str(os.getpid()), str(run_dir), *words]
     log_path = run_dir / LOG_NAME
@@ -63,7 +62,7 @@ def run_job(run_dir: Path, begin_flags: Sequence[str], resume_flags: Sequence[st
         log.flush()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )  # a session of its own: Ctrl-C on the terminal is the sweep's to answer
+        )  # a new session: Ctrl-C on the terminal reaches the sweep alone
         code = wait_for(process, run_dir / STOP_NAME)
     if code == 0 and (run_dir / FINISHED_NAME).exists():
         return Outcome()
@@ -72,7 +71,7 @@ def run_job(run_dir: Path, begin_flags: Sequence[str], resume_flags: Sequence[st
 
 
 def wait_for(process: subprocess.Popen[bytes], stop: Path) -> int:
-    """The exit code of a run, which is asked to save and stop once the file `stop` is there."""
+    """Wait for a run and return its exit code; once the file `stop` exists, have the run save and stop."""
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(LOOK_EVERY_S)
@@ -118,13 +117,13 @@ def take_lock(path: Path, wait_s: float = LOCK_WAIT_S) -> TextIOWrapper:
             if time.monotonic() > deadline:
                 file.close()
                 raise InputError(
-                    f"another process trains in {path.parent}: stop it, or wait for its end"
+                    f"another process trains in {path.parent}: stop it, or wait until it ends"
                 ) from None
             time.sleep(0.1)
 
 
 def mark_finished(run_dir: Path) -> None:
-    """Write `finished.json` if the checkpoint is of the run's end, not where it was asked to stop."""
+    """Write `finished.json` if the checkpoint holds the run's end; it does not when the run was stopped."""
     from trainer.runs.checkpoint import load_checkpoint
 
     checkpoint, config = load_checkpoint(run_dir), load_config(run_dir)

@@ -12,17 +12,17 @@ from trainer.sweep.jobs import Job
 from trainer.sweep.process import STOP_NAME, STOP_WAIT_S, Outcome, run_job
 
 OBJECT_STORE_BYTES = 80 * 2**20
-"""About the least that Ray takes: runs exchange nothing, their results are files."""
+"""About the least that Ray accepts: runs exchange no data, their results are files."""
 RETRIES = 3
-"""How often a run goes on elsewhere when its worker is lost; it continues from its checkpoint."""
+"""How often a run whose worker is lost continues elsewhere from its checkpoint."""
 
 
 class RayExecutor:
-    """Ray, started here with `workers` cores or joined at `address`; nothing of it outlives `close`."""
+    """Ray, started here with `workers` cores or joined at `address`; `close` ends all of it."""
 
     def __init__(self, *, workers: int | None, address: str | None, gpu_share: float) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no reports to Ray's makers
-        os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # SIGTERM is answered here, by no abort
+        os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # SIGTERM is answered here
         os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # tasks without a GPU keep what they see
         try:
             import ray
@@ -47,19 +47,19 @@ class RayExecutor:
             raise InputError(f"--ray-address {address}: no Ray cluster answers there ({reason})") from None
 
     def submit(self, job: Job) -> None:
-        """Have a run done as soon as a core for each of its threads is free."""
+        """Start a run as soon as there is a free core for each of its threads."""
         self._queue.append(job)
         self._start()
 
     def poll(self, timeout_s: float) -> list[tuple[Job, Outcome]]:
-        """The runs that ended; waits for the next one, `timeout_s` at most."""
+        """Wait for a run to end, `timeout_s` at most; returns the runs that ended."""
         ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
         ended = [(self._running.pop(reference), self._outcome(reference)) for reference in ready]
         self._start()
         return ended
 
     def close(self) -> None:
-        """End what still runs, once each run has saved, and Ray with it."""
+        """Ask the runs to save and stop, wait for them, and end Ray."""
         for job in self._running.values():
             (job.run_dir / STOP_NAME).touch()
         if self._running:
@@ -67,7 +67,7 @@ class RayExecutor:
         self._ray.shutdown()
 
     def _start(self) -> None:
-        """Hand Ray what there is room for, since it takes tasks in any order; a cluster gets all, to grow."""
+        """Give Ray the runs that fit, since it starts tasks in any order; a cluster gets all, to grow."""
         while self._queue:
             job = self._queue[0]
             if self._cores is not None and (len(self._running) + 1) * job.config.threads > self._cores:

@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs: a live table, or plain lines in logs and pipes."""
+"""Shows a sweep while it runs: a live table on a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ WIDTHS = {
 LEFT = ("algorithm", "state")
 READ_EVERY_S = 1.0
 LINES_AROUND = 6
-"""Lines of the table that are no runs."""
+"""Lines of the screen that the runs leave free."""
 
 
 @dataclass
 class Row:
-    """A run as it is shown; `state` is waiting, training, finished or failed."""
+    """A run in the table; `state` is waiting, training, finished or failed."""
 
     job: Job
     state: str = "waiting"
@@ -43,7 +43,7 @@ class Row:
         self.log_before = self._log_stamp()
 
     def refresh(self) -> None:
-        """Look at the files of a run that may have got further; its log grows as soon as it is begun."""
+        """Read how far the run is; it has begun once its log grows."""
         if self.state == "waiting" and self._log_stamp() != self.log_before:
             self.state, self.started = "training", time.monotonic()
             self.steps_at_start = self.progress.env_steps
@@ -52,13 +52,13 @@ class Row:
             self.wall_s = time.monotonic() - self.started
 
     def end(self, state: str) -> None:
-        """The run ended."""
+        """Take the run's last state, finished or failed."""
         self.refresh()
         self.state, self.progress = state, read_progress(self.job.run_dir)
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the end at the speed so far; None where that cannot be told."""
+        """Seconds until the end at the speed so far; None while that is unknown."""
         done = self.progress.env_steps - self.steps_at_start
         if self.state != "training" or done <= 0:
             return None
@@ -77,25 +77,19 @@ class PlainSweepDisplay:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
-        self.said = {id(row): "waiting" for row in rows}
-
-    def __enter__(self) -> PlainSweepDisplay:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        return None
+        self.shown = ["waiting"] * len(rows)
 
     def show(self) -> None:
-        """Say what changed."""
+        """Print a line for every run whose state changed."""
         ended = sum(row.state in ("finished", "failed") for row in self.rows)
-        for row in self.rows:
-            if row.state != self.said[id(row)]:
-                self.said[id(row)] = row.state
+        for index, row in enumerate(self.rows):
+            if row.state != self.shown[index]:
+                self.shown[index] = row.state
                 print(f"{row.job.name}: {describe(row)}  ({ended} of {len(self.rows)} ended)", flush=True)
 
 
 class LiveSweepDisplay:
-    """The table, redrawn in place, with what happens to fit on the screen; the whole one stays at the end."""
+    """The table, redrawn in place, with the rows that fit on the screen; at the end the whole table stays."""
 
     def __init__(self, rows: Sequence[Row], console: Console) -> None:
         self.rows = rows

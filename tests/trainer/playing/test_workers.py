@@ -19,8 +19,8 @@ from trainer.learning.networks import advantage_net
 from trainer.playing.rollout import collect
 from trainer.playing.workers import WorkerPool, connect
 from trainer.runs.assembly import assemble
-from trainer.runs.directory import RunDirectory
 from trainer.runs.metrics import read_metrics
+from trainer.runs.plan import Plan
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,7 +31,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    ray = connect(None, 2)
+    ray, _ = connect(None, 2)
     yield
     ray.shutdown()
 
@@ -74,7 +74,7 @@ def test_runs_are_the_same_with_one_worker_and_with_two(tmp_path: Path) -> None:
     lines = []
     for n_workers in (1, 2):
         told = resolve(replace(config, rollout_workers=n_workers))
-        with assemble(told, "sim", RunDirectory(tmp_path / str(n_workers), 3)) as run:
+        with assemble(Plan(told, tmp_path / str(n_workers), "sim")) as run:
             run.run(Quiet())
         records = read_metrics(tmp_path / str(n_workers))
         lines.append([{k: v for k, v in r.items() if not k.startswith("wall_")} for r in records])

@@ -9,9 +9,10 @@ import pytest
 
 from envs.errors import InputError
 from trainer.config import TrainConfig, resolve
+from trainer.learning.algorithms import ALGORITHMS
 from trainer.plots.cli import main
 from trainer.plots.curves import find_differences, load_run
-from trainer.plots.figures import draw
+from trainer.plots.figures import draw, styles_of
 from trainer.plots.statistics import average_over_maps, count_first, make_curves
 from trainer.plots.tables import markdown_table
 
@@ -246,3 +247,12 @@ def test_a_settings_values_have_curves_of_their_own_when_asked(
     table = capsys.readouterr().out
     assert "| map | lan replay_dtype=float16 | lan replay_dtype=float32 |" in table
     assert "| 3m | 0.50 [0.50, 0.50] at 10k steps, 1 seed | 1.00" in table
+
+
+def test_algorithms_that_only_a_script_knows_have_colors_too() -> None:
+    styles = styles_of(["mine", "yours", "mine-by-type", "lan", "qmix"])
+    colors = {name: style["color"] for name, style in styles.items()}
+    assert (colors["lan"], colors["qmix"]) == ("C0", f"C{list(ALGORITHMS).index('qmix')}")
+    assert colors["mine"] == colors["mine-by-type"] == f"C{len(ALGORITHMS)}"
+    assert colors["yours"] == f"C{len(ALGORITHMS) + 1}"
+    assert styles["mine"]["linestyle"] != styles["mine-by-type"]["linestyle"]

@@ -32,6 +32,15 @@ def numbered_episode(number: int, length: int) -> Episode:
     )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_kept_episode_holds_no_array_of_the_round_it_was_played_in(dtype: str) -> None:
+    episode = numbered_episode(1, 4)
+    kept = StoredEpisode.store(episode, dtype)
+    played = [value for value in vars(episode).values() if isinstance(value, np.ndarray)]
+    for name in STORED_ARRAYS:
+        assert not any(np.shares_memory(getattr(kept, name), array) for array in played), name
+
+
 def test_packed_rows_hold_every_step_of_every_episode_once() -> None:
     episodes = [numbered_episode(1, 2), numbered_episode(2, 5), numbered_episode(3, 3)]
     batch = pack(episodes, A)

@@ -99,6 +99,20 @@ def test_replay_and_metrics_are_on_the_disk_before_the_checkpoint_that_counts_on
     ]  # fmt: skip
 
 
+def test_where_files_have_no_second_names_checkpoints_are_copied(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*args: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("trainer.runs.directory.os.link", link)
+    train(tmp_path, SHORT)
+    assert names(tmp_path) == names(finished)
+    for path in tmp_path.glob("run-*.pt"):
+        assert path.stat().st_nlink == 1
+        assert load_checkpoint(path).env_steps == int(path.stem.removeprefix("run-"))
+
+
 def test_a_damaged_newest_segment_costs_one_checkpoint(finished: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     shutil.copytree(finished, run_dir)

@@ -1,11 +1,13 @@
 """Training from Python: the run that the command makes, told by a callback and a result."""
 
+import importlib.util
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -19,6 +21,8 @@ from tests.paths import ROOT
 from tests.trainer.support.small_runs import without_clock
 from trainer import Evaluation, TrainConfig, TrainResult, train
 from trainer.cli import main as lan_train
+from trainer.learning.batch import EpisodeBatch
+from trainer.runs.checkpoint import load_checkpoint
 from trainer.runs.config_file import load_config
 from trainer.runs.metrics import read_metrics
 
@@ -31,6 +35,30 @@ CONFIG = TrainConfig(
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(replace(CONFIG, run_dir=tmp_path_factory.mktemp("runs") / "run")).run_dir
+
+
+class Watched:
+    """The environments that runs made, and those that were closed, as often as they were."""
+
+    def __init__(self) -> None:
+        self.made: list[MultiAgentEnv] = []
+        self.closed: list[MultiAgentEnv] = []
+
+    def make(self, *args: Any, **settings: Any) -> MultiAgentEnv:
+        self.made.append(make_env(*args, **settings))
+        return self.made[-1]
+
+    @property
+    def times_closed(self) -> list[int]:
+        return [self.closed.count(env) for env in self.made]
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    watched = Watched()
+    monkeypatch.setattr("trainer.runs.assembly.make_env", watched.make)
+    monkeypatch.setattr(CheckersEnv, "close", lambda env: watched.closed.append(env))
+    return watched
 
 
 def test_the_public_names_are_these_and_cost_no_torch_to_import() -> None:
@@ -87,6 +115,55 @@ def test_a_run_goes_on_by_its_own_settings(finished: Path, tmp_path: Path) -> No
     assert load_config(short.run_dir).steps == 400
     with pytest.raises(InputError, match="--seed was 3, now 4"):
         train(TrainConfig(resume=short.run_dir, seed=4))
+    moved = short.run_dir.rename(tmp_path / "moved")
+    assert train(TrainConfig(resume=moved)).run_dir == moved
+    assert load_checkpoint(moved).config["run_dir"] == str(moved)
+
+
+def test_a_callback_finds_its_evaluation_saved_and_costs_nothing_where_it_raises(
+    finished: Path, tmp_path: Path, watched: Watched
+) -> None:
+    run_dir = tmp_path / "run"
+
+    def fails_at_the_second(evaluation: Evaluation) -> None:
+        assert load_checkpoint(run_dir).updates == evaluation.updates
+        if evaluation.updates:
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        train(replace(CONFIG, run_dir=run_dir), on_evaluation=fails_at_the_second)
+    assert watched.times_closed == [1, 1]
+    assert 200 <= load_checkpoint(run_dir).env_steps < 400
+    train(TrainConfig(resume=run_dir))
+    assert without_clock(run_dir) == without_clock(finished)
+
+
+@pytest.mark.parametrize("overlap", ["off", "on"])
+def test_runs_in_one_process_and_in_threads_leave_no_trace_on_each_other(
+    tmp_path: Path, overlap: Literal["off", "on"]
+) -> None:
+    config = replace(CONFIG, overlap=overlap)
+    interval_s = sys.getswitchinterval()
+    train(replace(config, run_dir=tmp_path / "here"))
+    with ThreadPoolExecutor(1) as thread:
+        elsewhere = replace(config, steps=200, run_dir=str(tmp_path / "thread"))  # type: ignore[arg-type]
+        first = thread.submit(train, elsewhere).result()
+        thread.submit(train, TrainConfig(resume=first.run_dir, steps=400)).result()
+    assert without_clock(tmp_path / "thread") == without_clock(tmp_path / "here")
+    assert sys.getswitchinterval() == interval_s
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")  # Ray's own
+def test_a_second_run_may_have_more_workers_and_a_resumed_one_fewer(tmp_path: Path) -> None:
+    import ray
+
+    for n_workers in (1, 2):
+        train(replace(CONFIG, rollout_workers=n_workers, run_dir=tmp_path / str(n_workers)))
+        assert not ray.is_initialized()
+    assert without_clock(tmp_path / "1") == without_clock(tmp_path / "2")
+    assert train(TrainConfig(resume=tmp_path / "2", steps=600)).env_steps >= 600
 
 
 def test_a_damaged_checkpoint_is_warned_of(tmp_path: Path) -> None:
@@ -110,22 +187,22 @@ def test_what_cannot_be_is_raised(finished: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("trainer.learning.lan.lan_loss", diverges)
     with pytest.raises(DivergedError, match="its batch is in"):
         train(replace(CONFIG, run_dir=tmp_path / "run"))
+    batch = torch.load(tmp_path / "run" / "diverged-batch.pt", weights_only=True)
+    assert EpisodeBatch(**{field.name: batch[field.name] for field in fields(EpisodeBatch)}).n_episodes == 2
+    assert not list((tmp_path / "run").glob(".*.partial"))
 
 
 def test_a_run_that_cannot_begin_leaves_no_environment_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watched: Watched
 ) -> None:
-    made: list[MultiAgentEnv] = []
-    closed: list[MultiAgentEnv] = []
-
-    def make(*args: Any, **settings: Any) -> MultiAgentEnv:
-        made.append(make_env(*args, **settings))
-        return made[-1]
-
-    monkeypatch.setattr("trainer.runs.assembly.make_env", make)
-    monkeypatch.setattr(CheckersEnv, "close", lambda env: closed.append(env))
+    with pytest.raises(InputError, match="unknown device"):
+        train(replace(CONFIG, device="abacus", run_dir=tmp_path / "run"))
+    assert not watched.made
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot begin a run in"):
         train(replace(CONFIG, run_dir=tmp_path / "file" / "run"))
-    assert len(made) == 2
-    assert all(env in closed for env in made)
+    assert watched.times_closed == [1, 1]
+    monkeypatch.setattr("trainer.replay.buffer.MAX_ACTIONS", 1)
+    with pytest.raises(InputError, match="replay keeps at most"):
+        train(replace(CONFIG, run_dir=tmp_path / "run"))
+    assert watched.times_closed == [1, 1, 1, 1]

@@ -205,7 +205,7 @@ def test_what_changes_no_number_may_change_and_reaches_the_run(tmp_path: Path) -
 
 def test_a_run_that_still_waits_when_its_sweep_stops_does_not_begin(tmp_path: Path) -> None:
     (tmp_path / STOP_NAME).touch()
-    assert run_job(tmp_path, ["--map", "3m"], []) == Outcome("stopped before its beginning")
+    assert run_job(tmp_path, ["--map", "3m"], []) == Outcome("stopped before it began")
     assert not any(tmp_path.iterdir())
 
 
