@@ -40,6 +40,9 @@ class EpisodeLostError(LanError):
         super().__init__(reason)
         self.slots = slots
 
+    def __reduce__(self) -> tuple[type[EpisodeLostError], tuple[BoolArray, str]]:
+        return type(self), (self.slots, str(self))
+
 
 class DivergedError(LanError):
     """The loss of a training run is no longer a finite number."""

@@ -38,8 +38,7 @@ class PettingZooEnv(SlotEnv):
     """
 
     def __init__(self, name: str, *, n_battles: int = 1, seed: int = 0) -> None:
-        self._envs = [parallel_env(name) for _ in range(n_battles)]
-        first = self._envs[0]
+        first = parallel_env(name)
         if not hasattr(first, "possible_agents"):
             raise InputError(f"{name}: it has no possible_agents, so the team has no fixed size")
         self.agents: list[str] = list(first.possible_agents)
@@ -59,6 +58,7 @@ class PettingZooEnv(SlotEnv):
             episode_limit=int(getattr(first.unwrapped, "max_cycles", None) or DEFAULT_EPISODE_LIMIT_STEPS),
         )
         super().__init__(spec, n_battles)
+        self._envs = [first, *(parallel_env(name) for _ in range(n_battles - 1))]
         B, N = n_battles, spec.n_agents
         self._obs = np.zeros((B, N, obs_dim), np.float32)
         self._state = np.zeros((B, state_dim), np.float32)

@@ -14,6 +14,7 @@ import numpy as np
 
 from envs.battle.env import BattleEnv
 from envs.battle.fields import Order
+from envs.slots import check_actions
 from envs.smac.actions import FIRST_ATTACK, NO_OP, STOP
 from envs.smac.units import UnitType
 from envs.types import BoolArray, ClosesOnExit, IntArray, TimeStep
@@ -100,18 +101,9 @@ class AttackAnywhere(ClosesOnExit):
 
     def step(self, actions: IntArray) -> TimeStep:
         """Play one step; actions [B, N]. ValueError as `BattleEnv.step`."""
-        actions = np.asarray(actions)
-        shape = self.n_battles, self.spec.n_agents
-        if actions.shape != shape or actions.dtype.kind not in "iu":
-            raise ValueError(f"actions are {actions.dtype} {actions.shape}, not integers {shape}")
-        running = ~self._done[:, None]
-        inside = np.clip(actions, 0, self.spec.n_actions - 1)
-        able = np.take_along_axis(self._avail, inside[..., None], axis=2)[..., 0] & (inside == actions)
-        for battle, agent in np.argwhere(~able & running)[:1]:
-            action, may = actions[battle, agent], np.flatnonzero(self._avail[battle, agent]).tolist()
-            raise ValueError(f"battle {battle}, agent {agent}: action {action} is not available; {may} are")
-        slot = inside - FIRST_ATTACK
-        aims = (slot >= 0) & running
+        running = ~self._done
+        slot = check_actions(actions, self._avail, running) - FIRST_ATTACK
+        aims = (slot >= 0) & running[:, None]
         order = np.where(aims, np.where(self._heals, Order.HEAL, Order.ATTACK_UNIT), Order.KEEP)
         target = np.where(aims, np.where(self._heals, slot, self.spec.n_agents + slot), -1)
         return self._show(self.env.step_orders(order, target))

@@ -89,7 +89,7 @@ def _numbers(stats: UnitStats) -> dict[int, float]:
 
 
 def make_world(smac_map: SmacMap) -> World:
-    """The arrays of `smac_map`; ValueError when its units do not fit where they spawn.
+    """The arrays of `smac_map`; DoesNotFitError when its units do not fit where they spawn.
 
     Agents stand in the order of their ids: by type; an episode's start settles the order within a type.
     Enemies follow in creation order.

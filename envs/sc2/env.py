@@ -8,6 +8,7 @@ from typing import Final
 from envs.compiled import announce
 from envs.sc2.client import Game, GameSettings, LostGameError, game_seed, map_bytes, run_config
 from envs.sc2.live import LiveEnv, Verdict
+from envs.sc2.numbers import AGENTS, ENEMIES
 from envs.sc2.reading import OrderWriter, Roster, game_tables, is_complete
 from envs.smac.layout import LayoutTables, write_views
 from envs.smac.maps import SmacMap
@@ -147,7 +148,7 @@ class LiveBattle:
         observation = game.observe()
         self._loop = observation.game_loop
         units = list(observation.raw_data.units)
-        self._shown_tags = [unit.tag for unit in units if unit.owner in (1, 2)]
+        self._shown_tags = [unit.tag for unit in units if unit.owner in (AGENTS, ENEMIES)]
         return units
 
     def play(self, actions: list[int]) -> None:

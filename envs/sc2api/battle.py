@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 
 from envs.battle import fields
-from envs.battle.kernel import start_battles
+from envs.battle.kernel import GRID_PER_CELL, start_battles
 from envs.battle.roster import make_world, make_world_of
+from envs.battle.terrain import INSIDE, SIZE
 from envs.battle.world import Battles, World, make_battles
 from envs.compiled import announce
 from envs.sc2api.ids import COMPUTER, PLAYER, custom_ids
@@ -244,15 +245,15 @@ class Battle:
         f[fields.X, column], f[fields.Y, column] = self._standing_point(unit, x, y)
 
     def _standing_point(self, unit: UnitType, x: float, y: float) -> tuple[float, float]:
-        """(x, y), or the middle of the nearest cell that a unit can stand on; on the grid of 1/4096 cell."""
-        x, y = (min(max(value, 0.0), 31.99) for value in (x, y))
+        """(x, y), or the middle of the nearest cell that a unit can stand on; on the game's grid."""
+        x, y = (min(max(value, 0.0), SIZE - INSIDE) for value in (x, y))
         if not UNITS[unit].is_air:
             grid = self.smac_map.colossus_walkable if UNITS[unit].crosses_cliffs else self.smac_map.walkable
             if not grid[int(x), int(y)]:
                 xs, ys = np.nonzero(grid)
                 nearest = int(((xs + 0.5 - x) ** 2 + (ys + 0.5 - y) ** 2).argmin())
                 x, y = float(xs[nearest]) + 0.5, float(ys[nearest]) + 0.5
-        return int(x * 4096) / 4096, int(y * 4096) / 4096
+        return int(x * GRID_PER_CELL) / GRID_PER_CELL, int(y * GRID_PER_CELL) / GRID_PER_CELL
 
     def way_cells(self, plane: int, start: tuple[float, float], goal: tuple[float, float]) -> float:
         """Length of the way between two points; 0 when there is none."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from envs.command import run_command
 from envs.errors import InputError
+from envs.sc2api.ids import BASE_BUILD
 
 DESCRIPTIONS = {
     "install": "Make a tree that pysc2 and SMAC take for StarCraft II, the simulator in the game's place.",
@@ -24,8 +25,8 @@ class InstallConfig:
 
     root: Path
     """Where to make the tree; what SC2PATH is to be set to."""
-    base_build: int = 75689
-    """The game's build in whose place it stands; 75689 is 4.10."""
+    base_build: int = BASE_BUILD
+    """The build of the game whose place it takes; 75689 is 4.10."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,9 @@ from envs.smac.units import CUSTOM_TYPE_ORDER, SC2_UNIT_IDS, UnitType
 PLAYER: Final = AGENTS
 COMPUTER: Final = ENEMIES
 
+BASE_BUILD: Final = 75689
+"""The build of the game whose place the server takes: 4.10."""
+
 FIRST_CUSTOM_ID: Final = 1970
 """Id of a map's first own unit type (`*_RL`); the game hands these out, and clients must not rely on them."""
 

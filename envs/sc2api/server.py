@@ -20,6 +20,7 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.sync.server import ServerConnection, serve
@@ -72,7 +73,13 @@ class Server:
     def serve(self) -> None:
         """Serve clients until `close` is called, and return when the last connection has ended."""
         with self._websockets:
-            self._websockets.serve_forever()
+            try:
+                self._websockets.serve_forever()
+            finally:
+                with self._lock:
+                    clients = [client for client in self._clients if client.state is State.OPEN]
+                for client in clients:  # at once: the library's shutdown waits for a few after the other
+                    threading.Thread(target=client.close, args=(CloseCode.GOING_AWAY,), daemon=True).start()
 
     def close(self) -> None:
         """Stop accepting and end every connection; returns at once, since a client's thread may call it."""
