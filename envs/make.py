@@ -1,4 +1,4 @@
-"""Choosing an environment by name and backend: the one place that knows them all."""
+"""Makes environments by name and backend; the one place that knows all of them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BACKEND_NAMES = {
 BACKENDS = ("auto", *BACKEND_NAMES)
 
 NO_FOG = ":no-fog"
-"""What the name of a SMAC map ends in when its agents' observations have no sight limit."""
+"""Suffix of the name of a SMAC map whose observations have no sight limit."""
 
 
 def sc2_root() -> Path:
-    """Where StarCraft II would be: `$SC2PATH`, else `~/StarCraftII` (as pysc2 looks)."""
+    """The folder of StarCraft II: `$SC2PATH`, else `~/StarCraftII` (as for pysc2)."""
     return Path(os.environ.get("SC2PATH") or Path.home() / "StarCraftII")
 
 
@@ -158,12 +158,12 @@ def find_map(name: str) -> SmacMap:
 
 
 def battles_at_once(backend: str, wanted: int) -> int:
-    """How many of `wanted` battles to play side by side: one, where each is a live game of gigabytes."""
+    """How many of `wanted` battles to play side by side: one on a live game, which takes gigabytes."""
     return wanted if backend == "sim" else 1
 
 
 def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: int = 0) -> MultiAgentEnv:
-    """B = `n_battles` battles of one map, to be used in a `with` block; InputError when it cannot be had."""
+    """B = `n_battles` battles of one map, for a `with` block; InputError when map or backend is missing."""
     backend = resolve_backend(backend, map_name)
     if (plain := make_plain(map_name, n_battles=n_battles, seed=seed)) is not None:
         return plain

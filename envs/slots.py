@@ -12,7 +12,7 @@ from envs.types import BoolArray, ClosesOnExit, EnvSpec, FloatArray, IntArray, T
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step led to, [B] each, read only where a battle is live; the time limit comes on top."""
+    """The outcome of a step, [B] each, read only where a battle is live; `SlotEnv` adds the time limit."""
 
     reward: FloatArray
     terminated: BoolArray
@@ -65,7 +65,7 @@ def check_actions(actions: IntArray, avail_actions: BoolArray, live: BoolArray) 
 
 
 def integer_actions(actions: IntArray, shape: tuple[int, ...]) -> IntArray:
-    """Actions as an array; ValueError when they are no integers or have another shape than [B, N]."""
+    """Actions as an array; ValueError unless they are integers of `shape`, which is [B, N]."""
     actions = np.asarray(actions)
     if actions.shape != shape or actions.dtype.kind not in "iu":
         raise ValueError(f"actions are {actions.dtype} {actions.shape}, not integers {shape}")
@@ -82,8 +82,7 @@ def unavailable(actions: IntArray, avail_actions: BoolArray, battle: int, agent:
 class SlotEnv(BatchEnv):
     """An environment written in numpy; satisfies `envs.types.MultiAgentEnv`.
 
-    A subclass says how an episode begins (`begin`), how a step is played (`advance`), and what is seen
-    (`observe`).
+    A subclass begins episodes (`begin`), plays steps (`advance`) and makes observations (`observe`).
     """
 
     def __init__(self, spec: EnvSpec, n_battles: int) -> None:

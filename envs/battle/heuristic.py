@@ -20,7 +20,7 @@ from envs.smac.units import UnitType
 from envs.types import BoolArray, ClosesOnExit, IntArray, TimeStep
 
 HEURISTIC: Final = "heuristic"
-"""What the team is called by flags."""
+"""The team's name in flags."""
 
 
 class HeuristicTeam:
@@ -34,7 +34,7 @@ class HeuristicTeam:
         self._episodes = env.episodes
 
     def __call__(self, step: TimeStep) -> IntArray:
-        """Keep every living target, take the closest where there is none; no new order without any."""
+        """Attack or heal the last target while it may be picked, else the closest, else give no new order."""
         units, N = self.env.units, self.env.spec.n_agents
         self.targets[self.env.episodes != self._episodes] = -1
         self._episodes = self.env.episodes
@@ -68,10 +68,10 @@ class HeuristicTeam:
 
 
 class AttackAnywhere(ClosesOnExit):
-    """The battles of a `BattleEnv`, with attacks and heals that reach any distance, as SMAC's heuristic's do.
+    """A `BattleEnv` whose attacks and heals reach any distance, as those of SMAC's heuristic team do.
 
-    A `MultiAgentEnv`, and like a `BattleEnv` to a recorder. Any living enemy may be attacked, any living ally
-    that is no medivac be healed; no-op and stop give no new order, and nobody is sent anywhere else.
+    It is a `MultiAgentEnv`, and can be recorded. Agents may attack any living enemy, medivacs heal any living
+    ally that is no medivac. No-op and stop give no new order; there are no moves.
     """
 
     def __init__(self, env: BattleEnv) -> None:
@@ -113,7 +113,7 @@ class AttackAnywhere(ClosesOnExit):
         self.env.close()
 
     def _show(self, step: TimeStep) -> TimeStep:
-        """The time step, with what these agents may do."""
+        """The time step, with the actions available to these agents."""
         N, first = self.spec.n_agents, FIRST_ATTACK
         alive, avail = self.units.alive > 0, step.avail_actions
         avail[:, :, STOP + 1 :] = False

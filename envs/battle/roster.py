@@ -26,7 +26,7 @@ _ENEMY_ORDERS: Final = {
 
 
 def plane_of(unit: UnitType) -> int:
-    """What a unit walks on and collides with."""
+    """The plane on which a unit walks and collides."""
     if UNITS[unit].is_air:
         return fields.AIR
     return fields.CLIFF_WALKER if UNITS[unit].crosses_cliffs else fields.GROUND

@@ -1,4 +1,4 @@
-"""What a client is shown: the raw observation, and the game's information about the map."""
+"""Writes the raw observation, and the game's information about the map."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@ pysc2 sends protobuf in TEXT frames, so frames are not decoded as text; answers 
 Request.
 
 Every wait ends. A client has `DEADLINE_S` to shake hands, to take an answer, and to close. Between two
-requests it may think as long as it lives: its connection ends when it closes it, when its machine no longer
-answers TCP's probes, or when the server closes. The websocket's own pings are off, because pysc2's client
-answers them only while it waits for a response.
+requests it has any time: a connection ends when the client closes it, when its machine no longer answers
+TCP's probes, or when the server closes. The websocket's own pings are off, because pysc2's client answers
+them only while it waits for a response.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Server:
             compression=None,
             max_size=MAX_MESSAGE_BYTES,
             max_queue=1,  # a client waits for its answer before it asks again
-            create_connection=cast(Any, self._admit),  # a function will do, says its documentation
+            create_connection=cast(Any, self._admit),  # its documentation allows a function
         )
 
     def serve(self) -> None:
@@ -125,7 +125,7 @@ class Server:
 def refusal(connection: ServerConnection, request: Request) -> Response | None:
     """The response to a handshake that asks for another path or comes from a web page, None to a good one.
 
-    A browser names the page's origin. pysc2's client names the address that it asks, so that one is allowed.
+    A browser sends its page's origin. pysc2's client sends the address it connects to, so this is allowed.
     """
     if request.path.partition("?")[0] != PATH:
         return connection.respond(HTTPStatus.NOT_FOUND, f"only {PATH} is served here\n")

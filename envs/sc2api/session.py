@@ -45,7 +45,7 @@ VALID_STATES: Final[dict[str, frozenset[str]]] = {
     "ping": frozenset({"launched", "init_game", "in_game"}),
     "quit": frozenset({"launched", "init_game", "in_game"}),
 }
-"""The requests that are understood, and when."""
+"""Every request that is understood, and the states in which it is valid."""
 
 
 class Session:
@@ -218,7 +218,7 @@ class Session:
     def _debug(self, request: Any, answer: Any) -> None:
         """Create and kill units, set their values: all commands, or none when one cannot be understood.
 
-        Units beyond what fits are not created. Drawings are accepted, for nobody sees them.
+        Units that do not fit are not created. Drawings are accepted and change nothing.
         """
         for command in request.debug:
             check_debug(self._game, command)

@@ -49,7 +49,7 @@ COOLDOWN_MAX_LOOPS: Final[dict[UnitType, float]] = {
     UnitType.BANELING: 1,
     UnitType.SPINE_CRAWLER: 15,
 }
-"""What SMAC divides the weapon cooldown by; some units exceed it."""
+"""SMAC divides the weapon cooldown by it; some units exceed it."""
 
 _MEDIVAC = int(UnitType.MEDIVAC)
 _CENTRE = MAP_SIZE_CELLS / 2
@@ -59,11 +59,11 @@ _SEEN_SQUARED = SIGHT_CELLS * SIGHT_CELLS * (1 + 1e-9)  # beyond it no square ro
 
 
 class LayoutTables(NamedTuple):
-    """What the kernels of one map read.
+    """The constants of one map that kernels read.
 
     `*_shield` is the width of that feature. Arrays are indexed by `UnitType` (`*_slot`: place in the type
-    one-hot, -1 none), `walkable` [32, 32] by [x, y]. `is_mmm`: the rules about medivacs apply. `max_reward`
-    is what SMAC scales rewards by.
+    one-hot, -1 none), `walkable` [32, 32] by [x, y]. `is_mmm`: the rules about medivacs apply. `max_reward`:
+    SMAC scales rewards by it.
     """
 
     n_agents: int

@@ -21,8 +21,8 @@ class NoFogEnv(ClosesOnExit):
     """The battles of a SMAC environment with observations that have no sight limit (a `MultiAgentEnv`).
 
     All else is the inner environment's: battles, state, available actions (attacks still reach six cells),
-    rewards, and what it has beyond a `MultiAgentEnv`, such as the simulator's units. It has a `name` of its
-    own, so that no agent is ever shown the kind of observation it was not trained on.
+    rewards, and what it has beyond a `MultiAgentEnv`, such as the simulator's units. Its `name` differs, so
+    that no agent is shown a kind of observation that it was not trained on.
     """
 
     def __init__(self, env: MultiAgentEnv, smac_map: SmacMap, name: str) -> None:
