@@ -1,13 +1,17 @@
-"""Base classes of environments: `BatchEnv` checks arguments, `SlotEnv` also counts steps and keeps ends."""
+"""Base classes of environments.
+
+`BatchEnv` checks arguments, `SlotEnv` also counts steps and keeps ends, `WrappedEnv` wraps another one.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from envs.types import BoolArray, ClosesOnExit, EnvSpec, FloatArray, IntArray, TimeStep
+from envs.types import BoolArray, ClosesOnExit, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,36 @@ class BatchEnv(ClosesOnExit):
         if chosen.shape != (self.n_battles,) or chosen.dtype != np.bool_:
             raise ValueError(f"mask is {chosen.dtype} {chosen.shape}, not bool ({self.n_battles},)")
         return chosen
+
+
+class WrappedEnv(ClosesOnExit):
+    """An environment around another one, whose attributes it has, the simulator's units for example."""
+
+    def __init__(self, env: MultiAgentEnv) -> None:
+        self._env = env
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "_env"), name)
+
+    @property
+    def spec(self) -> EnvSpec:
+        return self._env.spec
+
+    @property
+    def n_battles(self) -> int:
+        return self._env.n_battles
+
+    @property
+    def next_episode(self) -> int:
+        return self._env.next_episode
+
+    @next_episode.setter
+    def next_episode(self, episode: int) -> None:
+        self._env.next_episode = episode
+
+    def close(self) -> None:
+        """Close the inner environment."""
+        self._env.close()
 
 
 def check_actions(actions: IntArray, avail_actions: BoolArray, live: BoolArray) -> IntArray:
@@ -137,13 +171,5 @@ class SlotEnv(BatchEnv):
         return np.ones((self.n_battles, self.spec.n_agents, self.spec.n_actions), np.bool_)
 
     def _time_step(self) -> TimeStep:
-        obs, state, avail_actions = self.observe()
-        return TimeStep(
-            obs=obs,
-            state=state,
-            avail_actions=avail_actions,
-            reward=self._reward.copy(),
-            terminated=self._terminated.copy(),
-            truncated=self._truncated.copy(),
-            won=self._won.copy(),
-        )
+        ends = self._terminated.copy(), self._truncated.copy(), self._won.copy()
+        return TimeStep(*self.observe(), self._reward.copy(), *ends)

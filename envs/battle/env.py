@@ -56,7 +56,7 @@ class BattleEnv(BatchEnv):
         self.units = Units(self._battles, self._world)
         self.n_threads = min(threads or os.cpu_count() or 1, B) if B * U >= THREADED_UNITS else 1
         self._own_battles = B // self.n_threads
-        """Battles that the calling thread plays; adapted after every step, because waking the others takes time."""
+        """Battles that the calling thread plays, adapted after every step: waking the others takes time."""
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = -1
         announce("the battle simulator", kernel.start_battles, kernel.play, kernel.show)
@@ -170,12 +170,4 @@ class BattleEnv(BatchEnv):
     def _time_step(self, views: Views) -> TimeStep:
         self._avail[:] = views.avail
         battles = self._battles
-        return TimeStep(
-            obs=views.obs,
-            state=views.state,
-            avail_actions=views.avail,
-            reward=views.reward,
-            terminated=battles.terminated.copy(),
-            truncated=battles.truncated.copy(),
-            won=battles.won.copy(),
-        )
+        return TimeStep(*views, battles.terminated.copy(), battles.truncated.copy(), battles.won.copy())

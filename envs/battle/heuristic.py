@@ -14,10 +14,10 @@ import numpy as np
 
 from envs.battle.env import BattleEnv
 from envs.battle.fields import Order
-from envs.slots import check_actions
+from envs.slots import WrappedEnv, check_actions
 from envs.smac.actions import FIRST_ATTACK, NO_OP, STOP
 from envs.smac.units import UnitType
-from envs.types import BoolArray, ClosesOnExit, IntArray, TimeStep
+from envs.types import BoolArray, IntArray, TimeStep
 
 HEURISTIC: Final = "heuristic"
 """The team's name in flags."""
@@ -67,7 +67,7 @@ class HeuristicTeam:
         return np.asarray(may & ~(marauder[:, None] & is_medivac[None, :]))
 
 
-class AttackAnywhere(ClosesOnExit):
+class AttackAnywhere(WrappedEnv):
     """A `BattleEnv` whose attacks and heals reach any distance, as those of SMAC's heuristic team do.
 
     It is a `MultiAgentEnv`, and can be recorded. Agents may attack any living enemy, medivacs heal any living
@@ -75,25 +75,11 @@ class AttackAnywhere(ClosesOnExit):
     """
 
     def __init__(self, env: BattleEnv) -> None:
+        super().__init__(env)
         self.env = env
-        self.smac_map, self.seed, self.units, self.spec = env.smac_map, env.seed, env.units, env.spec
-        self.n_battles = env.n_battles
         self._heals = env.units.types[: env.spec.n_agents] == UnitType.MEDIVAC
         self._avail: BoolArray = np.zeros((env.n_battles, env.spec.n_agents, env.spec.n_actions), np.bool_)
         self._done: BoolArray = np.ones(env.n_battles, np.bool_)
-
-    @property
-    def next_episode(self) -> int:
-        return self.env.next_episode
-
-    @next_episode.setter
-    def next_episode(self, episode: int) -> None:
-        self.env.next_episode = episode
-
-    @property
-    def episodes(self) -> IntArray:
-        """[B] number of the episode that each slot plays."""
-        return self.env.episodes
 
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """As `BattleEnv.reset`."""
@@ -108,14 +94,10 @@ class AttackAnywhere(ClosesOnExit):
         target = np.where(aims, np.where(self._heals, slot, self.spec.n_agents + slot), -1)
         return self._show(self.env.step_orders(order, target))
 
-    def close(self) -> None:
-        """As `BattleEnv.close`."""
-        self.env.close()
-
     def _show(self, step: TimeStep) -> TimeStep:
         """The time step, with the actions available to these agents."""
         N, first = self.spec.n_agents, FIRST_ATTACK
-        alive, avail = self.units.alive > 0, step.avail_actions
+        alive, avail = self.env.units.alive > 0, step.avail_actions
         avail[:, :, STOP + 1 :] = False
         avail[:, ~self._heals, first:] = alive[:, None, N:]
         patients = alive[:, :N] & ~self._heals

@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -38,7 +37,7 @@ _PROBES: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket
 
 
 class Server:
-    """Listens at once and accepts clients in `serve` until `close`; `busy_s` is the time spent on answers.
+    """Listens at once and accepts clients in `serve` until `close`; `n_requests` counts their requests.
 
     InputError when the port cannot be had. `on_leave` is called after a client with a session has left.
     """
@@ -51,7 +50,6 @@ class Server:
             reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be listened on: {error}"
             raise InputError(f"port {port} of {host} {reason}; choose another with --port") from None
         self.port: int = listener.getsockname()[1]
-        self.busy_s = 0.0
         self.n_requests = 0
         self.on_leave: Callable[[], None] | None = None
         self._deadline_s = deadline_s
@@ -104,22 +102,16 @@ class Server:
         session = Session()
         try:
             while not session.is_over:
-                connection.send(self.answer(session, connection.recv(decode=False)))
+                request = connection.recv(decode=False)
+                with self._lock:
+                    self.n_requests += 1
+                connection.send(session.answer(request))
         except ConnectionClosed:
             pass  # the client went away
         finally:
             connection.close()
             if self.on_leave is not None:
                 self.on_leave()
-
-    def answer(self, session: Session, message: bytes) -> bytes:
-        """The session's answer to a message, timed."""
-        start = time.perf_counter()
-        answer = session.answer(message)
-        with self._lock:
-            self.busy_s += time.perf_counter() - start
-            self.n_requests += 1
-        return answer
 
 
 def refusal(connection: ServerConnection, request: Request) -> Response | None:

@@ -11,42 +11,27 @@ from typing import Any
 
 import numpy as np
 
+from envs.slots import WrappedEnv
 from envs.smac.actions import FIRST_ATTACK, NORTH
 from envs.smac.layout import SIGHT_CELLS
 from envs.smac.smac_map import ALLY_HEAD, ENEMY_HEAD, MAP_SIZE_CELLS, OBS_HEAD, SmacMap
-from envs.types import BoolArray, ClosesOnExit, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
+from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
 
 
-class NoFogEnv(ClosesOnExit):
+class NoFogEnv(WrappedEnv):
     """The battles of a SMAC environment with observations that have no sight limit (a `MultiAgentEnv`).
 
-    All else is the inner environment's: battles, state, available actions (attacks still reach six cells),
-    rewards, and what it has beyond a `MultiAgentEnv`, such as the simulator's units. Its `name` differs, so
-    that no agent is shown a kind of observation that it was not trained on.
+    All else is the inner environment's: battles, state, rewards, available actions (attacks still reach six
+    cells). Its `name` differs, so that no agent is shown a kind of observation that it was not trained on.
     """
 
     def __init__(self, env: MultiAgentEnv, smac_map: SmacMap, name: str) -> None:
-        self._env, self._map = env, smac_map
-        self._spec = replace(env.spec, name=name)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(object.__getattribute__(self, "_env"), name)
+        super().__init__(env)
+        self._map, self._spec = smac_map, replace(env.spec, name=name)
 
     @property
     def spec(self) -> EnvSpec:
         return self._spec
-
-    @property
-    def n_battles(self) -> int:
-        return self._env.n_battles
-
-    @property
-    def next_episode(self) -> int:
-        return self._env.next_episode
-
-    @next_episode.setter
-    def next_episode(self, episode: int) -> None:
-        self._env.next_episode = episode
 
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """As the inner environment's, without fog."""
@@ -55,10 +40,6 @@ class NoFogEnv(ClosesOnExit):
     def step(self, actions: IntArray) -> TimeStep:
         """As the inner environment's, without fog."""
         return self._lift(self._env.step(actions))
-
-    def close(self) -> None:
-        """Close the inner environment."""
-        self._env.close()
 
     def _lift(self, step: TimeStep) -> TimeStep:
         return replace(step, obs=full_observations(self._map, step.state, step.avail_actions))
