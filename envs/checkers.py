@@ -16,12 +16,12 @@ ROWS, COLUMNS, FOOD_COLUMNS = 3, 8, 6
 EPISODE_LIMIT_STEPS = 100
 STAY, UP, DOWN, LEFT, RIGHT = range(5)
 MOVES = np.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]])
-"""[A, 2]: what each action adds to row and column."""
+"""[A, 2]: the change of row and column by each action."""
 STARTS = np.array([[0, 6], [2, 6]])
 """[N, 2]: where the agents begin; agent 0 is the sensitive one."""
 NOTHING, APPLE, LEMON, OUTSIDE = range(4)
 REWARDS = np.array([[0.0, 10.0, -10.0], [0.0, 1.0, -1.0]], np.float32)
-"""[N, 3]: what the team gets when an agent eats nothing, an apple, a lemon."""
+"""[N, 3]: the team's reward when an agent eats nothing, an apple, a lemon."""
 WINDOW = 3
 
 SPEC = EnvSpec(
@@ -43,7 +43,7 @@ def first_board() -> IntArray:
 
 
 class CheckersEnv(SlotEnv):
-    """B boards of Checkers. A board is won when no apple is left, whoever ate them: compare returns.
+    """B boards of Checkers. A board is won when no apple is left, by either agent: compare returns.
 
     Every action is always available; walking into a wall or the other agent is staying. Agent 0 moves
     first, so agent 1 can step to where agent 0 just left. Nothing is random.

@@ -1,4 +1,4 @@
-"""What every `lan-*` command shares: flags made from a dataclass, errors in one sentence, exit codes."""
+"""Shared by every `lan-*` command: flags made from a dataclass, errors in one sentence, exit codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run_command(
 ) -> int:
     """Read the flags of `config_type` from `argv`, run, and return the exit code.
 
-    What `default()` returns, if anything, takes the place of the class's own defaults.
+    `default()` may return a config whose values replace the class's defaults.
 
     0 done (or what `run` returns), 2 bad input (one line on stderr, no traceback), 130 interrupted.
     """
@@ -42,7 +42,7 @@ def run_command(
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of a pipe (head, less) went away; that is no failure of ours.
+        # The reader of a pipe (head, less) went away, which is no failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

@@ -1,4 +1,4 @@
-"""Compiling the simulator's kernels once and keeping the result on disk.
+"""Compiles the simulator's kernels once and keeps the result on disk.
 
 numba notices a change in the file of a cached function but not in the functions and constants it takes
 from other files. So the cache lies in a folder named after a digest of every source a kernel is made from:
@@ -80,7 +80,7 @@ def cache_folder() -> Path | None:
 
 
 def _remove_unused(folder: Path) -> None:
-    """Delete the machine code of other versions that nobody has used for a month."""
+    """Delete the machine code of other versions that was not used for a month."""
     for other in folder.parent.iterdir():
         if other != folder and time.time() - other.stat().st_mtime > _UNUSED_DAYS * 86400:
             shutil.rmtree(other, ignore_errors=True)

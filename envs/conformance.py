@@ -1,4 +1,4 @@
-"""What every environment has to do, as checks that anyone can run on theirs: `check_env(env)`."""
+"""Checks any environment, yours too, against the contract of `MultiAgentEnv`: `check_env(env)`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ConformanceError(LanError, AssertionError):
 
 @dataclass(frozen=True)
 class Report:
-    """What `check_env` played to find out, replays not counted."""
+    """What `check_env` played, replays not counted."""
 
     episodes: int
     env_steps: int
@@ -103,7 +103,7 @@ def _step(env: MultiAgentEnv, actions: IntArray) -> TimeStep:
 
 
 def _check_started(env: MultiAgentEnv, step: TimeStep, mask: BoolArray, first_episode: int) -> None:
-    """What a reset of the slots of `mask` returned: they run, nobody gets a reward, episodes are counted."""
+    """After a reset of the slots of `mask` they run, rewards are 0, and episodes are counted."""
     check_time_step(step, env.spec, env.n_battles)
     require(not step.done[mask].any(), "a battle has ended before its first step")
     require(not step.reward.any(), "a reset gives a reward")
@@ -137,7 +137,7 @@ def _check_play(env: MultiAgentEnv, episodes: int, rng: np.random.Generator) -> 
 
 
 def _check_unchanged(before: TimeStep, after: TimeStep, slots: BoolArray) -> None:
-    """What the battles of `slots` show is what they showed before, but for the reward."""
+    """The battles of `slots` show the same as before, except for the reward."""
     for field in fields(TimeStep):
         if field.name != "reward":
             same = np.array_equal(getattr(before, field.name)[slots], getattr(after, field.name)[slots])
@@ -154,12 +154,12 @@ def _partial_reset(env: MultiAgentEnv, before: TimeStep, mask: BoolArray) -> Tim
 
 
 def _check_mask(env: MultiAgentEnv, rng: np.random.Generator) -> None:
-    """reset(mask) also works while battles run; a mask of nobody changes nothing."""
+    """reset(mask) also works while battles run; an empty mask changes nothing."""
     step = _step(env, random_actions(env.reset(), rng))
-    nobody = np.zeros(env.n_battles, np.bool_)
-    last = nobody.copy()
+    none = np.zeros(env.n_battles, np.bool_)
+    last = none.copy()
     last[-1] = True
-    for mask in (nobody, last):
+    for mask in (none, last):
         step = _partial_reset(env, step, mask)
     _step(env, random_actions(step, rng))
 
@@ -181,7 +181,7 @@ def _check_replay(env: MultiAgentEnv, rng: np.random.Generator) -> None:
 def _check_refusal(env: MultiAgentEnv, rng: np.random.Generator, reproducible: bool) -> None:
     """An action that is unknown or unavailable is a ValueError, and no battle is advanced by the call.
 
-    Seen by playing the same episodes twice, once with bad actions thrown in.
+    The check plays the same episodes twice, once with bad actions among the good.
     """
     episode = env.next_episode
     steps = [env.reset()]

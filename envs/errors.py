@@ -1,4 +1,4 @@
-"""What this project raises on purpose: one tree, so that one `except LanError` catches all of it.
+"""Exceptions that this project raises on purpose, in one tree: `except LanError` catches all of them.
 
     LanError
     ├── InputError           something the user gave cannot be used; commands print it and exit with 2
@@ -6,8 +6,8 @@
     ├── EpisodeLostError     a live game was lost, so none of its running battles counts
     └── DivergedError        the loss of a training run is no longer finite
 
-Rooms have a few more for themselves, all below `LanError`; those never leave their room. A call that breaks a
-function's contract, such as an action that is not available, is a ValueError and not in this tree.
+Some packages define more below `LanError`; these never leave their package. A call that breaks a function's
+contract, such as an action that is not available, raises ValueError, which is not in this tree.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ class ModelError(InputError):
 class EpisodeLostError(LanError):
     """The live game of `slots` [B] crashed, hung or lost its connection: no battle of this round counts.
 
-    Discard what was seen of the battles that were running, reset them all, and play on.
+    Discard the time steps of the running battles, reset all of them, and play on.
     """
 
     def __init__(self, slots: BoolArray, reason: str) -> None:
         super().__init__(reason)
         self.slots = slots
+
+    def __reduce__(self) -> tuple[type[EpisodeLostError], tuple[BoolArray, str]]:
+        return type(self), (self.slots, str(self))
 
 
 class DivergedError(LanError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -13,11 +15,12 @@ from envs.errors import InputError
 
 @contextlib.contextmanager
 def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` at the end of the `with`; an exception leaves all as it was.
+    """A new file that takes the place of `path` at the end of the block; an exception in it changes nothing.
 
     `mode`: its permissions, less the process's umask. OSError when the disk says no.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # No other thread has this id, in whatever process; names are cut because they may have 255 bytes.
+    partial = path.with_name(f".{path.name[:50]}.{threading.get_native_id()}.partial")
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(partial, flags, mode), "r+b") as file:
@@ -40,9 +43,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have a folder's names on the disk: only then does a rename survive a power cut."""
+    """Write a folder's names to the disk, where its file system can: a rename then survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # so fsync(2) says that this file system syncs no folders
+            raise
     finally:
         os.close(descriptor)

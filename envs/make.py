@@ -1,4 +1,4 @@
-"""Choosing an environment by name and backend: the one place that knows them all."""
+"""Makes environments by name and backend; the one place that knows all of them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BACKEND_NAMES = {
 BACKENDS = ("auto", *BACKEND_NAMES)
 
 NO_FOG = ":no-fog"
-"""What the name of a SMAC map ends in when its agents' observations have no sight limit."""
+"""Suffix of the name of a SMAC map whose observations have no sight limit."""
 
 
 def sc2_root() -> Path:
-    """Where StarCraft II would be: `$SC2PATH`, else `~/StarCraftII` (as pysc2 looks)."""
+    """The folder of StarCraft II: `$SC2PATH`, else `~/StarCraftII` (as for pysc2)."""
     return Path(os.environ.get("SC2PATH") or Path.home() / "StarCraftII")
 
 
@@ -92,10 +92,9 @@ def agent_types(name: str) -> tuple[str, ...] | None:
 
 def make_plain(name: str, *, n_battles: int, seed: int) -> MultiAgentEnv | None:
     """An environment that is no SMAC map, None when the name stands for one; InputError for a wrong name."""
-    kind, _, rest = name.partition(":")
-    if kind not in PLAIN:
+    if is_smac_map(name):
         return None
-    env = PLAIN[kind](rest, n_battles, seed)
+    env = PLAIN[name.partition(":")[0]](name, n_battles, seed)
     if env is None:
         raise InputError(
             f"unknown environment {name!r}: write checkers, spread:N with N from 1 to 100 (e.g. spread:3), "
@@ -104,27 +103,28 @@ def make_plain(name: str, *, n_battles: int, seed: int) -> MultiAgentEnv | None:
     return env
 
 
-def checkers(rest: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
-    """Checkers; nothing in it is random."""
+def checkers(name: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
+    """`checkers`; nothing in it is random."""
     from envs.checkers import CheckersEnv
 
-    return CheckersEnv(n_battles=n_battles) if not rest else None
+    return CheckersEnv(n_battles=n_battles) if name == "checkers" else None
 
 
-def spread(rest: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
-    """Simple spread with as many agents as `rest` says."""
+def spread(name: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
+    """`spread:N`: simple spread with N agents."""
     from envs.spread import SpreadEnv, SpreadSettings
 
-    if not (rest.isdecimal() and 1 <= int(rest) <= 100):
+    n_agents = name.removeprefix("spread:")
+    if not (n_agents.isdecimal() and 1 <= int(n_agents) <= 100):
         return None
-    return SpreadEnv(SpreadSettings(n_agents=int(rest)), n_battles=n_battles, seed=seed)
+    return SpreadEnv(SpreadSettings(n_agents=int(n_agents)), n_battles=n_battles, seed=seed)
 
 
-def pettingzoo(rest: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
-    """The PettingZoo environment of the module `rest`."""
+def pettingzoo(name: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
+    """The PettingZoo environment that `pettingzoo:MODULE` names."""
     from envs.pettingzoo import PettingZooEnv
 
-    return PettingZooEnv(f"pettingzoo:{rest}", n_battles=n_battles, seed=seed) if rest else None
+    return PettingZooEnv(name, n_battles=n_battles, seed=seed) if name.partition(":")[2] else None
 
 
 PLAIN: dict[str, Callable[[str, int, int], MultiAgentEnv | None]] = {
@@ -132,9 +132,9 @@ PLAIN: dict[str, Callable[[str, int, int], MultiAgentEnv | None]] = {
     "spread": spread,
     "pettingzoo": pettingzoo,
 }
-"""Environments that are no SMAC maps, by what stands before the colon of their names.
+"""Makers of environments that are no SMAC maps, by the first word of the name, which ends at a colon.
 
-Called with what stands behind the colon, B and the seed; None says that no such environment exists.
+Called with the name, B and the seed. They return None when no environment has that name.
 """
 
 
@@ -158,12 +158,12 @@ def find_map(name: str) -> SmacMap:
 
 
 def battles_at_once(backend: str, wanted: int) -> int:
-    """How many of `wanted` battles to play side by side: one, where each is a live game of gigabytes."""
+    """How many of `wanted` battles to play side by side: one on a live game, which takes gigabytes."""
     return wanted if backend == "sim" else 1
 
 
 def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: int = 0) -> MultiAgentEnv:
-    """B = `n_battles` battles of one map, to be used in a `with` block; InputError when it cannot be had."""
+    """B = `n_battles` battles of one map, for a `with` block; InputError when map or backend is missing."""
     backend = resolve_backend(backend, map_name)
     if (plain := make_plain(map_name, n_battles=n_battles, seed=seed)) is not None:
         return plain

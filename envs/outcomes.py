@@ -1,4 +1,4 @@
-"""What battles came to: how one went, and the rates and means of many."""
+"""Results of battles: of one, and rates and means over many."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from envs.types import BoolArray, EnvSpec, FloatArray, IntArray
 
 PREFIX = "pettingzoo:"
 DEFAULT_EPISODE_LIMIT_STEPS = 1000
-"""For environments that do not say `max_cycles`; after so many steps an episode is cut."""
+"""Episodes are cut after this number of steps where the environment has no `max_cycles`."""
 WIN_KEYS = ("battle_won", "won", "is_success")
 """Keys of an agent's last `info` that say that the team won."""
 
@@ -30,16 +30,15 @@ class PettingZooEnv(SlotEnv):
     """B parallel environments, side by side in one process.
 
     Agents are numbered as in `possible_agents`. Observations are flattened (an integer becomes a one-hot)
-    and filled up with zeros to the longest; actions are filled up to the most, those beyond an agent's own
-    never available. Where observations are `{"observation", "action_mask"}`, the mask is what is available.
+    and padded with zeros to the longest; actions are padded to the largest number, and an agent's padding is
+    never available. Where observations are `{"observation", "action_mask"}`, the mask tells which are.
     An agent that has left shows zeros and only has action 0, which is not played. The reward is the mean of
     the agents' rewards, 0 for those that left. The state is the environment's `state()`, or where it has
     none the joint observation. InputError when an action space is not discrete.
     """
 
     def __init__(self, name: str, *, n_battles: int = 1, seed: int = 0) -> None:
-        self._envs = [parallel_env(name) for _ in range(n_battles)]
-        first = self._envs[0]
+        first = parallel_env(name)
         if not hasattr(first, "possible_agents"):
             raise InputError(f"{name}: it has no possible_agents, so the team has no fixed size")
         self.agents: list[str] = list(first.possible_agents)
@@ -59,6 +58,7 @@ class PettingZooEnv(SlotEnv):
             episode_limit=int(getattr(first.unwrapped, "max_cycles", None) or DEFAULT_EPISODE_LIMIT_STEPS),
         )
         super().__init__(spec, n_battles)
+        self._envs = [first, *(parallel_env(name) for _ in range(n_battles - 1))]
         B, N = n_battles, spec.n_agents
         self._obs = np.zeros((B, N, obs_dim), np.float32)
         self._state = np.zeros((B, state_dim), np.float32)
@@ -97,7 +97,7 @@ class PettingZooEnv(SlotEnv):
             env.close()
 
     def _show(self, slot: int, observations: dict[str, Any]) -> None:
-        """Take over what the environment of a slot shows now."""
+        """Copy what the environment of a slot shows now."""
         env = self._envs[slot]
         self._obs[slot], self._available[slot] = 0, np.arange(self.spec.n_actions) == 0
         for i, agent in enumerate(self.agents):

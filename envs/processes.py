@@ -1,4 +1,4 @@
-"""A process that ends with the one that started it, however that one ends (Linux).
+"""Ends a process when its parent ends, however that ends (Linux).
 
 As a program, `python -I processes.py PARENT COMMAND…` asks for SIGKILL at PARENT's end, then becomes
 COMMAND, which need not know of it. Only the standard library is imported here.

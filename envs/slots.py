@@ -1,18 +1,22 @@
-"""Base classes of environments: `BatchEnv` checks arguments, `SlotEnv` also counts steps and keeps ends."""
+"""Base classes of environments.
+
+`BatchEnv` checks arguments, `SlotEnv` also counts steps and keeps ends, `WrappedEnv` wraps another one.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from envs.types import BoolArray, ClosesOnExit, EnvSpec, FloatArray, IntArray, TimeStep
+from envs.types import BoolArray, ClosesOnExit, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step led to, [B] each, read only where a battle is live; the time limit comes on top."""
+    """The outcome of a step, [B] each, read only where a battle is live; `SlotEnv` adds the time limit."""
 
     reward: FloatArray
     terminated: BoolArray
@@ -51,6 +55,36 @@ class BatchEnv(ClosesOnExit):
         return chosen
 
 
+class WrappedEnv(ClosesOnExit):
+    """An environment around another one, whose attributes it has, the simulator's units for example."""
+
+    def __init__(self, env: MultiAgentEnv) -> None:
+        self._env = env
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "_env"), name)
+
+    @property
+    def spec(self) -> EnvSpec:
+        return self._env.spec
+
+    @property
+    def n_battles(self) -> int:
+        return self._env.n_battles
+
+    @property
+    def next_episode(self) -> int:
+        return self._env.next_episode
+
+    @next_episode.setter
+    def next_episode(self, episode: int) -> None:
+        self._env.next_episode = episode
+
+    def close(self) -> None:
+        """Close the inner environment."""
+        self._env.close()
+
+
 def check_actions(actions: IntArray, avail_actions: BoolArray, live: BoolArray) -> IntArray:
     """Actions [B, N] as an array of integers, all available in the battles that are `live` [B].
 
@@ -65,7 +99,7 @@ def check_actions(actions: IntArray, avail_actions: BoolArray, live: BoolArray) 
 
 
 def integer_actions(actions: IntArray, shape: tuple[int, ...]) -> IntArray:
-    """Actions as an array; ValueError when they are no integers or have another shape than [B, N]."""
+    """Actions as an array; ValueError unless they are integers of `shape`, which is [B, N]."""
     actions = np.asarray(actions)
     if actions.shape != shape or actions.dtype.kind not in "iu":
         raise ValueError(f"actions are {actions.dtype} {actions.shape}, not integers {shape}")
@@ -82,8 +116,7 @@ def unavailable(actions: IntArray, avail_actions: BoolArray, battle: int, agent:
 class SlotEnv(BatchEnv):
     """An environment written in numpy; satisfies `envs.types.MultiAgentEnv`.
 
-    A subclass says how an episode begins (`begin`), how a step is played (`advance`), and what is seen
-    (`observe`).
+    A subclass begins episodes (`begin`), plays steps (`advance`) and makes observations (`observe`).
     """
 
     def __init__(self, spec: EnvSpec, n_battles: int) -> None:
@@ -138,13 +171,5 @@ class SlotEnv(BatchEnv):
         return np.ones((self.n_battles, self.spec.n_agents, self.spec.n_actions), np.bool_)
 
     def _time_step(self) -> TimeStep:
-        obs, state, avail_actions = self.observe()
-        return TimeStep(
-            obs=obs,
-            state=state,
-            avail_actions=avail_actions,
-            reward=self._reward.copy(),
-            terminated=self._terminated.copy(),
-            truncated=self._truncated.copy(),
-            won=self._won.copy(),
-        )
+        ends = self._terminated.copy(), self._truncated.copy(), self._won.copy()
+        return TimeStep(*self.observe(), self._reward.copy(), *ends)

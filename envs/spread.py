@@ -31,7 +31,7 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SpreadSettings:
-    """What can be chosen; the defaults make N = 3 the usual world with a sight radius added.
+    """Settings; the defaults make N = 3 the usual world with a sight radius added.
 
     `half_width`: the agents and landmarks begin uniformly in a square of twice this; None gives every
     agent the same area whatever N is (LAN paper: world size in constant ratio to N), 1 at N = 3.

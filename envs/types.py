@@ -1,4 +1,4 @@
-"""What every environment is: a spec, a time step, and the methods of `MultiAgentEnv`.
+"""The contract of every environment: its spec, its time steps, and the methods of `MultiAgentEnv`.
 
 Axes: B battles, N agents, A actions, O observation features, S state features.
 """
@@ -29,7 +29,7 @@ class EnvSpec:
     """Dimensions of an environment; travels in the checkpoint and in the ONNX metadata.
 
     `unit_dim` is the width of one agent's slice at the head of the state; `episode_limit` is in
-    environment steps. The state has no last-action block: who wants last actions appends them.
+    environment steps. The state has no last-action block: a learner that wants last actions appends them.
     """
 
     name: str
@@ -77,7 +77,7 @@ class EnvSpec:
 
 @dataclass(frozen=True)
 class TimeStep:
-    """What B battles show after a reset or a step. The arrays belong to the caller.
+    """The output of B battles after a reset or a step. The arrays belong to the caller.
 
     obs [B, N, O] f32, state [B, S] f32, avail_actions [B, N, A] bool, reward [B] f32 (0 after a reset),
     terminated [B], truncated [B] (time-out), won [B] bool. A battle that has ended stays as it ended,
@@ -98,12 +98,12 @@ class TimeStep:
         return self.terminated | self.truncated
 
     def copied(self) -> TimeStep:
-        """The same in new arrays."""
+        """The same time step in new arrays."""
         return TimeStep(*(getattr(self, field.name).copy() for field in fields(self)))
 
 
 class Team(Protocol):
-    """All agents of B battles: called with what the environment just showed, it says what they do, [B, N].
+    """All agents of B battles: called with the last time step, it returns their actions [B, N].
 
     The actions of battles that have ended do not matter.
     """

@@ -67,26 +67,17 @@ HELP_CELLS: Final = 5.0  # edge to edge: a unit helps team mates this close agai
 
 @helper
 def can_attack(w: World, i: int, j: int) -> bool:
-    """Whether unit i has a weapon for unit j (another team, a plane that it reaches)."""
+    """Whether unit i's weapon can attack unit j: of the other team, on a plane that it reaches."""
     return bool(w.damage[i, j] > 0.0)
 
 
 @helper
-def give_order(
-    f: Reals,
-    k: Ints,
-    w: World,
-    i: int,
-    order: int,
-    target: int,
-    x: float,
-    y: float,
-) -> None:
-    """Replace the order of unit i; one that it cannot carry out is refused: it keeps what it has."""
+def give_order(f: Reals, k: Ints, w: World, i: int, order: int, target: int, x: float, y: float) -> None:
+    """Replace the order of unit i; an order that it cannot carry out changes nothing."""
     if order == ATTACK_UNIT:
         if target < 0 or k[ALIVE, target] == 0 or not can_attack(w, i, target):
             return
-        if k[TARGET, i] == target:  # told again, or told what it does: the attack goes on
+        if k[TARGET, i] == target:  # it attacks that target already: the attack goes on
             k[ORDER, i], k[ORDER_TARGET, i] = order, target
             return
     elif order == HEAL:
@@ -129,7 +120,7 @@ def tick(f: Reals, w: World, i: int) -> None:
 
 @helper
 def _closest(f: Reals, k: Ints, w: World, i: int, within: float) -> int:
-    """The unit that unit i acquires within `within` cells: best one that aims at it, then the closest; -1."""
+    """The closest opponent within `within` cells, preferably one that aims at unit i; -1 none."""
     best, best_gap, best_aims = -1, within, False
     for j in range(w.t[FIRST_FOE, i], w.t[LAST_FOE, i]):
         aims = k[TARGET, j] == i
@@ -163,7 +154,7 @@ def _attacker_to_answer(f: Reals, k: Ints, w: World, i: int) -> int:
 
 @helper
 def _acquire(f: Reals, k: Ints, w: World, i: int, loop: int) -> int:
-    """The target of a unit that chooses its own; -1 none."""
+    """The target that unit i chooses itself; -1 none."""
     j = k[TARGET, i]
     lost = j >= 0 and k[ALIVE, j] == 0
     if lost:
@@ -178,7 +169,7 @@ def _acquire(f: Reals, k: Ints, w: World, i: int, loop: int) -> int:
 
 @helper
 def _ordered_target(f: Reals, k: Ints, w: World, i: int) -> int:
-    """The target that unit i was given; when it is dead the order ends, or the group's next is taken."""
+    """The target of unit i's order; once it is dead, the group's next one, else the order ends."""
     j = k[ORDER_TARGET, i]
     if j >= 0 and k[ALIVE, j] != 0:
         return int(j)
@@ -192,14 +183,7 @@ def _ordered_target(f: Reals, k: Ints, w: World, i: int) -> int:
 
 
 @helper
-def act(
-    f: Reals,
-    k: Ints,
-    w: World,
-    rng: Seeds,
-    i: int,
-    loop: int,
-) -> None:
+def act(f: Reals, k: Ints, w: World, rng: Seeds, i: int, loop: int) -> None:
     """One loop of living unit i, positions as they were at its start; walks are planned, not made."""
     k[FIXED, i] = 0
     if w.t[WEAPON, i] == HEAL_BEAM:

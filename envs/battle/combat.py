@@ -76,7 +76,9 @@ SWEEP_PERIOD_LOOPS: Final = 0.0312 * LOOPS_PER_SECOND
 SWEEP_POINTS: Final = 11
 SWEEP_HALF_CELLS: Final = 1.25
 SWEEP_RADIUS_CELLS: Final = 0.15
-SPLASH_SHARE: Final = 0.25  # of its radius by which a victim counts as closer to a sweep or an explosion
+SPLASH_SHARE: Final = (
+    0.25  # share of its radius by which a victim counts as closer to a lance or an explosion
+)
 
 
 @helper
@@ -88,7 +90,7 @@ def gap(f: Reals, w: World, i: int, j: int) -> float:
 
 @helper
 def hit(f: Reals, k: Ints, w: World, i: int, j: int, damage: float) -> None:
-    """Unit i deals `damage` to unit j: shields absorb first, armor is taken from what reaches health."""
+    """Unit i deals `damage` to unit j: shields absorb first, armor reduces the rest."""
     f[SHIELD_WAIT, j] = w.s[SHIELD_DELAY, j]
     k[LAST_ATTACKER, j] = i
     absorbed = min(f[SHIELD, j], damage)
@@ -123,7 +125,7 @@ def flight_loops(distance: float, speed: float, acceleration: float) -> float:
 
 @helper
 def shoot(f: Reals, k: Ints, w: World, rng: Seeds, i: int, j: int) -> None:
-    """Unit i's damage point has passed: the attack on unit j happens and the cooldown starts.
+    """Unit i attacks unit j at the end of its damage point, and its cooldown starts.
 
     WINDUP holds what the loop overshot (-1 < w <= 0); it is taken from the cooldown, so that periods are
     exact on average though everything happens on whole loops.
@@ -168,7 +170,7 @@ def begin_attack(f: Reals, k: Ints, w: World, rng: Seeds, i: int, j: int) -> Non
 
 @helper
 def wind_up(f: Reals, k: Ints, w: World, rng: Seeds, i: int) -> bool:
-    """Go on with unit i's damage point; False when its target has died, which ends it at no cost."""
+    """Continue unit i's damage point; False when its target has died, which ends it without a cooldown."""
     j = k[TARGET, i]
     if j < 0 or k[ALIVE, j] == 0:
         k[PHASE, i] = READY
@@ -226,7 +228,7 @@ def _sweep_point(f: Reals, k: Ints, w: World, i: int) -> None:
 
 @helper
 def fly_projectiles(f: Reals, k: Ints, w: World) -> None:
-    """One loop of every projectile; it lands though its attacker may have died."""
+    """One loop of every projectile; those of dead attackers land too."""
     for i in range(f.shape[1]):
         j = k[SHOT_TARGET, i]
         if j >= 0:

@@ -22,7 +22,7 @@ from envs.smac.units import LOOPS_PER_STEP
 from envs.types import BoolArray, IntArray, TimeStep
 
 THREADED_UNITS = 256
-"""Units in all battles together from which a second thread pays."""
+"""From this number of units in all battles together a second thread pays."""
 
 
 class BattleEnv(BatchEnv):
@@ -56,7 +56,7 @@ class BattleEnv(BatchEnv):
         self.units = Units(self._battles, self._world)
         self.n_threads = min(threads or os.cpu_count() or 1, B) if B * U >= THREADED_UNITS else 1
         self._own_battles = B // self.n_threads
-        """Battles that the calling thread plays itself: the others begin later, by what waking them takes."""
+        """Battles that the calling thread plays, adapted after every step: waking the others takes time."""
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = -1
         announce("the battle simulator", kernel.start_battles, kernel.play, kernel.show)
@@ -84,7 +84,7 @@ class BattleEnv(BatchEnv):
         return self._time_step(views)
 
     def step(self, actions: IntArray) -> TimeStep:
-        """Play one step (8 game loops) of every battle that has not ended; actions [B, N].
+        """Play one step of every battle that has not ended; actions [B, N].
 
         ValueError naming battle, agent and action when one is not available; then no battle is advanced.
         """
@@ -152,7 +152,7 @@ class BattleEnv(BatchEnv):
         cuts = [(B - own) * part // (n - 1) for part in range(n)]
         parts = [self._pool.submit(play, first, last) for first, last in pairwise(cuts)]
         play(B - own, B)
-        own += -1 if all(part.done() for part in parts) else 1  # who waits for whom
+        own += -1 if all(part.done() for part in parts) else 1  # less if the others wait, else more
         self._own_battles = min(max(own, 1), B - n + 1)
         for part in parts:
             part.result()
@@ -170,12 +170,4 @@ class BattleEnv(BatchEnv):
     def _time_step(self, views: Views) -> TimeStep:
         self._avail[:] = views.avail
         battles = self._battles
-        return TimeStep(
-            obs=views.obs,
-            state=views.state,
-            avail_actions=views.avail,
-            reward=views.reward,
-            terminated=battles.terminated.copy(),
-            truncated=battles.truncated.copy(),
-            won=battles.won.copy(),
-        )
+        return TimeStep(*views, battles.terminated.copy(), battles.truncated.copy(), battles.won.copy())

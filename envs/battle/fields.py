@@ -53,7 +53,7 @@ LAST_ATTACKER: Final = 9
 STEER_SIDE: Final = 10  # +1 left, -1 right
 STEER_LOOPS: Final = 11  # for how long the side is kept
 FIXED: Final = 12  # stands to fight: others yield
-SHOT_AT: Final = 13  # unit shot at or healed since the last multiple of 8 loops, -1 none
+SHOT_AT: Final = 13  # unit shot at or healed since the last multiple of LOOPS_PER_STEP, -1 none
 EXPLODED: Final = 14
 NEAR: Final = 15  # scratch: a list of unit indices
 K_ROWS: Final = 16
@@ -96,7 +96,7 @@ S_ROWS: Final = 26
 TEAM: Final = 0  # 0 agents, 1 enemies
 WEAPON: Final = 1
 PLANE: Final = 2
-ACQUIRES: Final = 3  # fights without being told to
+ACQUIRES: Final = 3  # chooses targets without an order
 BIOLOGICAL: Final = 4
 TYPE: Final = 5
 FIRST_FOE: Final = 6  # columns FIRST_FOE to LAST_FOE (exclusive) are the other team
@@ -125,7 +125,7 @@ ATTACK_GROUP: Final = 6
 
 
 class Order(IntEnum):
-    """What a unit has been told.
+    """What a unit is to do.
 
     `KEEP` leaves the order it has; `ATTACK_UNIT` and `HEAL` name a unit, `MOVE` and `ATTACK_MOVE` a point;
     `ATTACK_GROUP` attacks the closest opponent until it is dead, then the next.

@@ -14,12 +14,13 @@ import numpy as np
 
 from envs.battle.env import BattleEnv
 from envs.battle.fields import Order
+from envs.slots import WrappedEnv, check_actions
 from envs.smac.actions import FIRST_ATTACK, NO_OP, STOP
 from envs.smac.units import UnitType
-from envs.types import BoolArray, ClosesOnExit, IntArray, TimeStep
+from envs.types import BoolArray, IntArray, TimeStep
 
 HEURISTIC: Final = "heuristic"
-"""What the team is called by flags."""
+"""The team's name in flags."""
 
 
 class HeuristicTeam:
@@ -33,7 +34,7 @@ class HeuristicTeam:
         self._episodes = env.episodes
 
     def __call__(self, step: TimeStep) -> IntArray:
-        """Keep every living target, take the closest where there is none; no new order without any."""
+        """Attack or heal the last target while it may be picked, else the closest, else give no new order."""
         units, N = self.env.units, self.env.spec.n_agents
         self.targets[self.env.episodes != self._episodes] = -1
         self._episodes = self.env.episodes
@@ -66,33 +67,19 @@ class HeuristicTeam:
         return np.asarray(may & ~(marauder[:, None] & is_medivac[None, :]))
 
 
-class AttackAnywhere(ClosesOnExit):
-    """The battles of a `BattleEnv`, with attacks and heals that reach any distance, as SMAC's heuristic's do.
+class AttackAnywhere(WrappedEnv):
+    """A `BattleEnv` whose attacks and heals reach any distance, as those of SMAC's heuristic team do.
 
-    A `MultiAgentEnv`, and like a `BattleEnv` to a recorder. Any living enemy may be attacked, any living ally
-    that is no medivac be healed; no-op and stop give no new order, and nobody is sent anywhere else.
+    It is a `MultiAgentEnv`, and can be recorded. Agents may attack any living enemy, medivacs heal any living
+    ally that is no medivac. No-op and stop give no new order; there are no moves.
     """
 
     def __init__(self, env: BattleEnv) -> None:
+        super().__init__(env)
         self.env = env
-        self.smac_map, self.seed, self.units, self.spec = env.smac_map, env.seed, env.units, env.spec
-        self.n_battles = env.n_battles
         self._heals = env.units.types[: env.spec.n_agents] == UnitType.MEDIVAC
         self._avail: BoolArray = np.zeros((env.n_battles, env.spec.n_agents, env.spec.n_actions), np.bool_)
         self._done: BoolArray = np.ones(env.n_battles, np.bool_)
-
-    @property
-    def next_episode(self) -> int:
-        return self.env.next_episode
-
-    @next_episode.setter
-    def next_episode(self, episode: int) -> None:
-        self.env.next_episode = episode
-
-    @property
-    def episodes(self) -> IntArray:
-        """[B] number of the episode that each slot plays."""
-        return self.env.episodes
 
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """As `BattleEnv.reset`."""
@@ -100,30 +87,17 @@ class AttackAnywhere(ClosesOnExit):
 
     def step(self, actions: IntArray) -> TimeStep:
         """Play one step; actions [B, N]. ValueError as `BattleEnv.step`."""
-        actions = np.asarray(actions)
-        shape = self.n_battles, self.spec.n_agents
-        if actions.shape != shape or actions.dtype.kind not in "iu":
-            raise ValueError(f"actions are {actions.dtype} {actions.shape}, not integers {shape}")
-        running = ~self._done[:, None]
-        inside = np.clip(actions, 0, self.spec.n_actions - 1)
-        able = np.take_along_axis(self._avail, inside[..., None], axis=2)[..., 0] & (inside == actions)
-        for battle, agent in np.argwhere(~able & running)[:1]:
-            action, may = actions[battle, agent], np.flatnonzero(self._avail[battle, agent]).tolist()
-            raise ValueError(f"battle {battle}, agent {agent}: action {action} is not available; {may} are")
-        slot = inside - FIRST_ATTACK
-        aims = (slot >= 0) & running
+        running = ~self._done
+        slot = check_actions(actions, self._avail, running) - FIRST_ATTACK
+        aims = (slot >= 0) & running[:, None]
         order = np.where(aims, np.where(self._heals, Order.HEAL, Order.ATTACK_UNIT), Order.KEEP)
         target = np.where(aims, np.where(self._heals, slot, self.spec.n_agents + slot), -1)
         return self._show(self.env.step_orders(order, target))
 
-    def close(self) -> None:
-        """As `BattleEnv.close`."""
-        self.env.close()
-
     def _show(self, step: TimeStep) -> TimeStep:
-        """The time step, with what these agents may do."""
+        """The time step, with the actions available to these agents."""
         N, first = self.spec.n_agents, FIRST_ATTACK
-        alive, avail = self.units.alive > 0, step.avail_actions
+        alive, avail = self.env.units.alive > 0, step.avail_actions
         avail[:, :, STOP + 1 :] = False
         avail[:, ~self._heals, first:] = alive[:, None, N:]
         patients = alive[:, :N] & ~self._heals

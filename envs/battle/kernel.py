@@ -1,4 +1,4 @@
-"""The simulator's entries from Python: start battles, read actions, play a step, show what is seen.
+"""The simulator's entries from Python: start battles, read actions, play steps, write observations.
 
 Battles are independent: `play` works on battles `first` to `last` (exclusive) and may run in several threads
 at once on disjoint ranges. Arrays: world.py, fields.py. Rules: docs/battlefield.md.
@@ -57,8 +57,8 @@ GRID_PER_CELL: Final = 4096.0
 def _snap(f: Reals) -> None:
     """Put every unit on the game's grid of 1/4096 cell, within the cell it stands in.
 
-    StarCraft II's positions are such fixed-point numbers, so its API's float32 carries them unchanged; so it
-    carries these, and a battle behind the API stays the battle in process, bit by bit.
+    StarCraft II's positions are such fixed-point numbers, which its API's float32 holds exactly; so a battle
+    behind the API is the battle in process, bit by bit.
     """
     for row in (X, Y):
         for i in range(f.shape[1]):
@@ -71,7 +71,7 @@ def _snap(f: Reals) -> None:
 
 @helper
 def simulate(f: Reals, k: Ints, w: World, rng: Seeds, first_loop: int, loops: int) -> None:
-    """Play `loops` game loops of one battle, which is the same however its loops are shared out."""
+    """Play `loops` game loops of one battle; parting them over several calls changes nothing."""
     for loop in range(first_loop, first_loop + loops):
         if loop % LOOPS_PER_STEP == 0:
             for i in range(f.shape[1]):
@@ -146,7 +146,7 @@ def start_battles(battles: Battles, w: World, mask: Bools, seed: np.uint64, turn
 def read_actions(actions: Ints, avail: Bools, battles: Battles, w: World, orders: Orders) -> int:
     """Turn actions [B, N] into orders.
 
-    Returns -1, or b * N + i of the first action that is not available (then the orders are of no use).
+    Returns -1, or b * N + i of the first action that is not available; then `orders` must not be used.
     """
     n_agents, n_actions = actions.shape[1], avail.shape[2]
     for b in range(len(actions)):
@@ -181,7 +181,7 @@ def _show(f: Reals, w: World, tables: LayoutTables, obs: Floats, state: Floats, 
 
 @kernel
 def show(first: int, last: int, battles: Battles, w: World, tables: LayoutTables, views: Views) -> None:
-    """Write what battles `first` to `last` show now, with reward 0."""
+    """Write the output of battles `first` to `last` now, with reward 0."""
     for b in range(first, last):
         views.reward[b] = 0.0
         _show(battles.f[b], w, tables, views.obs[b], views.state[b], views.avail[b])

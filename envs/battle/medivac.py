@@ -74,7 +74,7 @@ def _leader(f: Reals, k: Ints, w: World, i: int) -> int:
 
 @helper
 def act_medivac(f: Reals, k: Ints, w: World, i: int) -> None:
-    """One loop of a medivac: heal the unit that it was told to, or the closest injured; follow the group."""
+    """One loop of medivac i: it heals the unit of its order or the closest injured, else follows or walks."""
     order = k[ORDER, i]
     j = -1
     if order == HEAL:
@@ -88,7 +88,7 @@ def act_medivac(f: Reals, k: Ints, w: World, i: int) -> None:
         away = gap(f, w, i, j) - w.s[RANGE, i]
         if away > 0.0 and order != HOLD:
             walk(f, k, w, i, f[X, j], f[Y, j], away + JUST_INSIDE_CELLS, j)
-            away -= f[SPEED, i]  # it heals on the way a unit that it keeps up with
+            away -= f[SPEED, i]  # it also heals while it walks, if it keeps up
         else:
             _brake(f, w, i)
         if away <= (w.s[SLOP, i] if k[PHASE, i] == HEALING else 0.0):
@@ -113,5 +113,5 @@ def act_medivac(f: Reals, k: Ints, w: World, i: int) -> None:
 
 @helper
 def _brake(f: Reals, w: World, i: int) -> None:
-    """Lose speed at the rate at which it is gained."""
+    """Slow down as fast as a walk speeds up."""
     f[SPEED, i] = max(f[SPEED, i] - w.s[ACCELERATION, i], 0.0)

@@ -1,4 +1,4 @@
-"""Walking: steering around what stands in the way, walls, and collisions. Rules: docs/battlefield.md."""
+"""Walking: steering around other units, walls, and collisions. Rules: docs/battlefield.md."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ ALONG: Final = 0.25  # share of one's own speed at which a unit ahead counts as 
 STEER_KEPT_LOOPS: Final = 8  # how long a side is kept after the way was last blocked
 STEER_TRIES: Final = 8  # units whose tangents are tried one after the other
 GRAZE: Final = 0.999  # share of the contact distance within which a way is blocked, so that a tangent is free
-CROWD_CELLS: Final = 4.0  # blocked by a team mate that stands this close to its goal, a unit has arrived
-JUST_INSIDE_CELLS: Final = 1e-3  # walked past the edge of a range: rounding must not leave a unit outside
+CROWD_CELLS: Final = 4.0  # a unit this close to its goal has arrived when an idle team mate blocks it
+JUST_INSIDE_CELLS: Final = 1e-3  # how far a unit walks into a range, so that rounding leaves it inside
 
 
 @helper
 def _look_around(f: Reals, k: Ints, w: World, i: int, target: int) -> int:
-    """List in k[NEAR] the units close enough to be in the way of unit i; returns how many they are."""
+    """List in k[NEAR] the units close enough to be in the way of unit i; returns their number."""
     count = 0
     for j in range(f.shape[1]):
         rx, ry = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
@@ -64,7 +64,7 @@ def _look_around(f: Reals, k: Ints, w: World, i: int, target: int) -> int:
 
 @helper
 def _blocker(f: Reals, k: Ints, w: World, i: int, count: int, ux: float, uy: float, far: float) -> int:
-    """The first of the `count` units near that blocks a walk of `far` cells along (ux, uy); -1 none.
+    """The first of the `count` units of k[NEAR] that blocks a walk of `far` cells along (ux, uy); -1 none.
 
     A unit that moves along does not block.
     """
@@ -122,14 +122,7 @@ def _steer(
 
 @helper
 def walk(
-    f: Reals,
-    k: Ints,
-    w: World,
-    i: int,
-    goal_x: float,
-    goal_y: float,
-    at_most: float,
-    target: int,
+    f: Reals, k: Ints, w: World, i: int, goal_x: float, goal_y: float, at_most: float, target: int
 ) -> bool:
     """Plan this loop's walk of unit i towards the goal, `at_most` cells; True when the goal is reached.
 
@@ -182,7 +175,7 @@ def _displace(f: Reals, w: World, i: int, dx: float, dy: float) -> None:
 
 @helper
 def move_all(f: Reals, k: Ints, w: World) -> None:
-    """Every planned walk at once."""
+    """Make every planned walk."""
     for i in range(f.shape[1]):
         if f[DX, i] != 0.0 or f[DY, i] != 0.0:
             _displace(f, w, i, f[DX, i], f[DY, i])
@@ -194,7 +187,7 @@ def move_all(f: Reals, k: Ints, w: World) -> None:
 
 @helper
 def _overlap(f: Reals, k: Ints, w: World, i: int, j: int, allowed: float) -> tuple[float, float, float]:
-    """How much closer living units i and j are than they may, less `allowed`, and the direction to j."""
+    """The overlap of living units i and j beyond `allowed`, cells, and the direction from i to j."""
     dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
     reach = w.s[SEPARATION, i] + w.s[SEPARATION, j] - allowed
     square = dx * dx + dy * dy
@@ -203,7 +196,7 @@ def _overlap(f: Reals, k: Ints, w: World, i: int, j: int, allowed: float) -> tup
     distance = np.sqrt(square)
     if distance > 1e-9:
         return reach - distance, dx / distance, dy / distance
-    way = float(i + 2 * j)  # they stand on top of each other: each pair parts in another direction
+    way = float(i + 2 * j)  # at the same point: each pair parts in another direction
     return reach, np.cos(way), np.sin(way)
 
 
@@ -267,7 +260,7 @@ def _yield(f: Reals, w: World, i: int, ux: float, uy: float, length: float) -> f
 
 @helper
 def _part_deep(f: Reals, k: Ints, w: World) -> bool:
-    """Part pairs that overlap by more than DEEP_CELLS to that, one after the other; True if there were any.
+    """Reduce every overlap deeper than DEEP_CELLS to that, pair by pair; True if there was any.
 
     A crowd pressed against a wall would stack up otherwise: where a wall keeps one unit of a pair from
     yielding, the other yields, even if it fights.

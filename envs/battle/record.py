@@ -34,7 +34,7 @@ class Recorder:
     """Records the battles of one slot of a `BattleEnv`.
 
     Call `begin` after each reset of that slot, `step` after every step played, and `write` in the end.
-    `player` says who played, for the page's heading; the first `max_battles` battles are kept.
+    `player` is the team's name in the page's heading; the first `max_battles` battles are kept.
     """
 
     def __init__(self, player: str = "", *, slot: int = 0, max_battles: int = 4) -> None:
@@ -68,7 +68,7 @@ class Recorder:
     ) -> None:
         """Note what `env.step(actions)` led to.
 
-        actions [B, N]; advantages [B, N, A] of the agents that chose them, None when nobody knows them.
+        actions [B, N]; advantages [B, N, A] of the agents that chose them, None when unknown.
         """
         if self._recording:
             shown = None if advantages is None else np.asarray(advantages, np.float32)[self.slot]
@@ -139,7 +139,7 @@ class _Battle:
         self._note(env, time_step)
 
     def _note(self, env: BattleEnv, time_step: TimeStep) -> None:
-        """Append what stands on the field now, and what every agent may do."""
+        """Append the units' present state, and every agent's available actions."""
         units, b = env.units, self.slot
         heals = units.types == UnitType.MEDIVAC
         charge = np.where(heals, units.energy[b], np.maximum(units.cooldown[b], 0))
@@ -178,7 +178,7 @@ class _Battle:
 
 
 def _map_data(smac_map: SmacMap) -> dict[str, Any]:
-    """The ground, x first: 0 nobody stands there, 1 colossi only, 2 all; levels in eighths."""
+    """The ground, x first: 0 no unit may stand there, 1 colossi only, 2 all; levels in eighths."""
     ground = smac_map.walkable.astype(int) + smac_map.colossus_walkable
     return {
         "name": smac_map.name,

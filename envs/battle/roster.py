@@ -26,7 +26,7 @@ _ENEMY_ORDERS: Final = {
 
 
 def plane_of(unit: UnitType) -> int:
-    """What a unit walks on and collides with."""
+    """The plane on which a unit walks and collides."""
     if UNITS[unit].is_air:
         return fields.AIR
     return fields.CLIFF_WALKER if UNITS[unit].crosses_cliffs else fields.GROUND
@@ -89,7 +89,7 @@ def _numbers(stats: UnitStats) -> dict[int, float]:
 
 
 def make_world(smac_map: SmacMap) -> World:
-    """The arrays of `smac_map`; ValueError when its units do not fit where they spawn.
+    """The arrays of `smac_map`; DoesNotFitError when its units do not fit where they spawn.
 
     Agents stand in the order of their ids: by type; an episode's start settles the order within a type.
     Enemies follow in creation order.

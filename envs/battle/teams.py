@@ -1,4 +1,4 @@
-"""Scripted teams: yardsticks that say which maps need learning.
+"""Scripted teams: yardsticks that show which maps need learning.
 
 They see every unit of the simulator, more than an agent does, but act by the agents' actions: an attack
 reaches six cells, a walk goes north, south, east or west. A team is called with the time step that its
@@ -85,7 +85,7 @@ class NearestTeam:
         return np.where(may.any(axis=2), FIRST_ATTACK + target, walk)
 
     def heal_or_follow(self, step: TimeStep, dx: Reals, dy: Reals, distance: Reals) -> IntArray:
-        """What agents would do as medivacs."""
+        """The actions of medivacs, for all agents."""
         N, units = self.N, self.units
         patient = ~self.heals & (units.health[:, :N] < units.health_max[:N])  # [B, N]
         slots = step.avail_actions.shape[2] - FIRST_ATTACK
@@ -143,10 +143,10 @@ class FocusTeam(NearestTeam):
 class KiteTeam(NearestTeam):
     """Agents shoot and step back: for 2s_vs_1sc and 3s_vs_5z.
 
-    From an enemy whose weapon reaches less far than its own, and that is no faster, an agent steps back when
-    it could be hit within the next step; it shoots when none is that close. From a slower enemy that reaches
-    as far, the one that is shot at steps out of reach before the last hit, so that the enemy turns to
-    another; when all are that weak, all wait out of reach until their shields are full.
+    An agent steps back from an enemy of shorter reach, and no faster, that could hit it within the next step;
+    it shoots when none is that close. From a slower enemy of equal reach, an agent that is targeted and
+    nearly dead steps out of reach, so that the enemy turns to another; once all are nearly dead, all wait out
+    of reach until their shields are full.
     """
 
     MARGIN_CELLS = 0.5

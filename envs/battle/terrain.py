@@ -2,8 +2,8 @@
 
 Two grids: ground units walk on `walkable`, colossi on `colossus_walkable`; air flies everywhere. Two cells
 see each other when every straight line between them stays on the grid, whatever points of the two squares it
-joins. A unit walks straight to what its cell sees; else to the next cell of the shortest path whose legs all
-see (any-angle path: a string pulled over cell centres). Such a walk never meets a wall.
+joins. A unit walks straight to what its cell sees; else to the next cell of the shortest path over cells
+that see each other (any-angle path: a string pulled over cell centres). Such a walk never meets a wall.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Reals = npt.NDArray[np.float64]
 
 SIZE = MAP_SIZE_CELLS
 INSIDE = 0.01
-"""How far inside a cell a point is kept that was moved into it, cells."""
+"""Distance from a cell's edge at which a point is put that is moved into the cell, cells."""
 
 
 class Terrain(NamedTuple):
@@ -123,7 +123,7 @@ def _find_ways(sees: Bytes, cells: Ints, length: Reals, way: Ints) -> None:
     n = len(cells)
     for goal in range(n):
         for cell in range(n):
-            way[cell, goal] = cells[cell]  # a cell that the goal cannot be reached from stays where it is
+            way[cell, goal] = cells[cell]  # a unit stays in a cell without a way to the goal
             length[0, cell], length[1, cell] = np.inf, -1.0
         length[0, goal] = 0.0
         for _ in range(n):

@@ -1,4 +1,4 @@
-"""What the units of all battles are doing, for recorders and scripted teams: read-only views, no copies."""
+"""Read-only views of the units of all battles, for recorders and scripted teams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arrays that kernels read and write, by what they belong to."""
+"""The arrays that kernels read and write, in groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Seeds = npt.NDArray[np.uint64]
 
 
 class World(NamedTuple):
-    """What never changes in the battles of one map: its units, by column (fields.py), and its ground.
+    """The constants of one map's battles: its units, by column (fields.py), and its ground.
 
     s [S_ROWS, U] and t [T_ROWS, U]: what a unit is; damage [U, U] of one hit of row on column before armor, 0
     where it cannot attack it; sites [U, 4]: spawn point and offset from it; enemy_order: the one order that
@@ -60,7 +60,7 @@ class Orders(NamedTuple):
 
 
 class Views(NamedTuple):
-    """What battles show: obs [B, N, O], state [B, S], avail [B, N, A], reward [B]."""
+    """The output of battles: obs [B, N, O], state [B, S], avail [B, N, A], reward [B]."""
 
     obs: Floats
     state: Floats

@@ -1,6 +1,6 @@
-"""One process of StarCraft II: started through pysc2, watched, and gone when its host is gone.
+"""One process of StarCraft II: started through pysc2, watched, and ended when its host ends.
 
-pysc2, the descriptors and the game are touched from here on only when a game is started.
+pysc2 and the descriptors are imported only when a game is started.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOG_QUOTE_BYTES: Final = 2000
 
 
 class LostGameError(LanError):
-    """The game crashed, does not answer, or answers what cannot be; nothing more can be had of it."""
+    """The game crashed, does not answer, or answers nonsense; it cannot be used any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def game_seed(seed: int, slot: int, launch: int) -> int:
 
 
 def run_config(version: str | None) -> Any:
-    """What pysc2 knows of the installed game; InputError when pysc2, the game or the version is missing."""
+    """pysc2's settings for the installed game; InputError when pysc2, the game or the version is missing."""
     sc2_protocol()  # before pysc2 is imported
     try:
         flags = importlib.import_module("absl.flags")
@@ -198,7 +198,7 @@ class Game:
         return data
 
     def log_tail(self) -> str:
-        """The end of what the game has written, for errors."""
+        """The end of the game's log, for errors."""
         if self._log.closed:
             return ""
         size = self._log.seek(0, os.SEEK_END)
@@ -214,10 +214,10 @@ class Game:
         self._log.close()
 
     def kill(self) -> None:
-        """End the game at once: it is lost, and asking would be waiting."""
+        """End a lost game at once, without asking it to quit."""
         process = self._process
         if process is not None:
-            with contextlib.suppress(Exception):  # what is already gone
+            with contextlib.suppress(Exception):  # it may have ended
                 process._proc.kill()
                 process._proc.wait(10)
             with contextlib.suppress(Exception):
@@ -227,7 +227,7 @@ class Game:
 
     @contextlib.contextmanager
     def _losses(self) -> Iterator[None]:
-        """Whatever pysc2, the websocket or protobuf raise, the game is lost, and its log is worth quoting."""
+        """Turn what pysc2, websocket or protobuf raise into LostGameError, with the end of the game's log."""
         try:
             yield
         except (InputError, LostGameError, KeyboardInterrupt, SystemExit):

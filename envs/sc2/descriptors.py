@@ -49,7 +49,7 @@ def _register() -> None:
     pool: Any = descriptor_pool.Default()
     for file, literal in serialized.items():
         name = f"{PACKAGE}.{file}_pb2"
-        if name in sys.modules:  # somebody's loader was here first; only one copy may be registered
+        if name in sys.modules:  # another loader was first; only one copy may be registered
             continue
         module = ModuleType(name)
         members = vars(module)

@@ -8,6 +8,7 @@ from typing import Final
 from envs.compiled import announce
 from envs.sc2.client import Game, GameSettings, LostGameError, game_seed, map_bytes, run_config
 from envs.sc2.live import LiveEnv, Verdict
+from envs.sc2.numbers import AGENTS, ENEMIES
 from envs.sc2.reading import OrderWriter, Roster, game_tables, is_complete
 from envs.smac.layout import LayoutTables, write_views
 from envs.smac.maps import SmacMap
@@ -24,26 +25,21 @@ _MARGIN_LOOPS: Final = 100
 
 
 class Sc2Env(LiveEnv["LiveBattle"]):
-    """B = `n_battles` battles, each in a game of its own (a `MultiAgentEnv`).
+    """B = `n_battles` battles, each in a separate game (a `MultiAgentEnv`).
 
     Games cannot be seeded by episode: the first game of slot 0 is seeded with `seed`, every other one with a
-    number made of it, and battles follow each other as the game has them. `reset` and `step` raise
+    number derived from it, and one battle follows the other in the same game. `reset` and `step` raise
     EpisodeLostError when a game was lost, InputError with the game's own words after several in a row.
     """
 
     def __init__(
-        self,
-        smac_map: SmacMap,
-        *,
-        n_battles: int = 1,
-        seed: int = 0,
-        settings: GameSettings | None = None,
+        self, smac_map: SmacMap, *, n_battles: int = 1, seed: int = 0, settings: GameSettings | None = None
     ) -> None:
         super().__init__(smac_map, n_battles)
         self.smac_map = smac_map
         self.seed = seed
         settings = settings or GameSettings.from_environment()
-        map_bytes(run_config(settings.version), smac_map.name)  # a missing piece is better said now
+        map_bytes(run_config(settings.version), smac_map.name)  # refuses a missing piece now
         announce("SMAC's layout", write_views, battle_outcome, step_reward)
         self._slots = [LiveBattle(smac_map, seed, slot, settings) for slot in range(n_battles)]
         self._pool = ThreadPoolExecutor(n_battles, thread_name_prefix="games") if n_battles > 1 else None
@@ -111,7 +107,7 @@ class LiveBattle:
         return None if self._game is None else self._game.pid
 
     def begin(self) -> None:
-        """Start a battle: in a new game, or by killing everybody in the one there is; LostGameError."""
+        """Start a battle: in a new game, or by killing all units of the running one; LostGameError."""
         if self._game is not None and self._is_near_the_end_of_time():
             self.close()
         is_new = self._game is None
@@ -147,7 +143,7 @@ class LiveBattle:
         observation = game.observe()
         self._loop = observation.game_loop
         units = list(observation.raw_data.units)
-        self._shown_tags = [unit.tag for unit in units if unit.owner in (1, 2)]
+        self._shown_tags = [unit.tag for unit in units if unit.owner in (AGENTS, ENEMIES)]
         return units
 
     def play(self, actions: list[int]) -> None:

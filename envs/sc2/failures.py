@@ -1,4 +1,4 @@
-"""How often games may be lost before a run is stopped."""
+"""Counts lost games, and stops a run after too many."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ class Failures:
             ) from error
 
     def forget(self) -> None:
-        """An episode was played to its end."""
+        """Start counting anew: an episode was played to its end."""
         self._in_a_row = 0

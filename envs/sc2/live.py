@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
 
 
 class LiveEnv(BatchEnv, Generic[AnySlot]):
-    """B battles in `_slots`, which a subclass makes. `_shown` holds what they show, in the arrays to fill in.
+    """B battles in `_slots`, which a subclass makes. It also fills in the arrays of `_shown`, the last step.
 
     `reset` and `step` raise InputError with the game's own words after several lost games in a row.
     """
@@ -92,7 +92,7 @@ class LiveEnv(BatchEnv, Generic[AnySlot]):
         return shown.copied()
 
     def _begin(self, slot: AnySlot) -> None:
-        """Start a battle, in a new game as often as it takes; InputError when it takes too often."""
+        """Start a battle, after a loss in a new game; InputError after too many losses."""
         while True:
             try:
                 return slot.begin()
@@ -101,7 +101,7 @@ class LiveEnv(BatchEnv, Generic[AnySlot]):
                 self.failures.note(error)
 
     def step(self, actions: IntArray) -> TimeStep:
-        """Play one step (8 game loops) of every battle that has not ended; actions [B, N].
+        """Play one step of every battle that has not ended; actions [B, N].
 
         ValueError naming battle, agent and action when one is not available; then no battle is advanced.
         EpisodeLostError when games were lost: then no battle of this round counts, and all have to be reset.

@@ -1,4 +1,4 @@
-"""Numbers of Blizzard's API that the client and the server of it share: owners of units, and abilities."""
+"""Numbers of Blizzard's API that its client and its server share: owners of units, and abilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OfficialEnv: SMAC as its authors distribute it, driven as every other environment here.
+"""OfficialEnv: SMAC as its authors distribute it, behind the contract of every environment here.
 
 The package is not on PyPI under its name: PyPI's `smac` is AutoML's. See docs/starcraft2.md.
 """
@@ -119,7 +119,7 @@ class _Slot:
 
 @contextlib.contextmanager
 def _losses() -> Iterator[None]:
-    """What pysc2 and SMAC raise when a game does not start or does not answer."""
+    """Turn what pysc2 and SMAC raise when a game does not start or answer into LostGameError."""
     try:
         yield
     except (InputError, KeyboardInterrupt, SystemExit):

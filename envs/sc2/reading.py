@@ -1,4 +1,4 @@
-"""The live game's observations as the arrays that SMAC's layout reads, and actions as the game's orders."""
+"""Turns the live game's observations into arrays for SMAC's layout, and actions into the game's orders."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Roster:
         self.update(units)
 
     def update(self, units: list[Any]) -> None:
-        """Take over what the game shows; a unit that it does not show is dead for good."""
+        """Read what the game shows; a unit that it does not show is dead for good."""
         shown = [False] * len(self.tags)
         column, alive = self.column, self.alive
         for unit in units:
@@ -67,13 +67,13 @@ class Roster:
 
 
 def is_complete(smac_map: SmacMap, units: list[Any]) -> bool:
-    """Whether both teams stand in their full numbers."""
+    """Whether all units of both teams are there."""
     owners = [unit.owner for unit in units]
     return owners.count(AGENTS) == smac_map.n_agents and owners.count(ENEMIES) == smac_map.n_enemies
 
 
 def _ally_types(smac_map: SmacMap, allies: list[Any]) -> list[UnitType]:
-    """The game numbers a map's own types itself, in an order that is known: so ranks name them."""
+    """Types by the rank of their numbers, which the game gives to a map's own types in a known order."""
     numbers = sorted({unit.unit_type for unit in allies})
     types = sorted(set(smac_map.ally_types), key=CUSTOM_TYPE_ORDER.index)
     if len(numbers) != len(types):
@@ -91,14 +91,14 @@ def _enemy_type(unit: Any) -> UnitType:
 
 
 def game_tables(smac_map: SmacMap, info: Any, roster: Roster) -> LayoutTables:
-    """The layout's tables with what the game itself says of health and of the ground."""
+    """The layout's tables, with the health and the ground that the game reports."""
     tables = layout_tables(smac_map)
     health = tables.health_max.copy()
     told: dict[int, float] = {}
     for kind, unit in zip(roster.utype.tolist(), roster.first, strict=True):
         if unit.health_max != told.setdefault(kind, unit.health_max):
             raise LostGameError(
-                f"{UnitType(kind).name} has {told[kind]} health on one side, {unit.health_max} else"
+                f"{UnitType(kind).name} has {told[kind]} health on one side, {unit.health_max} on the other"
             )
         if unit.health_max != UNITS[UnitType(kind)].health_max:
             log.warning("%s has %s health in this game", UnitType(kind).name, unit.health_max)

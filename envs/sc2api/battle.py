@@ -1,4 +1,4 @@
-"""One battle of one map as a game has it: loops, tags, orders, units that come and go, battles that follow.
+"""A game on one map: loops, tags, orders, units that are created and killed, one battle after the other.
 
 Columns are the simulator's (agents first). The map's trigger: a step that begins on an empty field ends with
 the next battle; it is battle `episode` of `seed`, as `BattleEnv` plays it.
@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 
 from envs.battle import fields
-from envs.battle.kernel import start_battles
+from envs.battle.kernel import GRID_PER_CELL, start_battles
 from envs.battle.roster import make_world, make_world_of
+from envs.battle.terrain import INSIDE, SIZE
 from envs.battle.world import Battles, World, make_battles
 from envs.compiled import announce
 from envs.sc2api.ids import COMPUTER, PLAYER, custom_ids
@@ -51,7 +52,7 @@ class Command:
 
 
 class Battle:
-    """The units of one game. `tags`, `owners` and `type_ids` are by column; `alive` says who is there."""
+    """The units of one game. `tags`, `owners`, `type_ids` and `alive` are by column."""
 
     def __init__(self, smac_map: SmacMap, seed: int) -> None:
         announce("the battle simulator's API", start_battles, advance, give_orders)
@@ -99,11 +100,11 @@ class Battle:
         return [value != 0 for value in self.arrays.k[0, fields.ALIVE].tolist()]
 
     def type_of(self, column: int) -> UnitType:
-        """What the unit in a column is."""
+        """The type of the unit in a column."""
         return UnitType(self.world.t[fields.TYPE, column])
 
     def give(self, commands: list[Command]) -> None:
-        """Replace orders at once; what was queued for the units is forgotten."""
+        """Replace orders at once; the units' queues are forgotten."""
         for command in commands:
             self._queues.pop(command.unit, None)
         self._give(commands)
@@ -139,7 +140,7 @@ class Battle:
                 del self._queues[unit]
 
     def kill(self, tags: list[int]) -> None:
-        """Take units off the field with the next step; unknown tags are nobody's. Banelings do not burst."""
+        """Take units off the field with the next step; unknown tags are ignored. Banelings do not burst."""
         self._doomed.update(tag for tag in tags if tag in self.column)
 
     def step(self, loops: int) -> None:
@@ -184,7 +185,7 @@ class Battle:
     def create(self, unit: UnitType, unit_id: int, owner: int, x: float, y: float) -> bool:
         """Put a unit near (x, y), in cells; False when there is no room for it.
 
-        The columns of the dead are given up, but for those whose projectile still flies.
+        It frees the columns of the dead, except those whose projectile still flies.
         """
         keep = [
             u for u, lives in enumerate(self.alive) if lives or self.arrays.k[0, fields.SHOT_TARGET, u] >= 0
@@ -234,7 +235,7 @@ class Battle:
         }
 
     def _enter(self, column: int, unit: UnitType, x: float, y: float) -> None:
-        """Fill the column of a unit that has just come."""
+        """Fill the column of a new unit."""
         f, k, stats = self.arrays.f[0], self.arrays.k[0], UNITS[unit]
         for row in _UNIT_REFERENCES:
             k[row, column] = -1
@@ -244,22 +245,22 @@ class Battle:
         f[fields.X, column], f[fields.Y, column] = self._standing_point(unit, x, y)
 
     def _standing_point(self, unit: UnitType, x: float, y: float) -> tuple[float, float]:
-        """(x, y), or the middle of the nearest cell that a unit can stand on; on the grid of 1/4096 cell."""
-        x, y = (min(max(value, 0.0), 31.99) for value in (x, y))
+        """(x, y), or the middle of the nearest cell that a unit can stand on; on the game's grid."""
+        x, y = (min(max(value, 0.0), SIZE - INSIDE) for value in (x, y))
         if not UNITS[unit].is_air:
             grid = self.smac_map.colossus_walkable if UNITS[unit].crosses_cliffs else self.smac_map.walkable
             if not grid[int(x), int(y)]:
                 xs, ys = np.nonzero(grid)
                 nearest = int(((xs + 0.5 - x) ** 2 + (ys + 0.5 - y) ** 2).argmin())
                 x, y = float(xs[nearest]) + 0.5, float(ys[nearest]) + 0.5
-        return int(x * 4096) / 4096, int(y * 4096) / 4096
+        return int(x * GRID_PER_CELL) / GRID_PER_CELL, int(y * GRID_PER_CELL) / GRID_PER_CELL
 
     def way_cells(self, plane: int, start: tuple[float, float], goal: tuple[float, float]) -> float:
         """Length of the way between two points; 0 when there is none."""
         return float(way_length(self.world.terrain, plane, *start, *goal))
 
     def set_value(self, tag: int, value_name: str, value: float) -> None:
-        """Set `Energy`, `Life` or `Shields` of a unit within what it can have; life 0 kills it."""
+        """Set `Energy`, `Life` or `Shields` of a unit, up to its maximum; life 0 kills it."""
         column = self.column.get(tag)
         if column is None or not self.alive[column]:
             return

@@ -1,4 +1,4 @@
-"""What stands in for the game's binary: Blizzard's command line, one client, and an end when it leaves."""
+"""Stands in for the game's binary: takes its command line, serves one client, ends when the client leaves."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Final
 from envs.errors import InputError
 
 FIRST_CLIENT_DEADLINE_S: Final = 300.0
-"""A game that nobody joins ends by itself."""
+"""A game without a client ends after this time."""
 
 
 def read_arguments(argv: Sequence[str]) -> tuple[str, int]:
-    """Host and port from `-listen HOST -port PORT …`; all other flags of the game are passed over."""
+    """Host and port from `-listen HOST -port PORT …`; the game's other flags are ignored."""
     values = {flag: value for flag, value in pairwise(argv) if flag.startswith("-")}
     port = values.get("-port", "")
     if not port.isdecimal() or not 0 < int(port) < 65536:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from envs.command import run_command
 from envs.errors import InputError
+from envs.sc2api.ids import BASE_BUILD
 
 DESCRIPTIONS = {
     "install": "Make a tree that pysc2 and SMAC take for StarCraft II, the simulator in the game's place.",
-    "serve": "Serve the simulator over the SC2 API until interrupted; every client has a game of its own.",
+    "serve": "Serve the simulator over the SC2 API until interrupted; every client plays in a separate game.",
 }
 USAGE = "usage: lan-sc2 {install,serve} …   (lan-sc2 install --help, lan-sc2 serve --help)"
 
@@ -23,9 +24,9 @@ class InstallConfig:
     """The flags of lan-sc2 install."""
 
     root: Path
-    """Where to make the tree; what SC2PATH is to be set to."""
-    base_build: int = 75689
-    """The game's build in whose place it stands; 75689 is 4.10."""
+    """Where to make the tree; set SC2PATH to it."""
+    base_build: int = BASE_BUILD
+    """The build of the game whose place it takes; 75689 is 4.10."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Debug commands: units that come and go, and their values."""
+"""Debug commands: they create and kill units, and set their values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_CREATED_UNITS: Final = 64
 
 
 def check_debug(battle: Battle, command: Any) -> None:
-    """ApiError when a command is not one that can be carried out here."""
+    """ApiError when a command cannot be carried out here."""
     kind = command.WhichOneof("command")
     if kind not in ("create_unit", "kill_unit", "unit_value", "draw"):
         raise ApiError(f"debug: {kind} is not supported.")

@@ -1,4 +1,4 @@
-"""What a client asks for when it creates and joins a game, and why it may be refused."""
+"""Checks requests to create and to join a game, and finds the map."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_MAP_BYTES: Final = 1 << 20
 
 
 class ApiError(LanError):
-    """A request that can only be answered by `error` of the Response; the text is what the client is told."""
+    """A request that can only be answered by `error` of the Response; the client gets its text."""
 
 
 class RefusedError(LanError):
@@ -67,7 +67,7 @@ def _check_players(request: Any) -> None:
 
 
 def check_join(request: Any) -> None:
-    """RefusedError when a RequestJoinGame is not one participant's who wants the raw interface."""
+    """RefusedError unless a RequestJoinGame is of a participant that wants the raw interface alone."""
     kind = request.WhichOneof("participation")
     if kind == "observed_player_id":
         raise RefusedError("InvalidObservedPlayerId", "observers cannot join")

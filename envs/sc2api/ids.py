@@ -1,4 +1,4 @@
-"""Numbers of Blizzard's API: unit types and abilities, and what they are called."""
+"""Numbers of Blizzard's API: unit types and abilities, and their names."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from envs.smac.units import CUSTOM_TYPE_ORDER, SC2_UNIT_IDS, UnitType
 PLAYER: Final = AGENTS
 COMPUTER: Final = ENEMIES
 
+BASE_BUILD: Final = 75689
+"""The build of the game whose place the server takes: 4.10."""
+
 FIRST_CUSTOM_ID: Final = 1970
 """Id of a map's first own unit type (`*_RL`); the game hands these out, and clients must not rely on them."""
 
@@ -21,7 +24,7 @@ NAMES: Final = {unit: "".join(part.title() for part in unit.name.split("_")) for
 
 @dataclass(frozen=True)
 class Ability:
-    """An ability: the order it becomes without and with a target; None: it cannot be used so."""
+    """An ability: the order it becomes without and with a target; None where it does not exist."""
 
     name: str
     at_nothing: Order | None = None
@@ -55,7 +58,7 @@ ORDER_ABILITY: Final[dict[int, int]] = {
     Order.HOLD: HOLD_ID,
     Order.HEAL: HEAL_ID,
 }
-"""How an order is shown."""
+"""The ability as which an order is shown."""
 
 
 def custom_ids(types: Sequence[UnitType]) -> dict[UnitType, int]:

@@ -1,4 +1,4 @@
-"""A `$SC2PATH` tree in which pysc2 finds this server where it expects the game."""
+"""Makes a `$SC2PATH` tree in which pysc2 finds this server where it expects the game."""
 
 from __future__ import annotations
 

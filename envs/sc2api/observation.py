@@ -1,4 +1,4 @@
-"""What a client is shown: the raw observation, and the game's information about the map."""
+"""Writes the raw observation, and the game's information about the map."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 from envs.battle import fields
 from envs.sc2.descriptors import protocol_module, sc2_protocol
 from envs.sc2api.battle import Battle
-from envs.sc2api.ids import ORDER_ABILITY, PLAYER
+from envs.sc2api.ids import COMPUTER, ORDER_ABILITY, PLAYER
 from envs.smac.maps import MAP_SIZE_CELLS, SmacMap
 from envs.smac.units import UNITS
 
 _BASE_HEIGHT: Final = 7.5
 _CLIFF_HEIGHT: Final = 2.0
-_FACING: Final = {1: 0.0, 2: math.pi}  # towards the other side; the simulator's units have none of their own
+_AIR_HEIGHT: Final = 3.75
+_FACING: Final = {PLAYER: 0.0, COMPUTER: math.pi}  # towards the other side: the simulator has no facings
 
 
 class UnitWriter:
@@ -25,7 +26,7 @@ class UnitWriter:
     def __init__(self) -> None:
         raw = protocol_module("raw")
         self._visible = raw.DisplayType.Value("Visible")
-        self._alliance = {1: raw.Alliance.Value("Self"), 2: raw.Alliance.Value("Enemy")}
+        self._alliance = {PLAYER: raw.Alliance.Value("Self"), COMPUTER: raw.Alliance.Value("Enemy")}
         self._not_cloaked = raw.CloakState.Value("NotCloaked")
 
     def write(self, battle: Battle, units: Any) -> None:
@@ -56,7 +57,7 @@ class UnitWriter:
                 health_max=stats.health_max,
                 weapon_cooldown=max(f[fields.COOLDOWN][u], 0.0),
             )
-            height = _CLIFF_HEIGHT * float(cells[int(x), int(y)]) + (3.75 if stats.is_air else 0.0)
+            height = _CLIFF_HEIGHT * float(cells[int(x), int(y)]) + (_AIR_HEIGHT if stats.is_air else 0.0)
             pos = unit.pos
             pos.x, pos.y, pos.z = x, y, _BASE_HEIGHT + height
             if stats.shield_max:

@@ -29,7 +29,7 @@ def result_number(name: str) -> int:
 def carry_out(battle: Battle, actions: list[Any]) -> tuple[list[int], list[Refusal]]:
     """Give the orders of all actions; results by action, and refusals by unit.
 
-    An action succeeds when any of its units takes it. Raw unit commands are what is understood; camera moves
+    An action succeeds when any of its units takes it. Only raw unit commands are understood; camera moves
     and chat are accepted and change nothing.
     """
     results, refusals = [], []
@@ -54,7 +54,7 @@ def carry_out(battle: Battle, actions: list[Any]) -> tuple[list[int], list[Refus
 def _unit_command(battle: Battle, command: Any, commands: list[Command]) -> tuple[int, list[Refusal]]:
     """Add the orders of one command to `commands`; those that are queued take effect here.
 
-    Orders given before must come first, so they are given when something is queued.
+    Before one is queued, `commands` are given, so that orders keep their sequence.
     """
     ability = ABILITIES.get(command.ability_id)
     refusals = []
@@ -79,7 +79,7 @@ def _unit_command(battle: Battle, command: Any, commands: list[Command]) -> tupl
 
 
 def _order(battle: Battle, tag: int, ability: Ability | None, command: Any) -> Command | str:
-    """What the unit is told, or the name of the ActionResult that refuses it."""
+    """The unit's command, or the name of the ActionResult that refuses it."""
     unit = battle.column.get(tag)
     if unit is None or not battle.arrays.k[0, fields.ALIVE, unit]:
         return "Error"

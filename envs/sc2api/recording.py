@@ -1,7 +1,7 @@
-"""The server's own recording, in place of a replay: what was asked of a game, on which all of it depends.
+"""The server's recording, in place of a replay: the requests on which a game depends.
 
 Format: the line `LANREC1`, then gzip of serialized Requests, each after its length (u32, little-endian): the
-first creates the game, the others joined, ordered, stepped and used debug commands.
+first creates the game, the others join, act, step and debug.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ CHANGES: Final = frozenset({"join_game", "action", "step", "debug"})
 """The requests on which a game depends after it was created."""
 
 MAX_RECORDED_BYTES: Final = 64 << 20
-"""After that a game is no longer recorded, and its recording says so by being empty."""
+"""A game with more is no longer recorded, and its recording is empty."""
 
 
 class Recording:
-    """What was asked of one game."""
+    """The requests of one game."""
 
     def __init__(self, create: Any) -> None:
         sc_pb = sc2_protocol()

@@ -4,9 +4,9 @@ pysc2 sends protobuf in TEXT frames, so frames are not decoded as text; answers 
 Request.
 
 Every wait ends. A client has `DEADLINE_S` to shake hands, to take an answer, and to close. Between two
-requests it may think as long as it lives: its connection ends when it closes it, when its machine no longer
-answers TCP's probes, or when the server closes. The websocket's own pings are off, because pysc2's client
-answers them only while it waits for a response.
+requests it has any time: a connection ends when the client closes it, when its machine no longer answers
+TCP's probes, or when the server closes. The websocket's own pings are off, because pysc2's client answers
+them only while it waits for a response.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.sync.server import ServerConnection, serve
@@ -37,7 +37,7 @@ _PROBES: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket
 
 
 class Server:
-    """Listens at once and accepts clients in `serve` until `close`; `busy_s` is the time spent on answers.
+    """Listens at once and accepts clients in `serve` until `close`; `n_requests` counts their requests.
 
     InputError when the port cannot be had. `on_leave` is called after a client with a session has left.
     """
@@ -50,7 +50,6 @@ class Server:
             reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be listened on: {error}"
             raise InputError(f"port {port} of {host} {reason}; choose another with --port") from None
         self.port: int = listener.getsockname()[1]
-        self.busy_s = 0.0
         self.n_requests = 0
         self.on_leave: Callable[[], None] | None = None
         self._deadline_s = deadline_s
@@ -66,13 +65,19 @@ class Server:
             compression=None,
             max_size=MAX_MESSAGE_BYTES,
             max_queue=1,  # a client waits for its answer before it asks again
-            create_connection=cast(Any, self._admit),  # a function will do, says its documentation
+            create_connection=cast(Any, self._admit),  # its documentation allows a function
         )
 
     def serve(self) -> None:
         """Serve clients until `close` is called, and return when the last connection has ended."""
         with self._websockets:
-            self._websockets.serve_forever()
+            try:
+                self._websockets.serve_forever()
+            finally:
+                with self._lock:
+                    clients = [client for client in self._clients if client.state is State.OPEN]
+                for client in clients:  # at once: the library's shutdown waits for a few after the other
+                    threading.Thread(target=client.close, args=(CloseCode.GOING_AWAY,), daemon=True).start()
 
     def close(self) -> None:
         """Stop accepting and end every connection; returns at once, since a client's thread may call it."""
@@ -97,7 +102,10 @@ class Server:
         session = Session()
         try:
             while not session.is_over:
-                connection.send(self.answer(session, connection.recv(decode=False)))
+                request = connection.recv(decode=False)
+                with self._lock:
+                    self.n_requests += 1
+                connection.send(session.answer(request))
         except ConnectionClosed:
             pass  # the client went away
         finally:
@@ -105,20 +113,11 @@ class Server:
             if self.on_leave is not None:
                 self.on_leave()
 
-    def answer(self, session: Session, message: bytes) -> bytes:
-        """The session's answer to a message, timed."""
-        start = time.perf_counter()
-        answer = session.answer(message)
-        with self._lock:
-            self.busy_s += time.perf_counter() - start
-            self.n_requests += 1
-        return answer
-
 
 def refusal(connection: ServerConnection, request: Request) -> Response | None:
     """The response to a handshake that asks for another path or comes from a web page, None to a good one.
 
-    A browser names the page's origin. pysc2's client names the address that it asks, so that one is allowed.
+    A browser sends its page's origin. pysc2's client sends the address it connects to, so this is allowed.
     """
     if request.path.partition("?")[0] != PATH:
         return connection.respond(HTTPStatus.NOT_FOUND, f"only {PATH} is served here\n")

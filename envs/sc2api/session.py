@@ -16,7 +16,7 @@ from envs.sc2.descriptors import sc2_protocol
 from envs.sc2api.battle import Battle
 from envs.sc2api.debug import carry_out_debug, check_debug
 from envs.sc2api.game_setup import ApiError, RefusedError, check_join, find_map
-from envs.sc2api.ids import COMPUTER, PLAYER
+from envs.sc2api.ids import BASE_BUILD, COMPUTER, PLAYER
 from envs.sc2api.observation import UnitWriter, write_game_info
 from envs.sc2api.orders import carry_out
 from envs.sc2api.recording import Recording
@@ -25,8 +25,7 @@ from envs.smac.maps import MAP_NAMES
 
 log = logging.getLogger(__name__)
 
-BASE_BUILD: Final = 75689
-GAME_VERSION: Final = "4.10.0.75689"
+GAME_VERSION: Final = f"4.10.0.{BASE_BUILD}"
 MAX_STEP_LOOPS: Final = 1 << 14
 _IN_GAME: Final = frozenset({"in_game"})
 VALID_STATES: Final[dict[str, frozenset[str]]] = {
@@ -46,7 +45,7 @@ VALID_STATES: Final[dict[str, frozenset[str]]] = {
     "ping": frozenset({"launched", "init_game", "in_game"}),
     "quit": frozenset({"launched", "init_game", "in_game"}),
 }
-"""The requests that are understood, and when."""
+"""Every request that is understood, and the states in which it is valid."""
 
 
 class Session:
@@ -135,7 +134,7 @@ class Session:
             return refuse(answer, refusal.name, refusal)
         try:
             self.battle = Battle(smac_map, request.random_seed)
-        except (InputError, ValueError) as error:
+        except InputError as error:
             return refuse(answer, "InvalidMapData", error)
         self._create, self.state = request, "init_game"
         self._begin()
@@ -219,7 +218,7 @@ class Session:
     def _debug(self, request: Any, answer: Any) -> None:
         """Create and kill units, set their values: all commands, or none when one cannot be understood.
 
-        Units beyond what fits are not created. Drawings are accepted, for nobody sees them.
+        Units that do not fit are not created. Drawings are accepted and change nothing.
         """
         for command in request.debug:
             check_debug(self._game, command)

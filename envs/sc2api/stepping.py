@@ -1,4 +1,4 @@
-"""What the API needs of the simulator beyond environment steps: any loops, any orders, lengths of ways."""
+"""Kernels for the API beyond environment steps: any number of loops, any orders, lengths of ways."""
 
 from __future__ import annotations
 

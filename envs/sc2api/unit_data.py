@@ -1,4 +1,4 @@
-"""What the game says about its units and abilities (`data`), and its answers to queries."""
+"""Answers requests about units and abilities (`data`), and queries."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def answer_query(response: Any, battle: Battle, request: Any) -> None:
             for number in _abilities_of(battle.type_of(unit)):
                 needs_point = ABILITIES[number].at_point is not None
                 entry.abilities.add(ability_id=number, requires_point=needs_point)
-    for _ in request.placements:  # nobody builds here
+    for _ in request.placements:  # units here build nothing
         response.placements.add(result=result_number("NotSupported"))
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from envs.errors import LanError
+from envs.errors import InputError
 from envs.smac.smac_map import MAP_SIZE_CELLS, SmacMap, SpawnGroup
 from envs.smac.units import UNITS, UnitType
 
@@ -28,7 +28,7 @@ class Placed(NamedTuple):
     dy: float
 
 
-class DoesNotFitError(LanError):
+class DoesNotFitError(InputError):
     """Units of groups[`group`] find no free site that they can stand on around their spawn point."""
 
     def __init__(self, text: str, group: int) -> None:

@@ -14,7 +14,15 @@ import numpy.typing as npt
 
 from envs.compiled import helper, kernel
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, NO_OP, NORTH, STOP
-from envs.smac.smac_map import ALLY_TYPE_SLOTS, ENEMY_TYPE_SLOTS, MAP_SIZE_CELLS, SmacMap
+from envs.smac.smac_map import (
+    ALLY_HEAD,
+    ALLY_TYPE_SLOTS,
+    ENEMY_HEAD,
+    ENEMY_TYPE_SLOTS,
+    MAP_SIZE_CELLS,
+    OBS_HEAD,
+    SmacMap,
+)
 from envs.smac.units import UNITS, UnitType
 from envs.types import BoolArray, FloatArray, IntArray
 
@@ -41,24 +49,21 @@ COOLDOWN_MAX_LOOPS: Final[dict[UnitType, float]] = {
     UnitType.BANELING: 1,
     UnitType.SPINE_CRAWLER: 15,
 }
-"""What SMAC divides the weapon cooldown by; some units exceed it."""
+"""SMAC divides the weapon cooldown by it; some units exceed it."""
 
 _MEDIVAC = int(UnitType.MEDIVAC)
 _CENTRE = MAP_SIZE_CELLS / 2
 _SIZE = float(MAP_SIZE_CELLS)
-_CELLS = MAP_SIZE_CELLS
 _MOVE_OBS = FIRST_ATTACK - NORTH  # an observation begins with the available moves
-_ALLY_HEAD, _ENEMY_HEAD = 4, 3  # features before shield and type, in the state's rows
-_OBS_HEAD = 5  # and in the observation's
 _SEEN_SQUARED = SIGHT_CELLS * SIGHT_CELLS * (1 + 1e-9)  # beyond it no square root is needed
 
 
 class LayoutTables(NamedTuple):
-    """What the kernels of one map read.
+    """The constants of one map that kernels read.
 
     `*_shield` is the width of that feature. Arrays are indexed by `UnitType` (`*_slot`: place in the type
-    one-hot, -1 none), `walkable` [32, 32] by [x, y]. `is_mmm`: the rules about medivacs apply. `max_reward`
-    is what SMAC scales rewards by.
+    one-hot, -1 none), `walkable` [32, 32] by [x, y]. `is_mmm`: the rules about medivacs apply. `max_reward`:
+    SMAC scales rewards by it.
     """
 
     n_agents: int
@@ -152,7 +157,7 @@ def _write_state(
         kind = utype[u]
         is_ally = u < n
         has_shield = tables.ally_shield if is_ally else tables.enemy_shield
-        head = _ALLY_HEAD if is_ally else _ENEMY_HEAD
+        head = ALLY_HEAD if is_ally else ENEMY_HEAD
         if health[u] > 0.0:
             state[at] = health[u] / tables.health_max[kind]
             if is_ally:
@@ -180,7 +185,7 @@ def _write_moves(tables: LayoutTables, x: float, y: float, obs: FloatArray, avai
 
 @helper
 def _is_walkable(tables: LayoutTables, column: int, row: int) -> bool:
-    return 0 <= column < _CELLS and 0 <= row < _CELLS and tables.walkable[column, row]
+    return 0 <= column < MAP_SIZE_CELLS and 0 <= row < MAP_SIZE_CELLS and tables.walkable[column, row]
 
 
 @helper
@@ -199,15 +204,15 @@ def _write_allies(
     Health, shield and type are copied from the state's rows.
     """
     n, rest = tables.n_agents, tables.ally_shield + tables.type_bits
-    width, state_width = _OBS_HEAD + rest, _ALLY_HEAD + rest
-    first = _MOVE_OBS + tables.n_enemies * (_OBS_HEAD + tables.enemy_shield + tables.type_bits)
+    width, state_width = OBS_HEAD + rest, ALLY_HEAD + rest
+    first = _MOVE_OBS + tables.n_enemies * (OBS_HEAD + tables.enemy_shield + tables.type_bits)
     own = first + (n - 1) * width
     for i in range(n):
         if health[i] <= 0.0:
             continue
         obs[i, own] = state[i * state_width]
         for extra in range(rest):
-            obs[i, own + 1 + extra] = state[i * state_width + _ALLY_HEAD + extra]
+            obs[i, own + 1 + extra] = state[i * state_width + ALLY_HEAD + extra]
         for k in range(i + 1, n):
             if health[k] <= 0.0:
                 continue
@@ -224,8 +229,8 @@ def _write_allies(
             if distance < SIGHT_CELLS:
                 seen_k = first + (k - 1) * width  # i skips itself, and k > i
                 seen_i = first + i * width
-                _write_seen(obs[i], seen_k, 1.0, distance, dx, dy, state, k * state_width, _ALLY_HEAD, rest)
-                _write_seen(obs[k], seen_i, 1.0, distance, -dx, -dy, state, i * state_width, _ALLY_HEAD, rest)
+                _write_seen(obs[i], seen_k, 1.0, distance, dx, dy, state, k * state_width, ALLY_HEAD, rest)
+                _write_seen(obs[k], seen_i, 1.0, distance, -dx, -dy, state, i * state_width, ALLY_HEAD, rest)
 
 
 @helper
@@ -241,8 +246,8 @@ def _write_enemies(
 ) -> None:
     """Write what agents see of the enemies, and the attacks available. A medivac's row shows heal slots."""
     n, rest = tables.n_agents, tables.enemy_shield + tables.type_bits
-    width, state_width = _OBS_HEAD + rest, _ENEMY_HEAD + rest
-    first_state = n * (_ALLY_HEAD + tables.ally_shield + tables.type_bits)
+    width, state_width = OBS_HEAD + rest, ENEMY_HEAD + rest
+    first_state = n * (ALLY_HEAD + tables.ally_shield + tables.type_bits)
     for i in range(n):
         if health[i] <= 0.0:
             continue
@@ -260,7 +265,7 @@ def _write_enemies(
             if distance < SIGHT_CELLS:
                 shown = 1.0 if avail[i, FIRST_ATTACK + j] else 0.0
                 at, row = _MOVE_OBS + j * width, first_state + j * state_width
-                _write_seen(obs[i], at, shown, distance, dx, dy, state, row, _ENEMY_HEAD, rest)
+                _write_seen(obs[i], at, shown, distance, dx, dy, state, row, ENEMY_HEAD, rest)
 
 
 @helper
@@ -283,4 +288,4 @@ def _write_seen(
     obs[at + 3] = dy / SIGHT_CELLS
     obs[at + 4] = state[row]
     for extra in range(rest):
-        obs[at + _OBS_HEAD + extra] = state[row + head + extra]
+        obs[at + OBS_HEAD + extra] = state[row + head + extra]

@@ -1,4 +1,4 @@
-"""The format of map files, and everything that is refused in one.
+"""The format of map files: reads them, and refuses what cannot be played.
 
 A map is a JSON object. `terrain` and `cliff_levels` are 32 rows of 32 characters, north first, as one looks
 at the map. Terrain: `.` walkable, `#` not, `^` for colossi only. Cliff levels: `.` is 0 (void), `1`, `2` are
@@ -92,7 +92,7 @@ class _Reader:
 
 
 def parse_map(data: Any, where: str) -> SmacMap:
-    """The map held in plain data; InputError naming `where` and the field of what cannot be used."""
+    """The map held in plain data; InputError naming `where` and the field that cannot be used."""
     reader = _Reader(where)
     raw = reader.record(data, "map", FIELDS)
     terrain = _grid(reader, raw["terrain"], "terrain", ".#^")
@@ -228,7 +228,7 @@ def _check_ground(reader: _Reader, smac_map: SmacMap) -> None:
 
 
 def _check_formation(reader: _Reader, side: str, smac_map: SmacMap, groups: Sequence[SpawnGroup]) -> None:
-    """Every unit finds a place of its own around its spawn point, and none is placed behind a wall."""
+    """Every unit finds a free place around its spawn point, and none is placed behind a wall."""
     try:
         placed = place_groups(smac_map, groups)
     except DoesNotFitError as error:

@@ -11,43 +11,27 @@ from typing import Any
 
 import numpy as np
 
+from envs.slots import WrappedEnv
+from envs.smac.actions import FIRST_ATTACK, NORTH
 from envs.smac.layout import SIGHT_CELLS
-from envs.smac.smac_map import MAP_SIZE_CELLS, N_ACTIONS_NO_ATTACK, SmacMap
-from envs.types import BoolArray, ClosesOnExit, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
-
-_MOVES = slice(2, N_ACTIONS_NO_ATTACK)  # north, south, east, west
+from envs.smac.smac_map import ALLY_HEAD, ENEMY_HEAD, MAP_SIZE_CELLS, OBS_HEAD, SmacMap
+from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
 
 
-class NoFogEnv(ClosesOnExit):
+class NoFogEnv(WrappedEnv):
     """The battles of a SMAC environment with observations that have no sight limit (a `MultiAgentEnv`).
 
-    All else is the inner environment's: battles, state, available actions (attacks still reach six cells),
-    rewards, and what it has beyond a `MultiAgentEnv`, such as the simulator's units. It has a `name` of its
-    own, so that no agent is ever shown the kind of observation it was not trained on.
+    All else is the inner environment's: battles, state, rewards, available actions (attacks still reach six
+    cells). Its `name` differs, so that no agent is shown a kind of observation that it was not trained on.
     """
 
     def __init__(self, env: MultiAgentEnv, smac_map: SmacMap, name: str) -> None:
-        self._env, self._map = env, smac_map
-        self._spec = replace(env.spec, name=name)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_env"], name)
+        super().__init__(env)
+        self._map, self._spec = smac_map, replace(env.spec, name=name)
 
     @property
     def spec(self) -> EnvSpec:
         return self._spec
-
-    @property
-    def n_battles(self) -> int:
-        return self._env.n_battles
-
-    @property
-    def next_episode(self) -> int:
-        return self._env.next_episode
-
-    @next_episode.setter
-    def next_episode(self, episode: int) -> None:
-        self._env.next_episode = episode
 
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """As the inner environment's, without fog."""
@@ -56,10 +40,6 @@ class NoFogEnv(ClosesOnExit):
     def step(self, actions: IntArray) -> TimeStep:
         """As the inner environment's, without fog."""
         return self._lift(self._env.step(actions))
-
-    def close(self) -> None:
-        """Close the inner environment."""
-        self._env.close()
 
     def _lift(self, step: TimeStep) -> TimeStep:
         return replace(step, obs=full_observations(self._map, step.state, step.avail_actions))
@@ -73,20 +53,20 @@ def full_observations(smac_map: SmacMap, state: FloatArray, avail_actions: BoolA
     """
     B, N, E = len(state), smac_map.n_agents, smac_map.n_enemies
     ally_rest = smac_map.ally_shield + smac_map.unit_type_bits
-    split = N * (4 + ally_rest)
+    split = N * (ALLY_HEAD + ally_rest)
     allies = state[:, :split].reshape(B, N, -1)  # health, cooldown, x, y, rest
     enemies = state[:, split:].reshape(B, E, -1)  # health, x, y, rest
     others = np.array([[k for k in range(N) if k != i] for i in range(N)], np.int64).reshape(N, N - 1)
     places = allies[:, :, 2:4]
     seen_enemies = _rows(
-        places, enemies[:, None, :, 1:3], enemies[:, None, :, 0], enemies[:, None, :, 3:],
-        avail_actions[:, :, N_ACTIONS_NO_ATTACK : N_ACTIONS_NO_ATTACK + E],
+        places, enemies[:, None, :, 1:3], enemies[:, None, :, 0], enemies[:, None, :, ENEMY_HEAD:],
+        avail_actions[:, :, FIRST_ATTACK : FIRST_ATTACK + E],
     )  # fmt: skip
     seen_allies = _rows(
-        places, places[:, others], allies[:, others, 0], allies[:, others, 4:], np.ones((B, N, N - 1))
+        places, places[:, others], allies[:, others, 0], allies[:, others, ALLY_HEAD:], np.ones((B, N, N - 1))
     )
-    own = np.concatenate((allies[:, :, :1], allies[:, :, 4:]), axis=2)
-    moves = avail_actions[:, :, _MOVES].astype(np.float32)
+    own = np.concatenate((allies[:, :, :1], allies[:, :, ALLY_HEAD:]), axis=2)
+    moves = avail_actions[:, :, NORTH:FIRST_ATTACK].astype(np.float32)
     obs = np.concatenate((moves, seen_enemies, seen_allies, own), axis=2)
     obs[allies[:, :, 0] <= 0] = 0
     return obs
@@ -95,7 +75,7 @@ def full_observations(smac_map: SmacMap, state: FloatArray, avail_actions: BoolA
 def _rows(
     places: FloatArray, of_others: FloatArray, health: FloatArray, rest: FloatArray, flag: Any
 ) -> FloatArray:
-    """[B, N, K * (5 + R)]: for each agent at places [B, N, 2] a row for each of K others, zeros for the dead.
+    """[B, N, K * (OBS_HEAD + R)]: for each agent at places [B, N, 2] a row for each of K others; dead: zeros.
 
     of_others [B, N or 1, K, 2] and health [B, N or 1, K] and rest [B, N or 1, K, R] as in the state;
     flag [B, N, K]: visible, or for enemies available.
@@ -103,11 +83,11 @@ def _rows(
     B, N, K = flag.shape
     delta = (of_others.astype(np.float64) - places[:, :, None]) * MAP_SIZE_CELLS  # [B, N, K, 2] in cells
     distance = np.sqrt(delta[..., 0] * delta[..., 0] + delta[..., 1] * delta[..., 1])
-    rows = np.empty((B, N, K, 5 + rest.shape[-1]), np.float32)
+    rows = np.empty((B, N, K, OBS_HEAD + rest.shape[-1]), np.float32)
     rows[..., 0] = flag
     rows[..., 1] = distance / SIGHT_CELLS
     rows[..., 2:4] = delta / SIGHT_CELLS
     rows[..., 4] = health
-    rows[..., 5:] = rest
+    rows[..., OBS_HEAD:] = rest
     rows[np.broadcast_to(health, (B, N, K)) <= 0] = 0
     return rows.reshape(B, N, -1)

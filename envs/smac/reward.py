@@ -19,7 +19,7 @@ DRAWN: Final = 3
 """Both sides died together: the battle has ended, and nobody won."""
 
 REWARD_SCALE: Final = 20.0
-"""What a battle returns at most, unless the enemies regenerate."""
+"""The highest return of a battle, unless the enemies regenerate."""
 
 _MEDIVAC = int(UnitType.MEDIVAC)
 
@@ -53,12 +53,7 @@ def battle_outcome(tables: LayoutTables, utype: IntArray, health: Reals) -> int:
 
 @kernel
 def step_reward(
-    tables: LayoutTables,
-    health: Reals,
-    shield: Reals,
-    prev_health: Reals,
-    prev_shield: Reals,
-    won: bool,
+    tables: LayoutTables, health: Reals, shield: Reals, prev_health: Reals, prev_shield: Reals, won: bool
 ) -> float:
     """|damage done to the enemies + 10 per enemy that died| (+ 200 when `won`), scaled to 20 per battle.
 

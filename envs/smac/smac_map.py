@@ -8,14 +8,21 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from envs.smac.actions import FIRST_ATTACK
+from envs.smac.actions import FIRST_ATTACK, NORTH
 from envs.smac.units import CUSTOM_TYPE_ORDER, UnitType
 from envs.types import BoolArray, EnvSpec
 
 MAP_SIZE_CELLS: Final = 32
 """Width and height of every SMAC map, and of its playable area."""
 
-N_ACTIONS_NO_ATTACK: Final = FIRST_ATTACK
+ALLY_HEAD: Final = 4
+"""Features before shield and type in an agent's row of the state: health, cooldown, x, y."""
+
+ENEMY_HEAD: Final = 3
+"""In an enemy's row of the state: health, x, y."""
+
+OBS_HEAD: Final = 5
+"""In an observation's row of another unit: visible or available, distance, x, y, health."""
 
 OrderKind = Literal["attack_move", "attack_move_between", "attack_units", "none"]
 MapType = Literal[
@@ -122,15 +129,15 @@ class SmacMap:
     @property
     def spec(self) -> EnvSpec:
         """SMAC's dimensions (get_obs_size, get_state_size), the state without its last-action block."""
-        ally = self.ally_shield + self.unit_type_bits
-        enemy = self.enemy_shield + self.unit_type_bits
+        ally, enemy = self.ally_shield + self.unit_type_bits, self.enemy_shield + self.unit_type_bits
+        seen = self.n_enemies * (OBS_HEAD + enemy) + (self.n_agents - 1) * (OBS_HEAD + ally)
         return EnvSpec(
             name=self.name,
             n_agents=self.n_agents,
             n_actions=FIRST_ATTACK + self.n_enemies,
-            obs_dim=4 + self.n_enemies * (5 + enemy) + (self.n_agents - 1) * (5 + ally) + (1 + ally),
-            state_dim=self.n_agents * (4 + ally) + self.n_enemies * (3 + enemy),
-            unit_dim=4 + ally,
+            obs_dim=FIRST_ATTACK - NORTH + seen + 1 + ally,
+            state_dim=self.n_agents * (ALLY_HEAD + ally) + self.n_enemies * (ENEMY_HEAD + enemy),
+            unit_dim=ALLY_HEAD + ally,
             episode_limit=self.episode_limit,
         )
 

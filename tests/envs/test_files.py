@@ -1,12 +1,13 @@
 """Results are written whole or not at all."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from envs.errors import InputError
-from envs.files import write_atomically
+from envs.files import replacing, sync_folder, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -15,6 +16,57 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
         write_atomically(path, content)
         assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "𝄞" * 63])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path, name: str) -> None:
+    write_atomically(tmp_path / name, b"content")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_threads_that_write_one_file_each_write_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "same"
+    contents = [bytes([number]) * 5000 for number in range(3)]
+    problems: list[InputError] = []
+
+    def write(content: bytes) -> None:
+        try:
+            for _ in range(50):
+                write_atomically(path, content)
+        except InputError as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=write, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems
+    assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_replaced_and_its_target_stays(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_atomically(link, b"new")
+    assert (link.is_symlink(), link.read_bytes(), target.read_bytes()) == (False, b"new", b"old")
+
+
+def test_permissions_are_the_modes_less_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        for mode, left in ((0o666, 0o640), (0o777, 0o750), (0o600, 0o600)):
+            with replacing(tmp_path / "file", mode) as file:
+                file.write(b"content")
+            assert (tmp_path / "file").stat().st_mode & 0o777 == left
+    finally:
+        os.umask(before)
+
+
+def test_a_file_system_that_syncs_no_folders_is_written_to_all_the_same() -> None:
+    sync_folder(Path("/proc/self"))  # fsync(2) answers EINVAL there
 
 
 def test_what_stood_there_stays_when_the_disk_is_full(tmp_path: Path) -> None:

@@ -162,7 +162,10 @@ def test_an_environment_that_cannot_be_had_is_one_clear_error(name: str, said: s
         make_env(name)
 
 
-@pytest.mark.parametrize("name", ["spread:", "spread:0", "spread:x", "spread:101", "checkers:2"])
+@pytest.mark.parametrize(
+    "name",
+    ["spread", "spread:", "spread:0", "spread:x", "spread:101", "checkers:", "checkers:2", "pettingzoo:"],
+)
 def test_a_name_that_is_nearly_right_says_what_to_write(name: str) -> None:
     with pytest.raises(InputError, match="write checkers, spread:N"):
         make_env(name)

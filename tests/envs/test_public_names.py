@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
@@ -20,6 +21,33 @@ def test_every_public_name_resolves(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'make_envs'"):
         envs.make_envs  # noqa: B018
+
+
+def test_a_star_import_gives_the_public_names() -> None:
+    names: dict[str, object] = {}
+    exec("from envs import *", names)
+    assert set(envs.__all__) == set(names) - {"__builtins__"}
+
+
+def test_what_is_public_can_be_pickled() -> None:
+    for value in (envs.make_env, envs.TimeStep, envs.env_spec("3m"), envs.MAP_NAMES):
+        assert pickle.loads(pickle.dumps(value)) == value
+    error = pickle.loads(pickle.dumps(envs.EpisodeLostError(np.array([True, False]), "it hung")))
+    assert (str(error), error.slots.tolist()) == ("it hung", [True, False])
+
+
+@pytest.mark.parametrize(
+    "name", ["3m", "3m:no-fog", "checkers", "spread:2", "pettingzoo:mpe2.simple_spread_v3"]
+)
+def test_environments_of_every_kind_are_closed_by_their_block_and_may_be_closed_again(name: str) -> None:
+    if name.startswith("pettingzoo:"):
+        pytest.importorskip("mpe2")
+    with envs.make_env(name, "sim", n_battles=2) as env:
+        assert not env.reset().done.any()
+        env.close()
+    env.close()
+    with pytest.raises(ValueError, match="plays at least one battle"):
+        envs.make_env(name, "sim", n_battles=0)
 
 
 def test_import_loads_nothing_heavy() -> None:

@@ -120,7 +120,7 @@ function arrow(ctx, ax, ay, bx, by, head) {
   ctx.fill();
 }
 
-// Who fires at whom: a projectile, a ray or a beam from edge to edge, a slash where weapons touch.
+// A shot: a projectile, a ray or a beam from edge to edge, a slash where weapons touch.
 function drawShot(ctx, m, { from, to, heals }, strength) {
   const gone = during(m.share, HIT, HIT + 0.25), flown = during(m.share, 0.15, HIT);
   if (flown <= 0 || gone >= 1) return;

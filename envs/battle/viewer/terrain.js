@@ -74,7 +74,7 @@ function hatch(ctx, px, py, size) {
   ctx.stroke();
 }
 
-// A line where the ground changes for who walks on it.
+// A line where the ground changes for units that walk.
 function drawEdges(ctx, x, y) {
   const here = groundAt(x, y);
   if (!here) return;

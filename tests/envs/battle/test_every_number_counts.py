@@ -78,10 +78,11 @@ def changes_a_melee(monkeypatch: pytest.MonkeyPatch, unit: UnitType, name: str) 
 
 def told() -> bytes:
     """What the API says about the types of units."""
-    data = sc2_protocol().ResponseData()
-    write_data(data, Battle(load_map("3m"), 0), sc2_protocol().RequestData(unit_type_id=True))
-    answer: bytes = data.SerializeToString()
-    return answer
+    sc_pb = sc2_protocol()
+    answer = sc_pb.ResponseData()
+    write_data(answer, Battle(load_map("3m"), 0), sc_pb.RequestData(unit_type_id=True))
+    data: bytes = answer.SerializeToString()
+    return data
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,17 @@ def test_bad_input_is_one_sentence(
 ) -> None:
     assert main(arguments) == 2
     assert says in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_the_server() -> None:
+    command = [sys.executable, "-m", "envs.sc2api.cli", "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("serving ws://127.0.0.1:")
+        server.send_signal(signal.SIGINT)
+        _, said = server.communicate(timeout=60)
+    assert server.returncode == 130
+    assert said == "lan-sc2 serve: interrupted\n"
 
 
 def test_the_game_wants_a_port(capsys: pytest.CaptureFixture[str]) -> None:

@@ -174,7 +174,28 @@ def test_close_ends_every_connection_and_each_leave_is_noted() -> None:
         for client in clients:
             client.shutdown()
     assert left == [2, 2]
-    assert server.busy_s > 0
+
+
+def test_close_waits_for_all_silent_clients_at_once() -> None:
+    with serving(deadline_s=0.5) as server:
+        clients = [connect(server) for _ in range(30)]
+        for client in clients:
+            assert ask(client, ping=sc_pb.RequestPing()).HasField("ping")
+        start = time.monotonic()
+    assert time.monotonic() - start < 1.5
+    for client in clients:
+        client.shutdown()
+
+
+def test_refused_and_broken_handshakes_take_no_place(server: Server) -> None:
+    for request in (HANDSHAKE.replace(b"/sc2api", b"/other"), b"GET") * MAX_CLIENTS:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+            client.sendall(request)
+            client.shutdown(socket.SHUT_WR)
+            client.recv(1000)
+    client = connect(server)
+    assert ask(client, ping=sc_pb.RequestPing()).HasField("ping")
+    client.close()
 
 
 def test_quit_ends_the_connection(server: Server) -> None:

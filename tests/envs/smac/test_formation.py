@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from envs.battle.env import BattleEnv
-from envs.smac.formation import DoesNotFitError, place_groups
+from envs.errors import InputError
+from envs.smac.formation import place_groups
 from envs.smac.maps import MAP_NAMES, SpawnGroup, load_map
 from envs.smac.units import UNITS, UnitType
 
@@ -40,7 +41,7 @@ def test_colossi_and_air_neither_block_nor_are_blocked():
 
 def test_a_group_that_does_not_fit_is_refused():
     full = dataclasses.replace(load_map("3m"), walkable=np.zeros((32, 32), np.bool_))
-    with pytest.raises(DoesNotFitError, match="3m: 3 of 3 marines do not fit"):
+    with pytest.raises(InputError, match="3m: 3 of 3 marines do not fit"):
         place_groups(full, [SpawnGroup(UnitType.MARINE, 3, 9, 16)])
 
 

@@ -1,5 +1,8 @@
 """Observations without fog: what is in sight looks as always, what is beyond is there too."""
 
+import copy
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -89,6 +92,15 @@ def test_nothing_but_the_observation_differs(name: str) -> None:
         actions = random_actions(rng, step)
         step, full = plain.step(actions), lifted.step(actions)
     assert plain.next_episode == lifted.next_episode == 2
+
+
+def test_it_has_the_attributes_of_the_inner_environment_and_no_others() -> None:
+    with make_env("3m:no-fog", "sim", n_battles=2) as env:
+        env.next_episode = 7
+        twin: Any = copy.copy(env)
+        assert (twin.spec.name, twin.n_battles, twin.next_episode, twin.seed) == ("3m:no-fog", 2, 7, 0)
+        with pytest.raises(AttributeError, match="no_such_thing"):
+            twin.no_such_thing  # noqa: B018
 
 
 def test_it_passes_the_checks_of_every_environment() -> None:
