@@ -21,7 +21,7 @@ EXPORTED = {
     ],
     "exporters": ["ExportReport", "export_checkpoint"],
     "runtime": ["AgentPolicy", "Memory", "load_policy"],
-    "trainer": ["Evaluation", "TrainConfig", "TrainResult", "train"],
+    "trainer": ["Evaluation", "TrainConfig", "TrainResult", "resume", "train"],
 }  # fmt: skip
 EXAMPLE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 EXAMPLE_LINES = 8
@@ -30,12 +30,23 @@ EXAMPLE_LINES = 8
 @pytest.mark.parametrize("package", sorted(EXPORTED))
 def test_a_package_exports_these_names_and_no_others(package: str) -> None:
     module = importlib.import_module(package)
-    assert sorted(module.__all__) == sorted(EXPORTED[package])
-    assert set(EXPORTED[package]) <= set(dir(module))
+    assert sorted(module.__all__) == sorted(EXPORTED[package]) == dir(module)
+    star: dict[str, object] = {}
+    exec(f"from {package} import *", star)
+    assert set(star) - {"__builtins__"} == set(EXPORTED[package])
     for name in EXPORTED[package]:
         assert getattr(module, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = module.nothing
+
+
+@pytest.mark.parametrize("package", sorted(EXPORTED))
+def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
+    code = f"import {package}, sys; print(*{{'numpy', 'numba', 'torch', 'grpc', 'onnx'}} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == []
 
 
 def test_the_packages_say_that_they_are_typed() -> None:

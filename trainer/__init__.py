@@ -8,14 +8,14 @@ from envs.lazy import lazy_names
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
-    from trainer.runs.training import Evaluation, TrainResult, train
+    from trainer.runs.training import Evaluation, TrainResult, resume, train
 
-__all__ = ["Evaluation", "TrainConfig", "TrainResult", "train"]
+__all__ = ["Evaluation", "TrainConfig", "TrainResult", "resume", "train"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "TrainConfig": "trainer.config",
-        **dict.fromkeys(["Evaluation", "TrainResult", "train"], "trainer.runs.training"),
+        **dict.fromkeys(["Evaluation", "TrainResult", "resume", "train"], "trainer.runs.training"),
     },
 )

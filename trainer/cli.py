@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
 from envs.command import run_command
 from trainer.config import TrainConfig
-from trainer.runs.config_file import load_config
-from trainer.runs.plan import plan_run
+from trainer.runs.plan import continued, plan_run
 
 DESCRIPTION = (
     "Train a team on a SMAC map. Checkpoints, metrics.jsonl and TensorBoard events go to a run directory; "
@@ -33,7 +31,7 @@ def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
     for word, following in zip_longest(words, words[1:], fillvalue=""):
         if word == "--resume" or word.startswith("--resume="):
             run_dir = Path(following if word == "--resume" else word.removeprefix("--resume="))
-            return replace(load_config(run_dir), resume=run_dir, run_dir=run_dir)
+            return continued(run_dir)
     return None
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
+from envs.command import nearest_names
 from envs.errors import InputError
 from envs.make import env_spec, resolve_backend
 from trainer.config import ResolvedConfig, TrainConfig, check_resumed, learner_name, resolve
@@ -22,12 +24,7 @@ class Plan:
 
 
 def plan_run(config: TrainConfig) -> Plan:
-    """Check and resolve the settings; InputError when they cannot be used.
-
-    With `resume` and no map, every setting that has its default is taken from that run.
-    """
-    if config.resume is not None and not config.map:
-        config = continued(config, load_config(config.resume))
+    """Check and resolve the settings; InputError when they cannot be used."""
     if not config.map:
         raise InputError(
             "say which map to learn, e.g. --map 3m, or which run to go on with, --resume RUN_DIR"
@@ -54,12 +51,13 @@ def resolve_playable(config: TrainConfig) -> tuple[ResolvedConfig, str]:
     return resolved, resolve_backend(resolved.env, resolved.environment)
 
 
-def continued(asked: TrainConfig, saved: TrainConfig) -> TrainConfig:
-    """The saved settings, replaced where `asked` differs from the defaults."""
-    defaults = TrainConfig()
-    changed = {
-        field.name: getattr(asked, field.name)
-        for field in fields(TrainConfig)
-        if getattr(asked, field.name) != getattr(defaults, field.name)
-    }
-    return replace(saved, **changed)
+def continued(run_dir: Path, **changes: Any) -> TrainConfig:
+    """The settings of the run in a directory, to go on with it; `changes` are those asked for now.
+
+    InputError when there is no run, and for a setting that does not exist.
+    """
+    known = {field.name for field in fields(TrainConfig)}
+    for name in changes:
+        if name not in known:
+            raise InputError(f"no setting is called {name!r}: {nearest_names(name, known)}")
+    return replace(load_config(run_dir), **{"resume": run_dir, "run_dir": run_dir, **changes})

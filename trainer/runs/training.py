@@ -13,7 +13,7 @@ from trainer.config import TrainConfig
 from trainer.runs.assembly import assemble
 from trainer.runs.checkpoint import FILE_NAME
 from trainer.runs.clocks import Clocks
-from trainer.runs.plan import plan_run
+from trainer.runs.plan import continued, plan_run
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,29 @@ class TrainResult:
 def train(config: TrainConfig, *, on_evaluation: Callable[[Evaluation], None] | None = None) -> TrainResult:
     """Train a team as `lan-train` does, without a display; `on_evaluation` is called after each evaluation.
 
-    An evaluation is saved before its call, so a callback may read the checkpoint, or raise to end the run.
-    With `config.resume` the run in that directory goes on, with its settings where `config` has defaults.
+    An evaluation is saved before its call, so a callback may read the checkpoint, or raise to end the run;
+    after Ctrl-C, `resume` goes on from the last evaluation.
     Seeds torch and gives it one thread; the learner has its own threads.
     InputError when settings cannot be used or the end could not be saved; DivergedError when the loss is not
     finite. A failure that does not stop the run is a RuntimeWarning.
     """
+    if config.resume is not None:
+        raise InputError("train begins a run; trainer.resume(RUN_DIR) goes on with one")
+    return run_to_end(config, on_evaluation)
+
+
+def resume(
+    run_dir: Path | str, *, on_evaluation: Callable[[Evaluation], None] | None = None, **changes: Any
+) -> TrainResult:
+    """Go on with the run in a directory by its own settings, exactly where its last checkpoint left it.
+
+    `changes` are fields of `TrainConfig` that may differ, such as `steps=3_000_000`. Errors as `train`.
+    """
+    return run_to_end(continued(Path(run_dir), **changes), on_evaluation)
+
+
+def run_to_end(config: TrainConfig, on_evaluation: Callable[[Evaluation], None] | None) -> TrainResult:
+    """Plan and train, new or resumed."""
     plan = plan_run(config)
     with assemble(plan) as run:
         run.run(CallbackReporter(on_evaluation))

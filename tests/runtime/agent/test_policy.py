@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,6 @@ import pytest
 import runtime
 from envs.errors import InputError, ModelError
 from runtime.model_file.loader import load_model
-from tests.paths import ROOT
 from tests.runtime.support.playing import play_in_process
 from tests.runtime.support.tag_env import SPEC, TagEnv
 
@@ -74,18 +71,3 @@ def test_numbers_of_other_types_are_the_same_numbers(model_file: Path) -> None:
     got, same = policy.step(policy.initial_memory(), obs.astype(float), avail_actions.astype(int))
     assert got.last_action == wanted.last_action
     assert np.array_equal(same, advantages)
-
-
-def test_the_public_names_are_found_and_load_nothing_before_they_are_used() -> None:
-    assert runtime.__all__ == ["AgentPolicy", "Memory", "load_policy"]
-    assert all(hasattr(runtime, name) for name in runtime.__all__)
-    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
-        _ = runtime.nonsense
-    code = (
-        "import sys, runtime\n"
-        "heavy = {'numpy', 'onnxruntime', 'grpc'}\n"
-        "assert not heavy & set(sys.modules)\n"
-        "runtime.load_policy\n"
-        "assert not {'onnxruntime', 'grpc'} & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)

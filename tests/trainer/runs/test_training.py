@@ -2,7 +2,6 @@
 
 import importlib.util
 import signal
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
@@ -12,14 +11,12 @@ from typing import Any, Literal
 import pytest
 import torch
 
-import trainer
 from envs.checkers import CheckersEnv
 from envs.errors import DivergedError, InputError
 from envs.make import make_env
 from envs.types import MultiAgentEnv
-from tests.paths import ROOT
 from tests.trainer.support.small_runs import without_clock
-from trainer import Evaluation, TrainConfig, TrainResult, train
+from trainer import Evaluation, TrainConfig, TrainResult, resume, train
 from trainer.cli import main as lan_train
 from trainer.learning.batch import EpisodeBatch
 from trainer.runs.checkpoint import load_checkpoint
@@ -61,16 +58,6 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     return watched
 
 
-def test_the_public_names_are_these_and_cost_no_torch_to_import() -> None:
-    assert trainer.__all__ == ["Evaluation", "TrainConfig", "TrainResult", "train"]
-    assert all(getattr(trainer, name).__module__.startswith("trainer.") for name in trainer.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'trian'"):
-        trainer.trian  # noqa: B018
-    code = "import sys, trainer; trainer.TrainConfig(map='3m'); print('torch' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ran.stdout == "False\n"
-
-
 def test_a_callback_sees_every_evaluation_and_nothing_is_printed(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,16 +94,23 @@ def test_it_is_the_run_that_the_command_makes(finished: Path, tmp_path: Path) ->
 def test_a_run_goes_on_by_its_own_settings(finished: Path, tmp_path: Path) -> None:
     short = train(replace(CONFIG, steps=200, run_dir=tmp_path / "run"))
     seen: list[Evaluation] = []
-    result = train(TrainConfig(resume=short.run_dir, steps=400), on_evaluation=seen.append)
+    result = resume(short.run_dir, steps=400, on_evaluation=seen.append)
     assert [evaluation.env_steps for evaluation in seen] == [result.env_steps]
     assert (result.run_dir, result.finished) == (short.run_dir, True)
     assert result.env_steps >= 400 > short.env_steps
     assert without_clock(short.run_dir) == without_clock(finished)
     assert load_config(short.run_dir).steps == 400
+    default = TrainConfig().steps  # a setting equal to the default is asked for as well
+    assert resume(short.run_dir, steps=default, until_win_rate=0.0).finished
+    assert load_config(short.run_dir).steps == TrainConfig().steps
+    with pytest.raises(InputError, match="no setting is called 'step': did you mean 'steps'"):
+        resume(short.run_dir, step=3)
+    with pytest.raises(InputError, match=r"trainer\.resume\(RUN_DIR\)"):
+        train(TrainConfig(resume=short.run_dir))
     with pytest.raises(InputError, match="--seed was 3, now 4"):
-        train(TrainConfig(resume=short.run_dir, seed=4))
+        resume(short.run_dir, seed=4)
     moved = short.run_dir.rename(tmp_path / "moved")
-    assert train(TrainConfig(resume=moved)).run_dir == moved
+    assert resume(moved).run_dir == moved
     assert load_checkpoint(moved).config["run_dir"] == str(moved)
 
 
@@ -134,7 +128,7 @@ def test_a_callback_finds_its_evaluation_saved_and_costs_nothing_where_it_raises
         train(replace(CONFIG, run_dir=run_dir), on_evaluation=fails_at_the_second)
     assert watched.times_closed == [1, 1]
     assert 200 <= load_checkpoint(run_dir).env_steps < 400
-    train(TrainConfig(resume=run_dir))
+    resume(run_dir)
     assert without_clock(run_dir) == without_clock(finished)
 
 
@@ -148,7 +142,7 @@ def test_runs_in_one_process_and_in_threads_leave_no_trace_on_each_other(
     with ThreadPoolExecutor(1) as thread:
         elsewhere = replace(config, steps=200, run_dir=str(tmp_path / "thread"))  # type: ignore[arg-type]
         first = thread.submit(train, elsewhere).result()
-        thread.submit(train, TrainConfig(resume=first.run_dir, steps=400)).result()
+        thread.submit(resume, first.run_dir, steps=400).result()
     assert without_clock(tmp_path / "thread") == without_clock(tmp_path / "here")
     assert sys.getswitchinterval() == interval_s
 
@@ -163,14 +157,14 @@ def test_a_second_run_may_have_more_workers_and_a_resumed_one_fewer(tmp_path: Pa
         train(replace(CONFIG, rollout_workers=n_workers, run_dir=tmp_path / str(n_workers)))
         assert not ray.is_initialized()
     assert without_clock(tmp_path / "1") == without_clock(tmp_path / "2")
-    assert train(TrainConfig(resume=tmp_path / "2", steps=600)).env_steps >= 600
+    assert resume(tmp_path / "2", steps=600).env_steps >= 600
 
 
 def test_a_damaged_checkpoint_is_warned_of(tmp_path: Path) -> None:
     run_dir = train(replace(CONFIG, run_dir=tmp_path / "run")).run_dir
     (run_dir / "run.pt").write_bytes(b"damaged")
     with pytest.warns(RuntimeWarning, match=r"set aside a checkpoint, going on from \d+ steps"):
-        train(TrainConfig(resume=run_dir))
+        resume(run_dir)
 
 
 def test_what_cannot_be_is_raised(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +173,7 @@ def test_what_cannot_be_is_raised(finished: Path, tmp_path: Path, monkeypatch: p
     with pytest.raises(InputError, match="already holds a run"):
         train(replace(CONFIG, run_dir=finished))
     with pytest.raises(InputError, match="no run to resume"):
-        train(TrainConfig(resume=tmp_path))
+        resume(tmp_path)
 
     def diverges(q_proxy: torch.Tensor, *others: Any) -> torch.Tensor:
         return q_proxy.mean() * float("nan")
