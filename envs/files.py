@@ -23,6 +23,9 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     partial = path.with_name(f".{path.name[:50]}.{threading.get_native_id()}.partial")
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:
+        if not mode & 0o077:  # a secret never goes into a file or behind a link that lay there before
+            partial.unlink(missing_ok=True)
+            flags |= os.O_EXCL
         with os.fdopen(os.open(partial, flags, mode), "r+b") as file:
             yield file
             file.flush()

@@ -65,6 +65,20 @@ def test_permissions_are_the_modes_less_the_umask(tmp_path: Path) -> None:
         os.umask(before)
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_secret_is_not_written_into_a_file_that_lay_there(tmp_path: Path, is_link: bool) -> None:
+    readable = tmp_path / "readable"
+    readable.touch(0o666)
+    planted = tmp_path / f".key.{threading.get_native_id()}.partial"
+    planted.symlink_to(readable) if is_link else readable.rename(planted)
+    with planted.open("rb") as spy, replacing(tmp_path / "key", 0o600) as file:
+        file.write(b"secret")
+        file.flush()
+        assert spy.read() == b""
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "key").read_bytes() == b"secret"
+
+
 def test_a_file_system_that_syncs_no_folders_is_written_to_all_the_same() -> None:
     sync_folder(Path("/proc/self"))  # fsync(2) answers EINVAL there
 
