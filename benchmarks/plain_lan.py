@@ -1,10 +1,15 @@
 """Local Advantage Networks on one page: networks, acting, replay, loss, training, evaluation.
 
-Read this to understand the algorithm (LAN paper, Algorithm 1); change it to try an idea. Nothing here is
-fast: episodes are padded and masked, one-hots are concatenated, the GRU is called once per step. `lan-train`
-computes the same faster, and a test holds losses, gradients and whole updates equal.
+The idea: an agent knows only its own history tau, but the team's return also depends on the state s and on
+the others' actions. So LAN learns two things at once. V(s, tau) sees everything and predicts the return;
+A(tau, u) sees what one agent sees and only has to rank its actions. One double-DQN loss on V + A teaches
+both. Acting needs A alone, so V is thrown away after training.
 
-    python -m benchmarks.plain_lan --map 3m --steps 60000
+Read this to understand the algorithm (LAN paper, Algorithm 1); change it to try an idea. Nothing here is
+fast: episodes are padded, one-hots concatenated, the GRU is called once per step. `lan-train` computes the
+same faster, and a test holds losses, gradients and whole updates equal. From the project's folder:
+
+    python -m benchmarks.plain_lan --map 3m --steps 60000      # prints a line per evaluation
 
 Axes: B episodes, T steps, N agents, O observation, A actions, S state, H memory, I = O + A + N inputs.
 """
@@ -30,22 +35,22 @@ from envs.types import HIDDEN_DIM, BoolArray, EnvSpec, FloatArray, IntArray, Mul
 
 @dataclass(frozen=True)
 class Config:
-    """The paper's settings; see `lan-train --help` for what each means."""
+    """The paper's settings."""
 
-    map: str = "3m"
-    steps: int = 60_000
-    seed: int = 0
-    gamma: float = 0.99
-    learning_rate: float = 5e-4
-    grad_norm_clip: float = 10.0
-    batch_episodes: int = 32
-    replay_episodes: int = 5_000
-    updates_per_episode: int = 2
-    target_update_interval: int = 200
-    epsilon_finish: float = 0.05
-    epsilon_anneal_steps: int = 50_000
-    eval_interval_steps: int = 10_000
-    eval_episodes: int = 32
+    map: str = "3m"  # the map to learn
+    steps: int = 60_000  # environment steps to train for
+    seed: int = 0  # of weights, battles, exploration and replay
+    gamma: float = 0.99  # discount per environment step
+    learning_rate: float = 5e-4  # of Adam
+    grad_norm_clip: float = 10.0  # largest norm of the gradient
+    batch_episodes: int = 32  # episodes per update
+    replay_episodes: int = 5_000  # whole episodes kept for replay
+    updates_per_episode: int = 2  # gradient updates after every episode
+    target_update_interval: int = 200  # updates between copies to the target networks
+    epsilon_finish: float = 0.05  # exploration at the end of its fall from 1
+    epsilon_anneal_steps: int = 50_000  # environment steps over which exploration falls
+    eval_interval_steps: int = 10_000  # environment steps between evaluations
+    eval_episodes: int = 32  # greedy battles per evaluation
 
 
 class AdvantageNet(nn.Module):
@@ -74,7 +79,10 @@ class ValueNet(nn.Module):
         self.fc3 = nn.Linear(128, 1)
 
     def forward(self, hidden: Tensor, inputs: Tensor, state: Tensor) -> Tensor:
-        """hidden [..., N, H], inputs [..., N, I], state [..., S] -> V [...]."""
+        """hidden [..., N, H], inputs [..., N, I], state [..., S] -> V [...].
+
+        The histories come in as the agents' memories, so V's gradient trains their GRU too.
+        """
         team = F.relu(self.embed(torch.cat((hidden, inputs), -1))).sum(-2)  # [..., 128], whatever N is
         value: Tensor = self.fc3(F.relu(self.fc2(F.relu(self.fc1(torch.cat((team, state), -1))))))
         return value.squeeze(-1)
@@ -89,18 +97,17 @@ class Lan(nn.Module):
 
 
 class Episode(NamedTuple):
-    """An episode of T steps and T + 1 observations; `terminated`: no future follows its last step."""
+    """An episode of T steps and T + 1 observations."""
 
     obs: FloatArray  # [T + 1, N, O]
     state: FloatArray  # [T + 1, S]
     avail_actions: BoolArray  # [T + 1, N, A]
     action: IntArray  # [T, N]
     reward: FloatArray  # [T]
-    terminated: bool
 
 
 class Batch(NamedTuple):
-    """B episodes padded to the longest; `mask` [B, T] is 1 where a step was really taken."""
+    """B episodes, zeros behind their ends; `mask` is 1 at every step, `terminated` at the last one."""
 
     obs: Tensor  # [B, T + 1, N, O]
     state: Tensor  # [B, T + 1, S]
@@ -112,18 +119,15 @@ class Batch(NamedTuple):
 
 
 def pad(episodes: Sequence[Episode]) -> Batch:
-    """A batch of episodes, zeros behind their ends."""
+    """A batch, padded to the longest episode; a time-out ends one like a defeat, as published runs do."""
 
     def stack(arrays: Sequence[np.ndarray]) -> Tensor:
         return nn.utils.rnn.pad_sequence([torch.from_numpy(a) for a in arrays], batch_first=True)
 
-    lengths = [len(e.reward) for e in episodes]
-    ends = [np.eye(1, n, n - 1, np.float32)[0] * e.terminated for n, e in zip(lengths, episodes, strict=True)]
-    obs, state, avail_actions, action, reward = (
-        stack(column) for column in list(zip(*episodes, strict=True))[:5]
-    )
-    mask = stack([np.ones(n, np.float32) for n in lengths])
-    return Batch(obs, state, avail_actions, action, reward, stack(ends), mask)
+    taken = [np.ones(len(e.reward), np.float32) for e in episodes]
+    last = [np.append(np.zeros(len(e.reward) - 1, np.float32), np.float32(1)) for e in episodes]
+    obs, state, avail_actions, action, reward = map(stack, zip(*episodes, strict=True))
+    return Batch(obs, state, avail_actions, action, reward, terminated=stack(last), mask=stack(taken))
 
 
 def agent_inputs(obs: Tensor, last_action: Tensor, n_actions: int) -> Tensor:
@@ -181,9 +185,7 @@ def play(
         np.stack([getattr(step, name)[0] for step in steps]) for name in ("obs", "state", "avail_actions")
     )
     reward = np.array([step.reward[0] for step in steps[1:]])
-    # A time-out ends an episode like a defeat, as in published SMAC runs.
-    episode = Episode(obs, state, avail_actions, torch.stack(actions).numpy(), reward, terminated=True)
-    return episode, bool(steps[-1].won[0])
+    return Episode(obs, state, avail_actions, torch.stack(actions).numpy(), reward), bool(steps[-1].won[0])
 
 
 def train(config: Config) -> None:

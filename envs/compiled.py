@@ -105,10 +105,15 @@ def kernel(function: Function, **options: Any) -> Function:
         settings.CACHE_DIR = before
 
 
+def _is_cached(compiled: Any) -> bool:
+    """Whether this checkout's machine code of a kernel is there: numba keeps it by the source's path."""
+    path = compiled.stats.cache_path
+    return path is not None and any(Path(path).glob(f"*{compiled.__name__}*.nbc"))
+
+
 def announce(what: str, *kernels: Callable[..., Any]) -> None:
     """Say on stderr, in one line, that `kernels` have to be compiled first, when they are not cached."""
     folder = cache_folder()
-    missing = [k.__name__ for k in kernels if folder is None or not list(folder.rglob(f"*{k.__name__}*.nbc"))]
-    if missing:
+    if folder is None or not all(map(_is_cached, kernels)):
         kept = f"kept in {folder}" if folder else "not kept: no writable cache folder; set LAN_CACHE_DIR"
         print(f"compiling {what}, once, about half a minute ({kept})", file=sys.stderr, flush=True)

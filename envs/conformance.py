@@ -124,6 +124,7 @@ def _check_play(env: MultiAgentEnv, episodes: int, rng: np.random.Generator) -> 
             length[ended] = 0
             continue
         before, step = step, _step(env, random_actions(step, rng))
+        _check_apart(before, step)
         _check_unchanged(before, step, ended)
         require(not step.reward[ended].any(), "a battle that had ended gives a reward")
         length[~ended] += 1
@@ -134,6 +135,13 @@ def _check_play(env: MultiAgentEnv, episodes: int, rng: np.random.Generator) -> 
         won += int((step.won & now).sum())
         truncated += int((step.truncated & now).sum())
     return Report(finished, env_steps, won, truncated)
+
+
+def _check_apart(before: TimeStep, after: TimeStep) -> None:
+    """Two steps share no memory, since a time step belongs to its caller."""
+    for field in fields(TimeStep):
+        apart = not np.shares_memory(getattr(before, field.name), getattr(after, field.name))
+        require(apart, f"{field.name} of two steps is the same memory: return new arrays")
 
 
 def _check_unchanged(before: TimeStep, after: TimeStep, slots: BoolArray) -> None:

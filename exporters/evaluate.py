@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -95,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(config: EvaluateConfig) -> None:
     """Evaluate and print; InputError when the flags name no player or no environment fits it."""
     evaluation = evaluate(contestant(config), config)
+    if config.record is not None:
+        print(f"recorded in {config.record}", file=sys.stderr)
     if config.json:
         print(json.dumps(asdict(evaluation)))
     else:
@@ -188,7 +190,7 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
         n_battles=1 if config.record else min(N_BATTLES, config.episodes),
         seed=config.seed,
     )
-    with contextlib.closing(env):
+    with env:
         stats = play_episodes(env, contestant, config)
     return describe(stats, contestant, backend, config.seed)
 

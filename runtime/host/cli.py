@@ -153,6 +153,8 @@ def play(config: PlayConfig) -> int:
             progress.update(task, advance=1, description=f"battles, {won} won")
 
         report = asyncio.run(play_env(env, resolved, on_episode))
+    if config.record is not None:
+        screen.print(f"recorded in {config.record}", highlight=False)
     report = {"map": config.map, "backend": resolved.backend, "seed": config.seed, **report}
     if config.json:
         print(json.dumps(report))

@@ -20,8 +20,7 @@ SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit
 
 def as_on_the_page(episode: Episode) -> plain_lan.Episode:
     """The same episode in the page's words; a time-out ends it too."""
-    e = episode
-    return plain_lan.Episode(e.obs, e.state, e.avail_actions, e.action, e.reward, terminated=True)
+    return plain_lan.Episode(*(getattr(episode, name) for name in plain_lan.Episode._fields))
 
 
 def test_updates_equal_the_fast_learners() -> None:

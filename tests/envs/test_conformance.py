@@ -141,6 +141,15 @@ class RewardsReset(Broken):
         return replace(step, reward=step.reward + 1)
 
 
+class WritesOverItsSteps(Broken):
+    """Shows every step in the same array."""
+
+    def change(self, step: TimeStep) -> TimeStep:
+        self.shown = getattr(self, "shown", step.obs)
+        self.shown[:] = step.obs
+        return replace(step, obs=self.shown)
+
+
 class ClosesOnce(Broken):
     def close(self) -> None:
         if self.closed:
@@ -179,6 +188,7 @@ BROKEN: list[tuple[Callable[[], object], str]] = [
     (ResetsEverything, "changes in a battle that should have stayed"),
     (MiscountsEpisodes, "counts next_episode on by 3"),
     (RewardsReset, "a reset gives a reward"),
+    (WritesOverItsSteps, "obs of two steps is the same memory"),
     (NoContextManager, "no context manager"),
     (EntersAnother, "gives another object"),
 ]

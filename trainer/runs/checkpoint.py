@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -139,6 +140,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         path = path / FILE_NAME
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}: lan-train writes one as RUN_DIR/{FILE_NAME}")
+    if not zipfile.is_zipfile(path):  # as torch writes them
+        raise InputError(f"{path} is truncated or no checkpoint of lan-train")
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:

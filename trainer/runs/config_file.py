@@ -24,6 +24,8 @@ def read_config(run_dir: Path) -> dict[str, Any]:
 
 def load_config(run_dir: Path) -> ResolvedConfig:
     """The settings saved in a run directory; InputError when it holds no run."""
+    if run_dir.is_file():
+        raise InputError(f"{run_dir} is a file; name the run's directory, {run_dir.parent}")
     try:
         data = read_config(run_dir)
     except FileNotFoundError:
