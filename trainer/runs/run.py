@@ -102,7 +102,7 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         self.close()
 
     def close(self) -> None:
-        """Close the collector, the files and the environments, each although another's close fails."""
+        """Close the collector, the files and the environments, also when closing one of them fails."""
         self._opened.close()
 
     @property
