@@ -107,6 +107,9 @@ def kernel(function: Function, **options: Any) -> Function:
 
 def _is_cached(compiled: Any) -> bool:
     """Whether this checkout's machine code of a kernel is there: numba keeps it by the source's path."""
+    settings: Any = numba.config
+    if settings.DISABLE_JIT:  # kernels are then plain functions, with nothing to compile
+        return True
     path = compiled.stats.cache_path
     return path is not None and any(Path(path).glob(f"*{compiled.__name__}*.nbc"))
 
