@@ -101,8 +101,8 @@ def started(
 
 
 def free_ports(count: int) -> int:
-    """The first of so many consecutive ports that nobody listens on."""
-    for first in range(52_000 + os.getpid() % 7_000, 65_000, count):
+    """The first of `count` consecutive free ports, below those that Linux gives to other programs by itself."""
+    for first in range(20_000 + os.getpid() % 7_000, 32_768, count):
         with contextlib.ExitStack() as stack:
             try:
                 for port in range(first, first + count):
