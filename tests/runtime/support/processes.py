@@ -101,7 +101,7 @@ def started(
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` consecutive free ports, below those that Linux gives to other programs by itself."""
+    """The first of `count` consecutive free ports, below those that Linux hands out by itself."""
     for first in range(20_000 + os.getpid() % 7_000, 32_768, count):
         with contextlib.ExitStack() as stack:
             try:
