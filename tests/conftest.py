@@ -10,6 +10,7 @@ OWN_PORTS = ("runtime", "envs/sc2", "envs/sc2api", "benchmarks/test_serving_benc
 """Tests that start servers: they pick free ports, keep deadlines, and so run one after the other."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         place = Path(item.path).relative_to(ROOT / "tests")
