@@ -53,7 +53,7 @@ protos: install  ## The generated code is what protos/*.proto give
 
 unit: install $(BASE_VENV)/.installed  ## The fast tests
 	@echo "==> tests"
-	@LAN_BASE_PYTHON=$(abspath $(BASE_VENV))/bin/python $(BIN)/pytest -m "not slow" -n 2 --dist loadgroup
+	@LAN_BASE_PYTHON=$(abspath $(BASE_VENV))/bin/python $(BIN)/pytest -m "not slow" -n 2
 
 slow: install $(BASE_VENV)/.installed  ## The long tests
 	@LAN_BASE_PYTHON=$(abspath $(BASE_VENV))/bin/python $(BIN)/pytest -m slow
