@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from envs.errors import InputError
+from envs.text import one_line
 
 Config = TypeVar("Config")
 
@@ -36,7 +37,7 @@ def run_command(
         config = tyro.cli(config_type, prog=prog, description=description, args=argv, default=fallback)
         return run(config) or 0
     except InputError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)

@@ -14,6 +14,7 @@ import tyro
 
 from envs.command import run_command
 from envs.errors import InputError
+from envs.text import one_line
 from envs.types import EnvSpec
 
 if TYPE_CHECKING:
@@ -231,4 +232,4 @@ def shown(text: str) -> str:
     """Text from a file, escaped so that it cannot move the cursor or act as markup."""
     from rich.markup import escape
 
-    return escape(text if text.isprintable() else ascii(text))
+    return escape(one_line(text))

@@ -1,0 +1,12 @@
+"""Text that somebody else wrote, made safe for one line of a terminal or a log."""
+
+from __future__ import annotations
+
+
+def one_line(text: object, limit: int | None = None) -> str:
+    """`text` on one line: escapes stand for line breaks and for all that a terminal would obey or hide.
+
+    Letters of every language stay as they are. `limit` cuts in characters and marks the cut with `...`.
+    """
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    return plain if limit is None or len(plain) <= limit else plain[: limit - 3] + "..."
