@@ -1,0 +1,59 @@
+"""Whatever a flag is given, a command works or says in one sentence why not; it never dies of it."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.commands.support.forked import Forks
+from tests.commands.support.hostile import flags_of
+from tests.commands.support.situations import SITUATIONS, copied, with_flag
+
+FLAGS = [
+    (name, flag)
+    for name, case in SITUATIONS.items()
+    for flag, values in flags_of(case.flags).items()
+    if values
+]
+
+
+def complaints(forks: Forks, files: Path, folder: Path, name: str, flag: str, value: str) -> list[str]:
+    """What a situation does wrong with this value of this flag."""
+    case = SITUATIONS[name]
+    copied(files, folder)
+    ended = forks.run(with_flag(case.words, flag, value), folder, case.limit_s)
+    found = ended.complaints((0, 2, *case.others))
+    found += [f"it left {path.name}" for path in folder.rglob("*.partial")]
+    shutil.rmtree(folder)
+    return [f"{name} --{flag} {value[:60]!r}: {what}: {ended.err[-500:]}" for what in found]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "flag"), FLAGS)
+def test_no_value_of_a_flag_kills_a_command(
+    name: str, flag: str, forks: Forks, files: Path, tmp_path: Path
+) -> None:
+    values = flags_of(SITUATIONS[name].flags)[flag]
+    found = [what for value in values for what in complaints(forks, files, tmp_path / "w", name, flag, value)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_some_values_of_flags_do_not_kill_a_command(
+    name: str, forks: Forks, files: Path, tmp_path: Path
+) -> None:
+    draw = random.Random(name)
+    flags = {flag: values for flag, values in flags_of(SITUATIONS[name].flags).items() if values}
+    chosen = [(flag, draw.choice(flags[flag])) for flag in draw.sample(sorted(flags), min(4, len(flags)))]
+    found = [what for pair in chosen for what in complaints(forks, files, tmp_path / "w", name, *pair)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_the_command_itself_works(name: str, forks: Forks, files: Path, tmp_path: Path) -> None:
+    case = SITUATIONS[name]
+    ended = forks.run(case.words.split(), copied(files, tmp_path / "w"), case.limit_s)
+    refused = {"sweep": 2, "play": 2, "status": 1}  # nobody listens, and the sweep's map is unknown
+    assert ended.code == refused.get(name, 0) or ended.was_stopped, ended
+    assert not ended.complaints((0, 2, *case.others)), ended
