@@ -1,4 +1,4 @@
-"""A client in another language, written from the .proto and the documents alone, plays battles through agents."""
+"""A client in another language, written from the .proto and the documents, plays battles through agents."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Runs commands in forks of one process that has imported all of them, so that a start costs milliseconds.
 
-`python -m tests.commands.support.forked` is that process. It reads a request per line and answers with a line.
+`python -m tests.commands.support.forked` is that process: one request per line, one line in answer.
 """
 
 from __future__ import annotations
