@@ -49,7 +49,8 @@ class Ended:
         found += [sign for sign in signs if sign in self.err or sign in self.out]
         if self.code == 2 and not self.err.strip():
             found.append("it does not say why it refuses")
-        if any(not (c.isprintable() or c == "\n") for c in self.err):
+        said_by_us = "" if "For full helptext" in self.err else self.err  # tyro shows the words as they are
+        if any(not (c.isprintable() or c == "\n") for c in said_by_us):
             found.append("control characters on stderr")
         return found
 
