@@ -26,8 +26,13 @@ if _version_not_supported:
 
 
 class PolicyServiceStub(object):
-    """Answers for one agent. Errors carry google.rpc.ErrorInfo (domain "lan.policy.v1") and, where a field is
-    to blame, google.rpc.BadRequest.
+    """Answers for one agent.
+
+    An error of the agent carries a google.rpc.Status in the trailer grpc-status-details-bin, with a google.rpc.ErrorInfo
+    (domain "lan.policy.v1", a reason, facts) and, where a field is to blame, a google.rpc.BadRequest. An error of gRPC
+    itself has no details: a message that is too large, too many calls, an unknown method, a deadline.
+
+    With TLS an agent answers the host only, and the name to verify is agent-<i>.lan, whatever the agent's address.
     """
 
     def __init__(self, channel):
@@ -59,8 +64,13 @@ class PolicyServiceStub(object):
 
 
 class PolicyServiceServicer(object):
-    """Answers for one agent. Errors carry google.rpc.ErrorInfo (domain "lan.policy.v1") and, where a field is
-    to blame, google.rpc.BadRequest.
+    """Answers for one agent.
+
+    An error of the agent carries a google.rpc.Status in the trailer grpc-status-details-bin, with a google.rpc.ErrorInfo
+    (domain "lan.policy.v1", a reason, facts) and, where a field is to blame, a google.rpc.BadRequest. An error of gRPC
+    itself has no details: a message that is too large, too many calls, an unknown method, a deadline.
+
+    With TLS an agent answers the host only, and the name to verify is agent-<i>.lan, whatever the agent's address.
     """
 
     def Describe(self, request, context):
@@ -90,7 +100,8 @@ class PolicyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def EndEpisode(self, request, context):
-        """Forgets an episode. Ending an unknown episode is no error, so the call may be repeated.
+        """Forgets an episode. Ending an unknown episode is no error, so the call may be repeated. A copy of step 0 that
+        arrives later begins the episode once more; the agent forgets it when it has been idle for long.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,8 +139,13 @@ def add_PolicyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PolicyService(object):
-    """Answers for one agent. Errors carry google.rpc.ErrorInfo (domain "lan.policy.v1") and, where a field is
-    to blame, google.rpc.BadRequest.
+    """Answers for one agent.
+
+    An error of the agent carries a google.rpc.Status in the trailer grpc-status-details-bin, with a google.rpc.ErrorInfo
+    (domain "lan.policy.v1", a reason, facts) and, where a field is to blame, a google.rpc.BadRequest. An error of gRPC
+    itself has no details: a message that is too large, too many calls, an unknown method, a deadline.
+
+    With TLS an agent answers the host only, and the name to verify is agent-<i>.lan, whatever the agent's address.
     """
 
     @staticmethod
