@@ -21,7 +21,8 @@ from envs.types import EnvSpec
 from protos import policy_pb2, policy_pb2_grpc
 from runtime.agent.child import Child
 from runtime.agent.lifeline import Lifeline
-from runtime.agent.supervisor import Supervisor
+from runtime.agent.signals import SignalInbox
+from runtime.agent.supervisor import SIGNALS, Supervisor
 from runtime.identity.addresses import Address
 
 REPLY = b"\x08\x64\x10\x07"  # an ActResponse: step 100, action 7
@@ -81,10 +82,11 @@ def serve_echoes(count: int, port: int) -> int:
         asyncio.run(serve(index, address, line))
 
     children = [Child(index, Address("127.0.0.1", port + index)) for index in range(count)]
-    supervisor = Supervisor(children, run, grace_s=0.5)
-    supervisor.start(60.0)
-    print(f"{count} echoes serve", flush=True)
-    return supervisor.run()
+    with SignalInbox(SIGNALS) as signals:
+        supervisor = Supervisor(children, run, 0.5, signals)
+        supervisor.start(60.0)
+        print(f"{count} echoes serve", flush=True)
+        return supervisor.run()
 
 
 @contextlib.asynccontextmanager

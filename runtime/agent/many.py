@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import sys
 from collections.abc import Callable, Sequence
@@ -57,9 +58,8 @@ def places(config: AgentsConfig, first: Address, agent_ids: Sequence[int]) -> li
     return children
 
 
-def agents(config: AgentsConfig) -> int:
+def agents(config: AgentsConfig, signals: SignalInbox) -> int:
     """Start the agents, say which are up, and stay until a signal says stop."""
-    signals = SignalInbox(SIGNALS)  # before the work: as process 1, we would lose what comes earlier
     prepare_process(config)
     from runtime.agent.shared_model import SharedModel
 
@@ -104,7 +104,9 @@ def agents(config: AgentsConfig) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 stopped by a signal, 1 agents had to be killed, 2 bad input."""
-    return run_command(AgentsConfig, agents, prog="lan-agents", description=DESCRIPTION, argv=argv)
+    with SignalInbox(SIGNALS) as signals:  # at once: process 1 loses the signals that come before
+        run = functools.partial(agents, signals=signals)
+        return run_command(AgentsConfig, run, prog="lan-agents", description=DESCRIPTION, argv=argv)
 
 
 if __name__ == "__main__":

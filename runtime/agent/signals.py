@@ -6,10 +6,14 @@ import contextlib
 import signal
 import socket
 from collections.abc import Iterable, Iterator
+from typing import Self
 
 
 class SignalInbox:
-    """The signals that have arrived since the last `take`; `reader` is readable when there are some."""
+    """The signals that have arrived since the last `take`; `reader` is readable when there are some.
+
+    Leaving its `with` block gives the signals back to the handlers that they had.
+    """
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._numbers = list(numbers)
@@ -18,10 +22,21 @@ class SignalInbox:
         for end in (self.reader, self._writer):
             end.setblocking(False)
         # A full socket wakes as well as one with room: Python need not warn of it.
-        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        for number in self._numbers:
-            signal.signal(number, lambda received, frame: self._arrived.add(received))
+        self._woken_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._handlers = {
+            number: signal.signal(number, lambda received, frame: self._arrived.add(received))
+            for number in self._numbers
+        }
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)  # whoever started us may have blocked them
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        signal.set_wakeup_fd(self._woken_before)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._close()
 
     def take(self) -> set[int]:
         """The signals since the last call; many of one kind are one."""
@@ -46,5 +61,8 @@ class SignalInbox:
         for number in self._numbers:
             signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
+        self._close()
+
+    def _close(self) -> None:
         self.reader.close()
         self._writer.close()

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from envs.errors import InputError
+from envs.errors import InputError, LanError
 from envs.processes import end_with_parent
 from envs.text import one_line
 from runtime.agent.child import Child, check_single_thread, describe_end
@@ -45,13 +45,13 @@ class Supervisor:
         children: Sequence[Child],
         run_agent: RunAgent,
         grace_s: float,
-        signals: SignalInbox | None = None,
+        signals: SignalInbox,
         on_hangup: Callable[[], str] = lambda: "",
     ) -> None:
         """`on_hangup` is called on SIGHUP; it returns the offer that each child shall take, such as a model.
 
         A child forked later has the offer's content already. One that sends no `took` with the offer is asked
-        again. `signals` have been kept since before now; by default, from now on.
+        again. `signals` keeps `SIGNALS`.
         """
         self.children = children
         self._on_hangup = on_hangup
@@ -59,7 +59,7 @@ class Supervisor:
         self._grace_s = grace_s
         self._ready_timeout_s = 0.0
         self._selector = selectors.DefaultSelector()
-        self._signals = signals or SignalInbox(SIGNALS)
+        self._signals = signals
         self._selector.register(self._signals.reader, selectors.EVENT_READ)
         self._offer = ""
         self._has_hangup = False
@@ -179,9 +179,9 @@ class Supervisor:
                 if end_with_parent(parent, signal.SIGTERM):
                     self._run_agent(child.agent_id, child.address, line)
                 code = 0
-            except InputError as error:
+            except LanError as error:
                 line.send("failed", str(error))
-                code = 2
+                code = 2 if isinstance(error, InputError) else 1
             except BaseException:
                 log.exception("agent %d failed", child.agent_id)
             logging.shutdown()
@@ -207,10 +207,10 @@ class Supervisor:
                 log.warning("agent %d serves again (process %d)", child.agent_id, child.pid)
         elif word == "took":
             child.took(text)
-        else:
+        elif word == "failed":
             child.text = one_line(text)
-            if child.is_ready:
-                log.error("%s: %s", child.name, child.text)
+        else:
+            log.error("%s: %s", child.name, one_line(text))
         return True
 
     def _reap(self) -> None:
@@ -226,14 +226,16 @@ class Supervisor:
         while self._hear(child):
             pass  # its last words
         self._drop_line(child)
-        name, was_ready, why = child.name, child.is_ready, "" if child.is_ready else child.text
+        name, was_ready = child.name, child.is_ready
         child.end()
         if self._is_stopping:
             return
         if not self._was_ready:
-            raise InputError(f"agent {child.agent_id}: {why or 'its process ended; see its log above'}")
+            raise InputError(
+                f"agent {child.agent_id}: {child.text or 'its process ended; see its log above'}"
+            )
         pause_s = child.plan_restart(was_steady=was_ready)
-        log.warning("%s %s; next start in %.2f s %s", name, describe_end(code), pause_s, why)
+        log.warning("%s %s; next start in %.2f s %s", name, describe_end(code), pause_s, child.text)
 
     def _handle_signals(self) -> None:
         """Pass SIGTERM and SIGINT on as SIGTERM, after which no child is started again."""
