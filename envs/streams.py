@@ -19,13 +19,13 @@ def hold_standard_streams() -> None:
 
     Otherwise the next sockets and files would get their numbers, and be written to as stdout or stderr.
     """
-    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        with contextlib.suppress(OSError):  # a system without /dev/null goes on as it was started
+    with contextlib.suppress(OSError):  # a system without /dev/null goes on as it was started
+        for descriptor in (0, 1, 2):
             try:
                 os.fstat(descriptor)
-            except OSError:
-                # The lowest free number is this one.
+            except OSError:  # the lowest number that is free is this one
                 os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
             if getattr(sys, name) is None:
                 setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
 

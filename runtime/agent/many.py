@@ -82,8 +82,8 @@ def agents(config: AgentsConfig, signals: SignalInbox) -> int:
                     if message is None:  # the parent has ended
                         loop.remove_reader(line)
                         stop()
-                    else:
-                        line.send(*shared.take(table, message[1]))
+                    elif shared.take(table, message[1]):
+                        line.send("took", message[1])
 
             loop.add_reader(line, hear)
 

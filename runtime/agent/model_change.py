@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from runtime.agent.episodes import EpisodeTable
     from runtime.model_file.loader import Model
 
+STAYS = "the model stays as it is, %s (SIGHUP tries again): %s"
+
 log = logging.getLogger("lan.agent")
 
 
@@ -37,25 +39,24 @@ def check_model(
     return model
 
 
-def change_model(table: EpisodeTable, read: Callable[[], bytes], source: str, sha256: str | None) -> str:
+def change_model(table: EpisodeTable, read: Callable[[], bytes], source: str, sha256: str | None) -> bool:
     """Play new episodes by the model that `read` gives; running ones keep theirs.
 
-    Returns "", or why the model stays as it is. Both are logged, with the digest of the model that is served.
+    Returns whether that was possible. Both are logged, with the digest of the model that is served.
     """
     policy = table.policy
     try:
         model = check_model(read(), source, sha256, [policy.agent_id], policy.spec)
         new = AgentPolicy(model, policy.agent_id)
     except Exception as error:  # onnxruntime's have no common base; memory and disks may fail too
-        why = in_words(error)
-        log.error("the model stays as it is, %s: %s", policy.digest[:12], why)
-        return why
+        log.error(STAYS, policy.digest[:12], in_words(error))
+        return False
     if new.digest == policy.digest:
         log.warning("the model stays as it is: %s still holds %s", source, policy.digest[:12])
-        return ""
+        return True
     table.policy = new
     log.warning("new episodes are played by %s (%s)", source, new.digest[:12])
-    return ""
+    return True
 
 
 def in_words(error: Exception) -> str:

@@ -7,7 +7,7 @@ import mmap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runtime.agent.model_change import change_model, check_model, in_words
+from runtime.agent.model_change import STAYS, change_model, check_model, in_words
 from runtime.model_file.loader import MAX_MODEL_BYTES, read_model_file
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class SharedModel:
             data = read_model_file(config.model)
             model = check_model(data, path, config.model_sha256, self._agent_ids, self._spec)
         except Exception as error:  # whatever fails here ends no agent; see `change_model`
-            log.error("the model stays as it is, %s: %s", self.digest[:12], in_words(error))
+            log.error(STAYS, self.digest[:12], in_words(error))
             return ""
         if model.digest == self.digest:
             log.warning("the model stays as it is: %s still holds %s", path, self.digest[:12])
@@ -49,8 +49,7 @@ class SharedModel:
         log.warning("the agents are offered %s (%s)", path, self.digest[:12])
         return f"{self.digest} {len(data)}"
 
-    def take(self, table: EpisodeTable, offer: str) -> tuple[str, str]:
-        """In an agent: change to the model that is offered, and return the report of how that went."""
+    def take(self, table: EpisodeTable, offer: str) -> bool:
+        """In an agent: change to the model that is offered; False when that fails, which is logged."""
         digest, _, length = offer.partition(" ")
-        why = change_model(table, lambda: self._shared[: int(length)], str(self._config.model), digest)
-        return ("kept", f"the model stays as it is: {why}") if why else ("took", offer)
+        return change_model(table, lambda: self._shared[: int(length)], str(self._config.model), digest)

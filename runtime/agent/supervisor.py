@@ -209,8 +209,6 @@ class Supervisor:
             child.took(text)
         elif word == "failed":
             child.text = one_line(text)
-        else:
-            log.error("%s: %s", child.name, one_line(text))
         return True
 
     def _reap(self) -> None:

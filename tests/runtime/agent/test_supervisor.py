@@ -96,7 +96,6 @@ def test_a_child_that_does_not_take_an_offer_is_named_and_asked_again(tmp_path: 
         first, second = team.pids()
         team.process.send_signal(signal.SIGHUP)
         log_says(log, rf"agent 0 \(process {first}\) goes on with what it had before, and is asked again")
-        log_says(log, rf"agent 0 \(process {first}\): there is no memory")
         wait_until(lambda: log.read_text().count("asked again") == 2, "the third offer")
         assert f"process {second}" not in log.read_text()
         time.sleep(0.5)

@@ -56,18 +56,15 @@ def hang_once(agent_id: int, address: Address, line: Lifeline) -> None:
 
 
 def refuse_twice(agent_id: int, address: Address, line: Lifeline) -> None:
-    """Agent 0 cannot take an offer before it has been made three times; the first time, it says nothing."""
+    """Agent 0 cannot take an offer before it has been made three times."""
     line.send("ready", f"h:{agent_id + 1}")
     for turn in range(1000):
         select.select([line], [], [])
         message = line.receive()
         if message is None:
             return
-        if agent_id == 0 and turn < 2:
-            if turn == 1:
-                line.send("kept", "there is no memory")
-            continue
-        line.send("took", message[1])
+        if agent_id == 1 or turn == 2:
+            line.send("took", message[1])
 
 
 def leave_an_orphan(agent_id: int, address: Address, line: Lifeline) -> None:
