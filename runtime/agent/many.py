@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envs.command import run_command
-from envs.streams import say
+from envs.streams import hold_standard_streams, say
 from runtime.agent.child import Child
 from runtime.agent.cli import ServingConfig, check_config, prepare_process, run_agent, side_addresses
 from runtime.agent.lifeline import Lifeline
@@ -104,6 +104,7 @@ def agents(config: AgentsConfig, signals: SignalInbox) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 stopped by a signal, 1 agents had to be killed, 2 bad input."""
+    hold_standard_streams()
     with SignalInbox(SIGNALS) as signals:  # at once: process 1 loses the signals that come before
         run = functools.partial(agents, signals=signals)
         return run_command(AgentsConfig, run, prog="lan-agents", description=DESCRIPTION, argv=argv)
