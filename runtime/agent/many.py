@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import gc
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envs.command import run_command
-from envs.streams import hold_standard_streams, say
+from envs.streams import say
 from runtime.agent.child import Child
 from runtime.agent.cli import ServingConfig, check_config, prepare_process, run_agent, side_addresses
 from runtime.agent.lifeline import Lifeline
@@ -58,8 +57,14 @@ def places(config: AgentsConfig, first: Address, agent_ids: Sequence[int]) -> li
     return children
 
 
-def agents(config: AgentsConfig, signals: SignalInbox) -> int:
+def agents(config: AgentsConfig) -> int:
     """Start the agents, say which are up, and stay until a signal says stop."""
+    with SignalInbox(SIGNALS) as signals:  # before the work: process 1 loses signals that nobody handles
+        return supervise(config, signals)
+
+
+def supervise(config: AgentsConfig, signals: SignalInbox) -> int:
+    """`agents`, while the signals are kept."""
     prepare_process(config)
     from runtime.agent.shared_model import SharedModel
 
@@ -104,10 +109,7 @@ def agents(config: AgentsConfig, signals: SignalInbox) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 stopped by a signal, 1 agents had to be killed, 2 bad input."""
-    hold_standard_streams()
-    with SignalInbox(SIGNALS) as signals:  # at once: process 1 loses the signals that come before
-        run = functools.partial(agents, signals=signals)
-        return run_command(AgentsConfig, run, prog="lan-agents", description=DESCRIPTION, argv=argv)
+    return run_command(AgentsConfig, agents, prog="lan-agents", description=DESCRIPTION, argv=argv)
 
 
 if __name__ == "__main__":
