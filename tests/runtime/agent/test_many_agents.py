@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import runtime.logs
 from tests.runtime.support.processes import ROOT, command, environment, free_ports, started, wait_until
 
 
@@ -77,6 +78,40 @@ def test_agents_serve_on_when_the_reader_of_their_output_has_left(model_file: Pa
         wait_until(lambda: "serves again" in (tmp_path / "log").read_text(), "a successor")
         process.terminate()
         assert process.wait(20) == 0
+
+
+@pytest.mark.skipif(not hasattr(runtime.logs, "tick_logs"), reason="the logs wait for their reader")
+def test_a_log_that_nobody_reads_keeps_no_agent_from_its_restart(model_file: Path) -> None:
+    port = free_ports(2)
+    words = command("agents", "--model", model_file, "--agents", "0-1", "--listen", f"127.0.0.1:{port}")
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write_end, b"x" * 4096)
+    os.set_blocking(write_end, True)
+    process = subprocess.Popen(
+        words,
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=write_end,
+    )
+    os.close(write_end)
+    try:
+        wait_until(lambda: answers(port) and answers(port + 1), "both agents")
+        for _ in range(2):
+            before = set(children_of(process.pid))
+            os.kill(min(before), signal.SIGKILL)
+            wait_until(lambda before=before: set(children_of(process.pid)) - before, "a successor")
+            wait_until(lambda: answers(port) and answers(port + 1), "both agents")
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(read_end)
 
 
 @contextlib.contextmanager
