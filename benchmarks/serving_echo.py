@@ -19,7 +19,10 @@ import grpc.aio
 
 from envs.types import EnvSpec
 from protos import policy_pb2, policy_pb2_grpc
-from runtime.agent.supervisor import Child, Supervisor
+from runtime.agent.child import Child
+from runtime.agent.lifeline import Lifeline
+from runtime.agent.signals import SignalInbox
+from runtime.agent.supervisor import SIGNALS, Supervisor
 from runtime.identity.addresses import Address
 
 REPLY = b"\x08\x64\x10\x07"  # an ActResponse: step 100, action 7
@@ -63,7 +66,7 @@ class ThoughtlessPolicy(policy_pb2_grpc.PolicyServiceServicer):
 def serve_echoes(count: int, port: int) -> int:
     """The yardstick's servers, forked as agents are."""
 
-    async def serve(index: int, address: Address, on_ready: Callable[[str], None]) -> None:
+    async def serve(index: int, address: Address, line: Lifeline) -> None:
         server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
         handler = grpc.stream_stream_rpc_method_handler(echo)
         handlers = grpc.method_handlers_generic_handler("bench.Echo", {"Stream": handler})
@@ -72,17 +75,18 @@ def serve_echoes(count: int, port: int) -> int:
         policy_pb2_grpc.add_PolicyServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
         server.add_insecure_port(str(address))
         await server.start()
-        on_ready(str(address))
+        line.send("ready", str(address))
         await server.wait_for_termination()
 
-    def run(index: int, address: Address, on_ready: Callable[[str], None]) -> None:
-        asyncio.run(serve(index, address, on_ready))
+    def run(index: int, address: Address, line: Lifeline) -> None:
+        asyncio.run(serve(index, address, line))
 
     children = [Child(index, Address("127.0.0.1", port + index)) for index in range(count)]
-    supervisor = Supervisor(children, run, grace_s=0.5)
-    supervisor.start(60.0)
-    print(f"{count} echoes serve", flush=True)
-    return supervisor.run()
+    with SignalInbox(SIGNALS) as signals:
+        supervisor = Supervisor(children, run, 0.5, signals)
+        supervisor.start(60.0)
+        print(f"{count} echoes serve", flush=True)
+        return supervisor.run()
 
 
 @contextlib.asynccontextmanager

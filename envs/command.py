@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from envs.errors import InputError
+from envs.streams import hold_standard_streams
 from envs.text import one_line
 
 Config = TypeVar("Config")
@@ -29,6 +30,7 @@ def run_command(
 
     0 done (or what `run` returns), 2 bad input (one line on stderr, no traceback), 130 interrupted.
     """
+    hold_standard_streams()
     import tyro
 
     try:

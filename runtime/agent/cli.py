@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import resource
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from envs.command import run_command
 from envs.errors import InputError
-from runtime.identity.addresses import Address, parse_address
+from envs.streams import say
+from runtime.identity.addresses import Address, check_distinct, parse_address
 from runtime.identity.tls import tls_files
 from runtime.logs import configure_logs
 
@@ -28,6 +30,9 @@ MAX_DATA_BYTES = 1 << 30
 """Writable memory of an agent, its threads' stacks included; it uses less than a tenth."""
 
 log = logging.getLogger("lan.agent")
+
+FollowModel = Callable[["EpisodeTable", Callable[[], None]], None]
+"""Have the models of an agent's episodes changed from outside; the second argument stops the agent."""
 
 DESCRIPTION = (
     "Serve one agent of a team over gRPC. It sees only its own observation and available actions, keeps "
@@ -98,13 +103,21 @@ def check_config(config: ServingConfig) -> Address:
     for flag in ("episode_idle_s", "grace_s"):
         if not 0 < getattr(config, flag) < 1e9:
             raise InputError(f"--{flag.replace('_', '-')} must be a number of seconds above 0")
-    if config.metrics is not None:
-        parse_address(config.metrics)
-    if config.health is not None:
-        parse_address(config.health)
+    check_distinct([("--listen", address), *side_addresses(config).items()])
     if config.fsync and config.state_dir is None:
         raise InputError("--fsync says how to keep memories, but no --state-dir says where")
     return address
+
+
+def side_addresses(config: ServingConfig, index: int = 0) -> dict[str, Address]:
+    """Where the agent at place `index` answers beside --listen, by flag; InputError as `parse_address`."""
+    addresses = {}
+    for flag, text in (("--metrics", config.metrics), ("--health", config.health)):
+        if text is not None:
+            addresses[flag] = parse_address(text).offset(index)
+            if addresses[flag].port == 0:
+                raise InputError(f"{flag} {text}: nobody would learn which port is taken; choose one")
+    return addresses
 
 
 def run_agent(
@@ -114,29 +127,33 @@ def run_agent(
     model_bytes: bytes,
     on_ready: Callable[[Address, str], None],
     index: int = 0,
+    follow: FollowModel | None = None,
 ) -> None:
     """Load the model, serve agent `agent_id` on `address`, and return after SIGTERM or SIGINT.
 
-    `index` is the agent's place among those of one command, by which its metrics port is found.
+    `index` is the agent's place among those of one command, by which its metrics port is found. `follow` is
+    called in the event loop, before the agent serves; without it, SIGHUP changes the model.
     `on_ready(address, digest)` is called when requests are answered. InputError as the loader and the server.
     """
+    from runtime.agent.model_change import change_model, check_model
     from runtime.agent.policy import AgentPolicy
     from runtime.agent.server import ServerConfig, serve
     from runtime.identity.tls import server_credentials
-    from runtime.model_file.loader import load_model_bytes
+    from runtime.model_file.loader import read_model_file
 
     configure_logs(config.log_json, agent_id)
     limit_resources()
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca, agent_id)
 
-    model = load_model_bytes(model_bytes, str(config.model), config.model_sha256)
+    model = check_model(model_bytes, str(config.model), config.model_sha256, [agent_id])
     table = make_table(config, AgentPolicy(model, agent_id))
+    side = side_addresses(config, index)
     limits = ServerConfig(
         max_concurrent_rpcs=config.max_concurrent_rpcs,
         grace_s=config.grace_s,
         reflection=config.reflection,
-        metrics=None if config.metrics is None else parse_address(config.metrics).offset(index),
-        health=None if config.health is None else parse_address(config.health).offset(index),
+        metrics=side.get("--metrics"),
+        health=side.get("--health"),
         credentials=None if files is None else server_credentials(files, agent_id),
     )
 
@@ -145,7 +162,12 @@ def run_agent(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, change_model, table, config)
+        if follow is None:
+            read = functools.partial(read_model_file, config.model)
+            change = functools.partial(change_model, table, read, str(config.model), config.model_sha256)
+            loop.add_signal_handler(signal.SIGHUP, change)
+        else:
+            follow(table, stop.set)
         await serve(table, address, limits, on_ready=lambda bound: on_ready(bound, model.digest), stop=stop)
 
     asyncio.run(run())
@@ -156,27 +178,6 @@ def limit_resources() -> None:
     for kind, most in ((resource.RLIMIT_DATA, MAX_DATA_BYTES), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(kind)
         resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-
-
-def change_model(table: EpisodeTable, config: ServingConfig) -> None:
-    """Read the model file again: new episodes use the new model, running ones keep theirs.
-
-    A file that cannot be used, or is for another environment, is logged and changes nothing.
-    """
-    from envs.errors import ModelError
-    from runtime.agent.policy import AgentPolicy
-    from runtime.model_file.loader import load_model
-
-    try:
-        model = load_model(config.model, config.model_sha256)
-    except ModelError as error:
-        log.error("the model stays as it is: %s", error)
-        return
-    if differences := model.spec.differences(table.policy.spec):
-        log.error("the model stays as it is: %s is for another environment: %s", config.model, differences)
-        return
-    table.policy = AgentPolicy(model, table.policy.agent_id)
-    log.warning("new episodes are played by %s (%s)", config.model, model.digest[:12])
 
 
 def make_table(config: ServingConfig, policy: AgentPolicy) -> EpisodeTable:
@@ -219,7 +220,7 @@ def agent(config: AgentConfig) -> int:
     address = check_config(config)
 
     def on_ready(bound: Address, digest: str) -> None:
-        print(f"agent {config.agent_id} serves {config.model} ({digest[:12]}) on {bound}", flush=True)
+        say(f"agent {config.agent_id} serves {config.model} ({digest[:12]}) on {bound}")
 
     run_agent(config, config.agent_id, address, read_model_file(config.model), on_ready)
     return 0

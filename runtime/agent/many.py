@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from envs.command import run_command
-from runtime.agent.cli import ServingConfig, check_config, prepare_process, run_agent
-from runtime.agent.supervisor import Child, Supervisor
-from runtime.identity.addresses import Address, parse_agent_ids
+from envs.streams import say
+from runtime.agent.child import Child
+from runtime.agent.cli import ServingConfig, check_config, prepare_process, run_agent, side_addresses
+from runtime.agent.lifeline import Lifeline
+from runtime.agent.signals import SignalInbox
+from runtime.agent.supervisor import SIGNALS, Supervisor
+from runtime.identity.addresses import Address, check_distinct, parse_agent_ids
+
+if TYPE_CHECKING:
+    from runtime.agent.episodes import EpisodeTable
 
 DESCRIPTION = (
     "Serve several agents of a team on consecutive ports, one process each. Every agent has its own port, "
@@ -20,15 +29,14 @@ DESCRIPTION = (
 )
 READY_TIMEOUT_S = 30.0
 
-log = logging.getLogger("lan.agents")
-
 
 @dataclass(frozen=True, kw_only=True)
 class AgentsConfig(ServingConfig):
     """The flags of lan-agents."""
 
     agents: str
-    """Agent ids, such as 0-5 or 0,2,4; the first listens on the port of --listen, each further one above."""
+    """Agent ids, such as 0-5 or 0,2,4; the first listens on the port of --listen, each further one above.
+    With port 0, each takes a free one."""
 
 
 def preload() -> None:
@@ -38,47 +46,64 @@ def preload() -> None:
     del runtime
 
 
+def places(config: AgentsConfig, first: Address, agent_ids: Sequence[int]) -> list[Child]:
+    """The agents with their addresses; InputError when a port is past the last one, or wanted twice."""
+    children = [Child(agent_id, first.offset(index)) for index, agent_id in enumerate(agent_ids)]
+    wanted = [(f"agent {child.agent_id}", child.address) for child in children]
+    for index, child in enumerate(children):
+        for flag, address in side_addresses(config, index).items():
+            wanted.append((f"{flag} of agent {child.agent_id}", address))
+    check_distinct(wanted)
+    return children
+
+
 def agents(config: AgentsConfig) -> int:
     """Start the agents, say which are up, and stay until a signal says stop."""
+    with SignalInbox(SIGNALS) as signals:  # before the work: process 1 loses signals that nobody handles
+        return supervise(config, signals)
+
+
+def supervise(config: AgentsConfig, signals: SignalInbox) -> int:
+    """`agents`, while the signals are kept."""
     prepare_process(config)
-    from envs.errors import ModelError
-    from runtime.agent.policy import check_agent_id
-    from runtime.model_file.loader import load_model_bytes, read_model_file
+    from runtime.agent.shared_model import SharedModel
 
     address = check_config(config)
     agent_ids = parse_agent_ids(config.agents)
-    model_bytes = read_model_file(config.model)
-    model = load_model_bytes(model_bytes, str(config.model), config.model_sha256)
-    for agent_id in agent_ids:
-        check_agent_id(agent_id, model.spec.n_agents)
-    children = [Child(agent_id, address.offset(index)) for index, agent_id in enumerate(agent_ids)]
+    children = places(config, address, agent_ids)
+    shared = SharedModel(config, agent_ids)
+    digest = shared.digest
     preload()
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, the pages that are shared
 
-    def read_model_again() -> bool:
-        nonlocal model_bytes
-        try:
-            data = read_model_file(config.model)
-            load_model_bytes(data, str(config.model), config.model_sha256)
-        except ModelError as error:
-            log.error("the model stays as it is: %s", error)
-            return False
-        model_bytes = data
-        return True
+    def run_child(agent_id: int, listen: Address, line: Lifeline) -> None:
+        def follow(table: EpisodeTable, stop: Callable[[], None]) -> None:
+            loop = asyncio.get_running_loop()
 
-    def run_child(agent_id: int, listen: Address, on_ready: Callable[[str], None]) -> None:
+            def hear() -> None:
+                with contextlib.suppress(BlockingIOError):
+                    message = line.receive()
+                    if message is None:  # the parent has ended
+                        loop.remove_reader(line)
+                        stop()
+                    elif shared.take(table, message[1]):
+                        line.send("took", message[1])
+
+            loop.add_reader(line, hear)
+
+        def on_ready(bound: Address, digest: str) -> None:
+            line.send("ready", str(bound))
+
         index = agent_ids.index(agent_id)
-        run_agent(config, agent_id, listen, model_bytes, lambda bound, digest: on_ready(str(bound)), index)
+        run_agent(config, agent_id, listen, shared.data, on_ready, index, follow)
 
-    supervisor = Supervisor(children, run_child, config.grace_s, read_model_again)
+    supervisor = Supervisor(children, run_child, config.grace_s, signals, shared.read_again)
     supervisor.start(READY_TIMEOUT_S)
-    for child in filter(lambda child: child.is_ready, children):
-        print(f"agent {child.agent_id} {child.text} (process {child.pid})")
-    print(
-        f"{sum(child.is_ready for child in children)} agents serve {config.model} ({model.digest[:12]})",
-        flush=True,
-    )
+    if all(child.is_ready for child in children):
+        for child in children:
+            say(f"agent {child.agent_id} {child.address} (process {child.pid})")
+        say(f"{len(children)} agents serve {config.model} ({digest[:12]})")
     return supervisor.run()
 
 

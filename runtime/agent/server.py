@@ -13,12 +13,12 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from envs.errors import InputError
 from envs.version import project_version
 from protos import policy_pb2, policy_pb2_grpc
 from protos.contract import SERVICE_NAME
 from runtime.agent.episodes import EpisodeTable, RequestError, StepRequest
 from runtime.agent.guard import Guard, check_caller_is_host
+from runtime.agent.listening import bind
 from runtime.agent.policy import AgentPolicy
 from runtime.identity.addresses import Address
 
@@ -146,23 +146,6 @@ def make_server(config: ServerConfig, table: EpisodeTable) -> Any:
     )
 
 
-def bind(server: Any, address: Address, credentials: Any) -> Address:
-    """Listen, and return the address with its real port; InputError when that cannot be."""
-    try:
-        if credentials is None:
-            port = server.add_insecure_port(str(address))
-        else:
-            port = server.add_secure_port(str(address), credentials)
-    except RuntimeError:
-        port = 0
-    if not port:
-        raise InputError(
-            f"cannot listen on {address}: the port is in use or the address is not this machine's; "
-            "choose another with --listen"
-        )
-    return Address(address.host, port)
-
-
 def make_health_server(health_servicer: Any, address: Address) -> Any:
     """A second server for health alone, because container probes can show no certificate."""
     server = grpc.aio.server(
@@ -171,7 +154,7 @@ def make_health_server(health_servicer: Any, address: Address) -> Any:
         options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 1024)),
     )
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    bind(server, address, None)
+    bind(server, address, None, "--health")
     return server
 
 

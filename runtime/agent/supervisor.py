@@ -1,7 +1,8 @@
 """Keeps several agents alive: each is a process forked from this one, started again when it dies.
 
 The parent has loaded the code and stays on one thread, without a channel or a server, so that it can fork at
-any time; everything it waits for (signals, deaths, first words) comes through one selector.
+any time; everything it waits for (signals, deaths, messages) comes through one selector. What fails while it
+starts or changes one child is logged and tried again later, and no other child notices.
 """
 
 from __future__ import annotations
@@ -11,88 +12,77 @@ import logging
 import os
 import selectors
 import signal
-import socket
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from envs.errors import InputError
+from envs.errors import InputError, LanError
 from envs.processes import end_with_parent
-from runtime.backoff import growing_pauses
-from runtime.identity.addresses import Address
+from envs.text import one_line
+from runtime.agent.child import Child, check_single_thread, describe_end
+from runtime.agent.lifeline import Lifeline, lifeline
+from runtime.agent.signals import SignalInbox
+from runtime.identity.addresses import Address, parse_address
 
-FIRST_BACKOFF_S = 0.02
-MAX_BACKOFF_S = 5.0
-STEADY_S = 1.0
-"""A child that lived at least this long is started again at once when it dies."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 KILL_AFTER_S = 2.0
 """Beyond the grace period, children that do not stop are killed."""
+GIVE_UP_AFTER_S = 5.0
+"""A killed child that the kernel has not ended by then (it hangs in a disk, say) is left behind."""
+LONGEST_WAIT_S = 60.0
 
 log = logging.getLogger("lan.agents")
 
-RunAgent = Callable[[int, Address, Callable[[str], None]], None]
-"""Serve an agent on an address until a signal says stop, and call back with a text once it does serve."""
-
-
-def restart_pauses() -> Iterator[float]:
-    """Seconds to wait before a child that keeps dying young is started again."""
-    return growing_pauses(FIRST_BACKOFF_S, MAX_BACKOFF_S)
-
-
-@dataclass
-class Child:
-    """One agent's process, or the gap between two of them."""
-
-    agent_id: int
-    address: Address
-    pid: int = 0
-    pidfd: int = -1
-    report: int = -1
-    text: str = field(default="", repr=False)
-    is_ready: bool = False
-    started_s: float = 0.0
-    restart_at_s: float | None = None
-    pauses: Iterator[float] = field(default_factory=restart_pauses, repr=False)
-    restarts: int = 0
-
-    @property
-    def is_running(self) -> bool:
-        """Whether there is a process."""
-        return self.pid != 0
+RunAgent = Callable[[int, Address, Lifeline], None]
+"""Serve an agent on an address until a signal says stop; send `ready` with the address once it does serve."""
 
 
 class Supervisor:
-    """Starts the children, starts them again, passes signals on, and stops them together."""
+    """Starts the children, starts them again, passes offers and signals on, and stops them together."""
 
     def __init__(
         self,
         children: Sequence[Child],
         run_agent: RunAgent,
         grace_s: float,
-        on_hangup: Callable[[], bool] = lambda: False,
+        signals: SignalInbox,
+        on_hangup: Callable[[], str] = lambda: "",
     ) -> None:
-        """`on_hangup` is called on SIGHUP; when it returns True, the children get SIGHUP too."""
+        """`on_hangup` is called on SIGHUP; it returns the offer that each child shall take, such as a model.
+
+        A child forked later has the offer's content already. One that sends no `took` with the offer is asked
+        again. `signals` keeps `SIGNALS`.
+        """
         self.children = children
         self._on_hangup = on_hangup
         self._run_agent = run_agent
         self._grace_s = grace_s
+        self._ready_timeout_s = 0.0
         self._selector = selectors.DefaultSelector()
-        self._signals: list[int] = []
+        self._signals = signals
+        self._selector.register(self._signals.reader, selectors.EVENT_READ)
+        self._offer = ""
+        self._has_hangup = False
         self._is_stopping = False
         self._was_ready = False
 
     def start(self, timeout_s: float) -> None:
-        """Start every child and return when all are ready; InputError with a child's reason otherwise."""
-        self._listen_to_signals()
+        """Start every child and return when all are ready or a signal says stop.
+
+        InputError with a child's reason, or when they are not ready in time. A child that is started again
+        later has the same time.
+        """
+        self._ready_timeout_s = timeout_s
+        deadline_s = time.monotonic() + timeout_s
+        for child in self.children:
+            child.restart_at_s = 0.0
+        self._handle_signals()
         try:
-            for child in self.children:
-                self._spawn(child)
-            deadline_s = time.monotonic() + timeout_s
-            while not all(child.is_ready for child in self.children) and not self._has_stop_signal():
+            while not all(child.is_ready for child in self.children) and not self._is_stopping:
                 if time.monotonic() > deadline_s:
-                    raise InputError(f"the agents were not ready within {timeout_s:.0f} s")
+                    late = [child for child in self.children if not child.is_ready]
+                    names = "; ".join(f"{child.name} {child.text}".rstrip() for child in late)
+                    raise InputError(f"not ready within {timeout_s:.0f} s: {names}")
                 self._turn(deadline_s)
         except BaseException:
             self._kill_all()
@@ -102,166 +92,175 @@ class Supervisor:
     def run(self) -> int:
         """Stay until SIGTERM or SIGINT has stopped every child; 0, or 1 when some had to be killed."""
         kill_at_s: float | None = None
-        code = 0
-        while any(child.is_running for child in self.children) or not self._is_stopping:
-            self._handle_signals()
+        while self._running() or not self._is_stopping:
             if self._is_stopping and kill_at_s is None:
                 kill_at_s = time.monotonic() + self._grace_s + KILL_AFTER_S
             if kill_at_s is not None and time.monotonic() > kill_at_s:
                 log.error("agents that did not stop are killed")
                 self._kill_all()
-                code = 1
-            self._restart_due()
+                return 1
+            if self._has_hangup and not self._is_stopping:
+                self._has_hangup = False
+                self._change_offer(self._on_hangup())
             self._turn(kill_at_s)
-        return code
+        return 0
+
+    def _running(self) -> list[Child]:
+        return [child for child in self.children if child.pid]
 
     def _turn(self, deadline_s: float | None) -> None:
-        """Wait for the next event or due time, and handle it."""
-        times = [child.restart_at_s for child in self.children] + [deadline_s]
-        due = min((at for at in times if at is not None), default=None)
-        timeout = None if due is None else max(0.0, due - time.monotonic()) + 0.001
-        for key, _ in self._selector.select(timeout):
-            key.data()
+        """Do what is due, wait for the next event or due time, and handle it; every signal is an event."""
+        if not self._is_stopping:
+            for child in self.children:
+                self._do_what_is_due(child)
+        longest_s = time.monotonic() + LONGEST_WAIT_S
+        times = [longest_s if deadline_s is None else min(longest_s, deadline_s)]
+        if not self._is_stopping:
+            times += [at_s for child in self.children for at_s in child.due_times(self._offer)]
+        for key, _ in self._selector.select(max(0.0, min(times) - time.monotonic()) + 0.001):
+            if key.data is not None:
+                self._hear(key.data)
+        self._handle_signals()
+        self._reap()
+
+    def _do_what_is_due(self, child: Child) -> None:
+        """Start the child, end a start that takes too long, or ask it to take what it has not taken yet."""
+        now_s = time.monotonic()
+        if child.restart_at_s is not None and child.restart_at_s <= now_s:
+            self._spawn(child)
+        elif child.ready_by_s is not None and child.ready_by_s <= now_s and self._was_ready:
+            log.error("%s is not ready after %.0f s and is killed", child.name, self._ready_timeout_s)
+            child.ready_by_s = now_s + self._ready_timeout_s
+            child.send_signal(signal.SIGKILL)
+        elif child.is_ready and child.offer != self._offer and child.offer_at_s <= now_s:
+            if child.offer_at_s:
+                log.error("%s goes on with what it had before, and is asked again to change", child.name)
+            child.ask_to_take(self._offer)
+
+    def _change_offer(self, offer: str) -> None:
+        """Have every child take an offer; "" is none."""
+        if offer and offer != self._offer:
+            self._offer = offer
+            for child in self.children:
+                child.took(child.offer)  # forgets what it was asked before
 
     def _spawn(self, child: Child) -> None:
         """Fork the child's process; it inherits the loaded code, and no channel, server or session."""
-        if len(os.listdir("/proc/self/task")) != 1:  # noqa: PTH208
-            raise RuntimeError("cannot fork with other threads running")
-        child.report, report = os.pipe()
-        parent = os.getpid()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        child.pid = os.fork()
-        if child.pid == 0:
-            self._selector.close()
-            self._be_child(child, report, parent)
-        os.close(report)
-        child.pidfd = os.pidfd_open(child.pid)
-        child.text, child.is_ready = "", False
-        child.started_s, child.restart_at_s = time.monotonic(), None
-        self._selector.register(child.report, selectors.EVENT_READ, lambda: self._hear(child))
-        self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._bury(child))
+        try:
+            child.line, theirs = lifeline()
+            try:
+                self._selector.register(child.line, selectors.EVENT_READ, child)
+                parent = os.getpid()
+                with self._signals.held():
+                    check_single_thread()
+                    child.pid = os.fork()
+                    if child.pid == 0:
+                        self._be_child(child, theirs, parent)
+            finally:
+                theirs.close()
+        except (OSError, MemoryError, RuntimeError) as error:
+            self._drop_line(child)
+            child.text = f"cannot be started: {error or type(error).__name__}"
+            pause_s = child.plan_restart(was_steady=False)
+            log.error("%s %s; next try in %.2f s", child.name, child.text, pause_s)
+        else:
+            child.begin(self._offer, self._ready_timeout_s)
 
-    def _be_child(self, child: Child, report: int, parent: int) -> NoReturn:
-        """What the forked process does from its first to its last instruction."""
+    def _be_child(self, child: Child, line: Lifeline, parent: int) -> NoReturn:
+        """What the forked process does from its first to its last instruction; no exception leaves it."""
         code = 1
         try:
-            signal.set_wakeup_fd(-1)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_DFL)
-            if not end_with_parent(parent, signal.SIGTERM):
-                os._exit(0)
-
-            def on_ready(text: str) -> None:
-                os.write(report, f"ready {text}".encode())
-                os.close(report)
-
-            self._run_agent(child.agent_id, child.address, on_ready)
-            code = 0
-        except InputError as error:
-            os.write(report, str(error).encode())
-            code = 2
-        except BaseException:
-            log.exception("agent %d failed", child.agent_id)
+            try:
+                self._signals.forget()
+                self._selector.close()
+                for each in self.children:  # a copy would hide the parent's end from that child
+                    if each.line is not None:
+                        each.line.close()
+                if end_with_parent(parent, signal.SIGTERM):
+                    self._run_agent(child.agent_id, child.address, line)
+                code = 0
+            except LanError as error:
+                line.send("failed", str(error))
+                code = 2 if isinstance(error, InputError) else 1
+            except BaseException:
+                log.exception("agent %d failed", child.agent_id)
+            logging.shutdown()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
             os._exit(code)
 
-    def _hear(self, child: Child) -> None:
-        """Read the child's report from its pipe, until it closes the pipe."""
-        data = os.read(child.report, 65_536)
-        child.text += data.decode(errors="replace")
-        if data:
-            return
-        self._close_report(child)
-        child.is_ready = child.text.startswith("ready ")
-        if self._was_ready and child.is_ready:
-            log.warning("agent %d serves again (process %d)", child.agent_id, child.pid)
+    def _hear(self, child: Child) -> bool:
+        """Take the child's next message; False when there is none."""
+        if child.line is None:
+            return False
+        try:
+            message = child.line.receive()
+        except BlockingIOError:
+            return False
+        if message is None:
+            self._drop_line(child)
+            return False
+        word, text = message
+        if word == "ready":
+            with contextlib.suppress(InputError):  # whatever a broken child says, the others play on
+                child.serves_at(parse_address(text))
+            if self._was_ready:
+                log.warning("agent %d serves again (process %d)", child.agent_id, child.pid)
+        elif word == "took":
+            child.took(text)
+        elif word == "failed":
+            child.text = one_line(text)
+        return True
 
-    def _bury(self, child: Child) -> None:
+    def _reap(self) -> None:
+        """Take note of every process that has ended; as process 1, we are left orphans of others too."""
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+                for child in self.children:
+                    if child.pid == ended[0]:
+                        self._bury(child, os.waitstatus_to_exitcode(ended[1]))
+
+    def _bury(self, child: Child, code: int) -> None:
         """Log that the child's process has ended, and plan its restart."""
-        _, status = os.waitpid(child.pid, 0)
-        if child.report >= 0:
-            self._hear(child)
-        if child.report >= 0:  # the first read took the child's last words; this one meets the end
-            self._hear(child)
-        self._selector.unregister(child.pidfd)
-        os.close(child.pidfd)
-        pid, child.pid, child.pidfd = child.pid, 0, -1
-        if self._is_stopping or self._has_stop_signal():
+        while self._hear(child):
+            pass  # its last words
+        self._drop_line(child)
+        name, was_ready = child.name, child.is_ready
+        child.end()
+        if self._is_stopping:
             return
-        why = "" if child.is_ready else child.text
         if not self._was_ready:
-            raise InputError(f"agent {child.agent_id}: {why or 'its process ended; see its log above'}")
-        child.is_ready = False
-        now_s = time.monotonic()
-        if now_s - child.started_s >= STEADY_S:
-            child.pauses, delay_s = restart_pauses(), 0.0
-        else:
-            delay_s = next(child.pauses)
-        child.restart_at_s = now_s + delay_s
-        what = describe_end(os.waitstatus_to_exitcode(status))
-        log.warning(
-            "agent %d (process %d) %s; next start in %.2f s %s", child.agent_id, pid, what, delay_s, why
-        )
-
-    def _restart_due(self) -> None:
-        """Start the children whose pause is over."""
-        for child in self.children:
-            due = child.restart_at_s is not None and child.restart_at_s <= time.monotonic()
-            if due and not self._is_stopping:
-                child.restarts += 1
-                self._spawn(child)
-
-    def _listen_to_signals(self) -> None:
-        """Let signals wake the selector; they are handled between two turns."""
-        read_end, write_end = socket.socketpair()
-        for end in (read_end, write_end):
-            end.setblocking(False)
-        signal.set_wakeup_fd(write_end.fileno())
-        self._ends = (read_end, write_end)
-        self._selector.register(read_end, selectors.EVENT_READ, lambda: read_end.recv(4096))
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda received, frame: self._signals.append(received))
+            raise InputError(
+                f"agent {child.agent_id}: {child.text or 'its process ended; see its log above'}"
+            )
+        pause_s = child.plan_restart(was_steady=was_ready)
+        log.warning("%s %s; next start in %.2f s %s", name, describe_end(code), pause_s, child.text)
 
     def _handle_signals(self) -> None:
-        """Pass signals on: SIGTERM and SIGINT as SIGTERM, after which no child is started again."""
-        received, self._signals = self._signals, []
-        if signal.SIGHUP in received and self._on_hangup():
-            self._send(signal.SIGHUP)
-        if any(number != signal.SIGHUP for number in received):
-            self._is_stopping = True
-            for child in self.children:
-                child.restart_at_s = None
-            self._send(signal.SIGTERM)
+        """Pass SIGTERM and SIGINT on as SIGTERM, after which no child is started again."""
+        arrived = self._signals.take()
+        self._has_hangup |= signal.SIGHUP in arrived
+        if arrived & {signal.SIGTERM, signal.SIGINT}:
+            self._stop(signal.SIGTERM)
 
-    def _has_stop_signal(self) -> bool:
-        return any(number != signal.SIGHUP for number in self._signals)
-
-    def _send(self, number: int) -> None:
+    def _stop(self, number: int) -> None:
+        """End the children by a signal; none is started again."""
+        self._is_stopping = True
         for child in self.children:
-            if child.is_running:
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(child.pidfd, number)
+            child.restart_at_s = None
+            child.send_signal(number)
 
     def _kill_all(self) -> None:
-        """End every child now."""
-        self._is_stopping = True
-        self._send(signal.SIGKILL)
-        for child in self.children:
-            if child.is_running:
-                self._bury(child)
+        """End every child now, and wait a while until the kernel has done so."""
+        self._stop(signal.SIGKILL)
+        end_s = time.monotonic() + GIVE_UP_AFTER_S
+        while self._running() and time.monotonic() < end_s:
+            self._turn(end_s)
+        for child in self._running():
+            log.error("%s cannot be ended and is left behind", child.name)
 
-    def _close_report(self, child: Child) -> None:
-        self._selector.unregister(child.report)
-        os.close(child.report)
-        child.report = -1
-
-
-def describe_end(code: int) -> str:
-    """How a process ended, in words."""
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with {code}"
+    def _drop_line(self, child: Child) -> None:
+        if child.line is not None:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(child.line)
+            child.line.close()
+            child.line = None

@@ -68,7 +68,7 @@ class Connection:
         """
         self.drop()
         if self._tls is None:
-            self._channel = grpc.aio.insecure_channel(str(self.address), options=CHANNEL_OPTIONS)
+            self._channel = grpc.aio.insecure_channel(self.address.target, options=CHANNEL_OPTIONS)
         else:
             agent_id = await self._tls.identify(self.address) if agent_id is None else agent_id
             self._channel = self._tls.channel(self.address, agent_id, CHANNEL_OPTIONS)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from envs.command import run_command
 from envs.errors import InputError
+from envs.text import one_line
 from runtime.identity.addresses import Address, parse_addresses
 from runtime.identity.tls import HostTls, tls_files
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "Ask the agents of a team who they are, and print a table."
 TIMEOUT_S = 2.0
+CLOSE_TIMEOUT_S = 1.0
+MOST_AT_ONCE = 64
+"""Addresses that are asked at the same time, each over a connection with descriptors of its own."""
+SHOWN_CHARS = 200
+"""How much of an answer's text the table shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +45,7 @@ def show_status(config: StatusConfig) -> int:
     """Ask every agent who it is and print a table; 0 when all answer and belong to one team, else 1."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca)
     tls = None if files is None else HostTls(files)
@@ -49,14 +56,14 @@ def show_status(config: StatusConfig) -> int:
     teams, ids = set(), []
     for address, answer in zip(addresses, answers, strict=True):
         if isinstance(answer, str):
-            table.add_row(str(address), "-", f"no answer: {answer}")
+            table.add_row(str(address), "-", Text(f"no answer: {one_line(answer, SHOWN_CHARS)}"))
             continue
         identity, seconds = answer
         teams.add((identity.spec, identity.model_sha256))
         ids.append(identity.agent_id)
-        model, latency = identity.model_sha256[:12], f"{1000 * seconds:.1f} ms"
-        row = (str(identity.agent_id), identity.spec.name, model, identity.server_version, latency)
-        table.add_row(str(address), *row)
+        texts = (identity.spec.name, identity.model_sha256[:12], identity.server_version)
+        shown = (Text(one_line(text, SHOWN_CHARS)) for text in texts)  # as texts: markup would be obeyed
+        table.add_row(str(address), str(identity.agent_id), *shown, f"{1000 * seconds:.1f} ms")
     console = Console()
     console.print(table)
     twice = sorted({agent_id for agent_id in ids if ids.count(agent_id) > 1})
@@ -69,7 +76,13 @@ def show_status(config: StatusConfig) -> int:
 
 async def ask_all(addresses: Sequence[Address], tls: HostTls | None) -> list[tuple[Identity, float] | str]:
     """What each address answers, with the seconds until then, connecting included; or why it does not."""
-    return list(await asyncio.gather(*(ask(address, tls) for address in addresses)))
+    places = asyncio.Semaphore(MOST_AT_ONCE)
+
+    async def ask_in_turn(address: Address) -> tuple[Identity, float] | str:
+        async with places:
+            return await ask(address, tls)
+
+    return list(await asyncio.gather(*map(ask_in_turn, addresses)))
 
 
 async def ask(address: Address, tls: HostTls | None) -> tuple[Identity, float] | str:
@@ -79,10 +92,15 @@ async def ask(address: Address, tls: HostTls | None) -> tuple[Identity, float] |
 
     start_s = time.perf_counter()
     try:
-        async with AgentLink(address, tls) as link:
+        async with asyncio.timeout(TIMEOUT_S + CLOSE_TIMEOUT_S), AgentLink(address, tls) as link:
             return await identify(link, TIMEOUT_S), time.perf_counter() - start_s
     except InputError as error:
-        return str(error).removeprefix(f"agent at {address} ").removeprefix("does not answer: ")
+        text = str(error).removeprefix(f"agent at {address}")
+        return text.removeprefix(" ").removeprefix(": ").removeprefix("does not answer: ")
+    except TimeoutError:
+        return f"nothing within {TIMEOUT_S + CLOSE_TIMEOUT_S:g} s"
+    except Exception as error:  # whatever one of them answers, the others are shown
+        return f"it answers as no agent does ({type(error).__name__})"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -193,4 +193,4 @@ class HostTls:
 
         credentials = grpc.ssl_channel_credentials(self._ca, self._key, self._cert)
         name = ("grpc.ssl_target_name_override", agent_dns_name(agent_id))
-        return grpc.aio.secure_channel(str(address), credentials, options=(*options, name))
+        return grpc.aio.secure_channel(address.target, credentials, options=(*options, name))

@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from envs.processes import guarded
 from tests.paths import ROOT
 
@@ -56,3 +58,54 @@ def runs(pid: int) -> bool:
         return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+ORPHAN = (
+    "import os, signal, sys, time\n"
+    "import envs.processes\n"
+    "{missing}\n"
+    "envs.processes.LOOK_EVERY_S = 0.05\n"
+    "parent = os.getpid()\n"
+    "pid = os.fork()\n"
+    "if pid == 0:\n"
+    "    assert envs.processes.end_with_parent(parent, signal.SIGTERM)\n"
+    "    print(os.getpid(), flush=True)\n"
+    "    time.sleep(600)\n"
+    "time.sleep(600)\n"
+)
+MISSING = {
+    "nothing": "",
+    "ctypes": "sys.modules['ctypes'] = None",
+    "libc": "import ctypes; ctypes.CDLL = lambda name: (_ for _ in ()).throw(OSError('no such library'))",
+    "prctl": "import ctypes; ctypes.CDLL = lambda name: object()",
+    "permission": (
+        "import ctypes, types; ctypes.CDLL = lambda name: types.SimpleNamespace(prctl=lambda *given: -1)"
+    ),
+}
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_a_process_ends_with_its_parent_whatever_the_system_lacks(missing: str) -> None:
+    code = ORPHAN.format(missing=MISSING[missing])
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert runs(child)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 20
+    while runs(child):
+        assert time.monotonic() < deadline, "it still runs"
+        time.sleep(0.02)
+
+
+def test_a_guarded_program_runs_where_nothing_can_guard_it() -> None:
+    code = (
+        "import os, sys; sys.modules['ctypes'] = None\n"
+        "from envs.processes import main\n"
+        "main(os.getppid(), ['/bin/echo', 'plays'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.stdout == "plays\n"
+    assert done.stderr == "this system has no prctl: /bin/echo may outlive its parent if that is killed\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from runtime.agent.supervisor import restart_pauses
+from runtime.agent.child import restart_pauses
 from runtime.backoff import growing_pauses
 from runtime.host.agent_link import reconnect_pauses
 

@@ -66,13 +66,16 @@ def test_an_agent_that_keeps_dying_is_started_ever_more_slowly() -> None:
     code = (
         "import os, sys, time\n"
         "from runtime.identity.addresses import Address\n"
-        "from runtime.agent.supervisor import Child, Supervisor\n"
+        "from runtime.agent.child import Child\n"
+        "from runtime.agent.signals import SignalInbox\n"
+        "from runtime.agent.supervisor import SIGNALS, Supervisor\n"
         "lives = []\n"
-        "def live(agent_id, address, on_ready):\n"
-        "    on_ready('somewhere')\n"
+        "def live(agent_id, address, line):\n"
+        "    line.send('ready', 'h:1')\n"
         "    time.sleep(0.01)\n"
         "    os._exit(3)\n"
-        "supervisor = Supervisor([Child(0, Address('h', 1))], live, 1.0)\n"
+        "signals = SignalInbox(SIGNALS)\n"
+        "supervisor = Supervisor([Child(0, Address('h', 1))], live, 1.0, signals)\n"
         "supervisor.start(5.0)\n"
         "supervisor.run()\n"
     )
@@ -113,6 +116,20 @@ def is_running(pid: int) -> bool:
         ("agents", ["--agents", "0-3"], "agent id 3: the model's team has the ids 0 to 2"),
         ("agents", ["--agents", "2-0"], "no range of agent ids"),
         ("agents", ["--agents", "0-2", "--listen", "127.0.0.1:65534"], "past the last port"),
+        ("agents", ["--agents", "0-2", "--metrics", "127.0.0.1:65534"], "past the last port"),
+        ("agents", ["--agents", "0-2", "--health", "127.0.0.1:0"], "nobody would learn which port is taken"),
+        ("agent", ["--agent-id", "0", "--metrics", "[::1]:0"], "nobody would learn which port is taken"),
+        (
+            "agents",
+            ["--agents", "0-2", "--metrics", "127.0.0.1:50053"],
+            "agent 2 and --metrics of agent 0 both",
+        ),
+        ("agent", ["--agent-id", "0", "--health", "127.0.0.1:50051"], "--listen and --health both need"),
+        ("agents", ["--agents", "0-99999999999999999999"], "no list of agent ids"),
+        ("agents", ["--agents", "9" * 5000], "no list of agent ids"),
+        ("agent", ["--agent-id", "0", "--listen", "127.0.0.1:" + "9" * 5000], "port of 0 to 65535"),
+        ("agent", ["--agent-id", "0", "--listen", "127.1:50051"], "has four numbers"),
+        ("agent", ["--agent-id", "0", "--listen", "unix:1", "--insecure"], "its name does not resolve"),
     ],
 )
 def test_bad_flags_are_one_clear_line_and_exit_code_2(
