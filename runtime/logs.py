@@ -1,4 +1,4 @@
-"""How the runtime's commands log: lines for people, or one JSON object per event, and no client can fill it."""
+"""How the runtime's commands log: lines for people, or one JSON object per event, at a bounded rate."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line per event; an exception follows on lines that are indented, so that none looks like an event."""
+    """One line per event; an exception follows on indented lines, so that none looks like an event."""
 
     def __init__(self, agent_id: int | None = None) -> None:
         super().__init__(TEXT_FORMAT)
@@ -99,6 +99,11 @@ class Bursts(logging.Filter):
             if everything or self._now() - since_s >= BURST_S:
                 self._report(key)
 
+    def clear(self) -> None:
+        """Forget all bursts."""
+        self._seen.clear()
+        self._latest.clear()
+
     def _report(self, key: tuple[object, ...]) -> None:
         _, count = self._seen.pop(key, (0.0, 0))
         record = self._latest.pop(key, None)
@@ -131,7 +136,7 @@ def configure_logs(as_json: bool, agent_id: int | None = None) -> None:
             never_wait(fd)
             OUTLETS[fd] = Outlet(fd)
         atexit.register(finish_logs)
-        os.register_at_fork(after_in_child=lambda: [outlet.forget() for outlet in OUTLETS.values()])
+        os.register_at_fork(after_in_child=forget_logs)
     handler = OutletHandler(OUTLETS[2])
     handler.setFormatter(JsonFormatter(agent_id) if as_json else TextFormatter(agent_id))
     handler.addFilter(bursts)
@@ -139,8 +144,8 @@ def configure_logs(as_json: bool, agent_id: int | None = None) -> None:
     logging.captureWarnings(True)
     errors = logging.getLogger("stderr")
     plain = lambda line: OUTLETS[2].write(line + "\n")  # noqa: E731
-    sys.stdout = LineStream(OUTLETS[1], lambda line: OUTLETS[1].write(line + "\n"))  # type: ignore[assignment]
-    sys.stderr = LineStream(OUTLETS[2], errors.error if as_json else plain)  # type: ignore[assignment]
+    sys.stdout = LineStream(OUTLETS[1], lambda line: OUTLETS[1].write(line + "\n"))
+    sys.stderr = LineStream(OUTLETS[2], errors.error if as_json else plain)
     sys.excepthook = log_uncaught
     threading.excepthook = lambda args: log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
@@ -160,18 +165,23 @@ class OutletHandler(logging.Handler):
             self.handleError(record)
 
 
-def log_uncaught(
-    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
-) -> None:
+def log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     """Log an exception that nobody has caught."""
     log.critical("an unexpected error", exc_info=(kind, error or kind(), trace))
 
 
 def capture_native_text() -> None:
-    """Make events of what libraries in C write to stderr; call it in the process that serves, after a fork."""
+    """Log what libraries in C write to stderr; call it in the process that serves, after a fork."""
     global native
     if native is None:
         native = NativeText(OUTLETS[2])
+
+
+def forget_logs() -> None:
+    """Drop what is kept, which the parent of this process writes."""
+    bursts.clear()
+    for outlet in OUTLETS.values():
+        outlet.forget()
 
 
 def tick_logs() -> None:

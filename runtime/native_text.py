@@ -13,7 +13,10 @@ READ_BYTES = 64 * 1024
 ABSEIL = re.compile(r"(?P<level>[IWEF])\d{4} \S+ +\d+ [^ \]]+\] (?P<text>.*)")
 """A line of Abseil's log, which gRPC's core uses."""
 LEVELS = {"I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR, "F": logging.CRITICAL}
-PREAMBLE = "WARNING: All log messages before absl::InitializeLog() is called"
+NOISE = (
+    "WARNING: All log messages before absl::InitializeLog() is called",
+    "Log level INFO is not suitable for production",
+)
 
 log = logging.getLogger("native")
 
@@ -51,5 +54,5 @@ def log_line(line: str) -> None:
     level = logging.WARNING if match is None else LEVELS[match["level"]]
     if text.startswith("Handshake failed"):
         log.log(level, "refused: %s", text, extra={"reason": "TLS_HANDSHAKE"})
-    elif text and not text.startswith(PREAMBLE):
+    elif text and not text.startswith(NOISE):
         log.log(level, "%s", text)

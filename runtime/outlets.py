@@ -19,7 +19,7 @@ KEPT_BYTES = 256 * 1024
 
 
 class Outlet:
-    """A descriptor whose writing never waits and never fails: what cannot be written is kept, then dropped."""
+    """A descriptor whose writing never waits and never fails: what cannot be written is kept or dropped."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd

@@ -1,4 +1,4 @@
-"""Every open call, from its headers to its last byte: which ones count, and how long a peer may keep one open.
+"""Every open call, from its headers to its last byte: which ones count, and how long a peer may take.
 
 grpc.aio waits for ever for a peer that sends no message or takes no answer; and since 1.84 (grpc/grpc#41796)
 the loop that accepts its calls decodes each path, and ends for good at one that is no UTF-8. So the calls are
@@ -45,7 +45,7 @@ NO_MESSAGE = RequestError("DEADLINE_EXCEEDED", "NO_MESSAGE", f"no message came w
 class Call:
     """An open call: its tasks, and until when its peer must do what it is waited for."""
 
-    __slots__ = ("_ending", "handler", "is_admitted", "overdue", "task", "until_s")
+    __slots__ = ("ending", "handler", "is_admitted", "is_writing", "overdue", "task", "until_s")
 
     def __init__(self, task: asyncio.Task[Any], until_s: float) -> None:
         self.task = task
@@ -57,21 +57,20 @@ class Call:
         """What the peer is told when it is late."""
         self.is_admitted: bool | None = None
         """True as a call of the policy, False as another one."""
-        self._ending: RequestError | None = None
-
-    @property
-    def ending(self) -> RequestError | None:
-        """Why the call was ended from here."""
-        return self._ending
+        self.is_writing = False
+        """Whether a message is on its way; gRPC takes no status before that has left."""
+        self.ending: RequestError | None = None
+        """What the handler is to tell the peer when it is cancelled."""
 
     def end(self, why: RequestError, now_s: float) -> bool:
-        """End the call with a status, or without one where none can be sent; True in the latter case."""
-        can_tell = self.handler is not None and not self.handler.done() and self._ending is None
+        """End the call with a status; cut it off where none can be sent, and return whether that was so."""
+        is_running = self.handler is not None and not self.handler.done()
+        can_tell = is_running and not self.is_writing and self.ending is None
+        self.ending, self.until_s = (why if can_tell else None), now_s + END_S
         if self.handler is not None:
             self.handler.cancel()
         if not can_tell:
             self.task.cancel()
-        self._ending, self.until_s = why, now_s + END_S
         return not can_tell
 
 
@@ -80,12 +79,13 @@ CURRENT: contextvars.ContextVar[Call] = contextvars.ContextVar("call")
 
 
 class Calls:
-    """The open calls of one server; those of the policy, at most `most`, and others count from their message on."""
+    """The open calls of one server. They count from their message on: at most `most` of the policy's."""
 
     def __init__(self, most: int) -> None:
         self._most = {True: most, False: SIDE_CALLS}
         self._admitted = {True: 0, False: 0}
         self._open: dict[Call, None] = {}  # in the order of their arrival
+        self._cut_off = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -95,8 +95,8 @@ class Calls:
         now_s = time.monotonic()
         if len(self._open) - sum(self._admitted.values()) >= UNADMITTED_CALLS:
             oldest = next(call for call in self._open if call.is_admitted is None)
-            oldest.handler = None
-            oldest.end(oldest.overdue, now_s)
+            oldest.is_writing = True  # no time for a status
+            self._cut_off += oldest.end(oldest.overdue, now_s)
         call = Call(task, now_s + PEER_S)
         self._open[call] = None
         return call
@@ -116,17 +116,18 @@ class Calls:
             self._admitted[call.is_admitted] -= 1
 
     def end_overdue(self, now_s: float) -> tuple[int, int]:
-        """End the calls whose peer is late; how many were told, and how many were cut off."""
+        """End the calls whose peer is late; how many were told, and how many cut off since the last time."""
         overdue = [call for call in self._open if now_s > call.until_s]
         cut_off = sum([call.end(call.overdue, now_s) for call in overdue])
-        return len(overdue) - cut_off, cut_off
+        before, self._cut_off = self._cut_off, 0
+        return len(overdue) - cut_off, cut_off + before
 
     def end_waiting(self, why: RequestError) -> None:
         """End the calls that wait for their peer's first or next message."""
         for call in list(self._open):
             waits = call.is_admitted is None or call.overdue is not NO_MESSAGE
             if waits and call.handler is not None and not call.handler.done():
-                call.end(why, time.monotonic())
+                self._cut_off += call.end(why, time.monotonic())
 
 
 class CallServer(_server.Server):
@@ -165,7 +166,7 @@ class AcceptingServer(cygrpc.AioServer):  # type: ignore[misc]
         self._handlers.update(method_handlers)
 
     def _make_request_call_future(self, method: bytes | None) -> asyncio.Task[None]:
-        """What grpcio waits for to get a call of a method; here it ends, by an error, when the server does."""
+        """What grpcio waits for to get a method's next call; here it ends only when the server does."""
         return self._event_loop.create_task(self._accept(method))
 
     async def _accept(self, method: bytes | None) -> None:

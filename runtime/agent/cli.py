@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import logging
 import os
 import resource
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, TypeVar
 from envs.command import run_command
 from envs.errors import InputError
 from runtime.identity.addresses import Address, parse_address
-from runtime.identity.tls import tls_files
 from runtime.logs import capture_native_text, configure_logs, finish_logs
 
 if TYPE_CHECKING:
@@ -90,6 +89,8 @@ class AgentConfig(ServingConfig):
 
 def check_config(config: ServingConfig) -> Address:
     """The address to listen on; InputError when a flag cannot be used."""
+    from runtime.identity.tls import tls_files
+
     address = parse_address(config.listen)
     has_tls = tls_files(config.tls_cert, config.tls_key, config.tls_ca) is not None
     if not address.is_loopback and not config.insecure and not has_tls:
@@ -126,11 +127,13 @@ def run_agent(
     `on_ready(address, digest)` is called when requests are answered. InputError as the loader and the server,
     ServingError when the agent cannot go on.
     """
-    hangup = asyncio.Event()
-    stop_at_once_until_serving(hangup)
+    hangups: list[int] = []
+    stop_at_once_until_serving(hangups)
+    import asyncio
+
     from runtime.agent.policy import AgentPolicy
     from runtime.agent.server import ServerConfig, serve
-    from runtime.identity.tls import server_credentials
+    from runtime.identity.tls import server_credentials, tls_files
     from runtime.model_file.loader import load_model_bytes
 
     configure_logs(config.log_json, agent_id)
@@ -156,8 +159,9 @@ def run_agent(
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, change_model, table, config)
-        if hangup.is_set():
+        if hangups:
             change_model(table, config)
+        gc.freeze()  # what stays anyway makes no later collection longer
         try:
             await serve(
                 table, address, limits, on_ready=lambda bound: on_ready(bound, model.digest), stop=stop
@@ -171,10 +175,10 @@ def run_agent(
         finish_logs()
 
 
-def stop_at_once_until_serving(hangup: asyncio.Event) -> None:
-    """Until a loop handles signals: end with 0 when one says stop, and note in `hangup` a SIGHUP.
+def stop_at_once_until_serving(hangups: list[int]) -> None:
+    """Until a loop handles signals: end with 0 when one says stop, and note each SIGHUP in `hangups`.
 
-    Nothing needs to be put in order then; and process 1 of a container does not get signals it does not handle.
+    Nothing needs to be put in order then. Process 1 of a container gets only those signals that it handles.
     """
 
     def end(number: int, frame: object) -> None:
@@ -183,7 +187,7 @@ def stop_at_once_until_serving(hangup: asyncio.Event) -> None:
 
     for number in STOP_SIGNALS:
         signal.signal(number, end)
-    signal.signal(signal.SIGHUP, lambda number, frame: hangup.set())
+    signal.signal(signal.SIGHUP, lambda number, frame: hangups.append(number))
 
 
 def limit_resources() -> None:
@@ -196,7 +200,7 @@ def limit_resources() -> None:
 def change_model(table: EpisodeTable, config: ServingConfig) -> None:
     """Read the model file again: new episodes use the new model, running ones keep theirs.
 
-    A file that cannot be used, is for another environment, or is the same as before, is logged and changes nothing.
+    A file that cannot be used, is for another environment or in use already is logged and changes nothing.
     """
     from envs.errors import ModelError
     from runtime.agent.policy import AgentPolicy
@@ -276,8 +280,8 @@ def serving_command(
     description: str,
     argv: Sequence[str] | None,
 ) -> int:
-    """`run_command` for a process that serves: from its first line on it logs as its flags say, and can be stopped."""
-    stop_at_once_until_serving(asyncio.Event())
+    """`run_command` for a process that serves: at once it can be stopped, and logs as its flags say."""
+    stop_at_once_until_serving([])
     configure_logs("--log-json" in (sys.argv[1:] if argv is None else argv))
     return run_command(config_type, run, prog=prog, description=description, argv=argv)
 

@@ -1,4 +1,4 @@
-"""Stands before every handler: who calls is checked, peers have deadlines, errors reveal nothing to the client.
+"""Stands before every handler: the caller is checked, peers have deadlines, and errors reveal nothing.
 
 By itself grpc.aio calls the handler of a single message only once that is there, waits for it for ever, and
 answers a malformed one, and every error, with the exception's own text. So every method is given to it as one
@@ -48,6 +48,14 @@ class GuardedHandler:
         return self.stream_stream is not None
 
 
+class Idle:
+    """How long a stream may be without a message, and what it is ended with after that."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self.error = RequestError("UNAVAILABLE", "IDLE", f"the stream was idle for {limit_s:g} s")
+
+
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Wraps every handler: the caller is checked, messages are decoded with care, errors become statuses.
 
@@ -63,13 +71,12 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         on_refusal: Callable[[RequestError], None] = lambda error: None,
     ) -> None:
         self._calls = calls
-        self._idle_s = idle_s
-        self._idle = RequestError("UNAVAILABLE", "IDLE", f"the stream was idle for {idle_s:g} s")
+        self._idle = Idle(idle_s)
         self._check_caller = check_caller
         self._on_refusal = on_refusal
         self._handlers: dict[str, GuardedHandler] = {}
 
-    async def intercept_service(
+    async def intercept_service(  # type: ignore[override]
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
     ) -> GuardedHandler:
         """The handler of a call, wrapped; one that refuses where there is none."""
@@ -82,11 +89,13 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _wrap(self, handler: Any, method: str) -> GuardedHandler:
         if handler is None:
-            return GuardedHandler("unary", None, None, self._guarded(no_such_method, True, False), None)
+            return GuardedHandler("unary", None, None, self._guarded(no_such_method, True, False, Peer), None)
         takes_many, gives_many = handler.request_streaming, handler.response_streaming
         kind = {(False, False): "unary", (False, True): "server_stream", (True, True): "bidi_stream"}
         name = f"{'stream' if takes_many else 'unary'}_{'stream' if gives_many else 'unary'}"
-        guarded = self._guarded(getattr(handler, name), takes_many, method.startswith(f"/{SERVICE_NAME}/"))
+        new_peer = Listener if gives_many and not takes_many else Peer
+        is_policy = method.startswith(f"/{SERVICE_NAME}/")
+        guarded = self._guarded(getattr(handler, name), takes_many, is_policy, new_peer)
         return GuardedHandler(
             kind[takes_many, gives_many],
             guarded_decoder(handler.request_deserializer),
@@ -96,13 +105,17 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         )
 
     def _guarded(
-        self, behavior: Callable[[Any, Any], Any], takes_many: bool, is_policy: bool
+        self,
+        behavior: Callable[[Any, Any], Any],
+        takes_many: bool,
+        is_policy: bool,
+        new_peer: type[Peer],
     ) -> Callable[[Any, Any], Awaitable[Any]]:
         """A handler, written as a coroutine or as an async generator, whose failures end in `_refuse`."""
 
         async def call(requests: Any, context: Any) -> Any:
             open_call = CURRENT.get()
-            peer = Peer(context, open_call, self._calls, is_policy, self._idle_s, self._idle)
+            peer = new_peer(context, open_call, self._calls, is_policy, self._idle)
             try:
                 self._check_caller(context)
                 reply = behavior(peer if takes_many else await peer.read_only(), peer)
@@ -112,6 +125,8 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                     await peer.write(message)
             except grpc.aio.AbortError:
                 raise
+            except grpc.aio.InternalError:  # what was to be sent could not be: the peer is gone
+                raise asyncio.CancelledError from None
             except asyncio.CancelledError:
                 if open_call.ending is None:
                     raise
@@ -133,49 +148,58 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             log.log(level, "refused: %s (%s), from %s", error.message, error.reason, peer, extra=facts)
         self._on_refusal(error)
         trailers = ((STATUS_DETAILS_KEY, status_details(error)),)
-        await context.abort(grpc.StatusCode[error.code], error.message, trailers)
+        try:
+            await context.abort(grpc.StatusCode[error.code], error.message, trailers)
+        except grpc.aio.InternalError:
+            raise asyncio.CancelledError from None
         raise AssertionError("abort returned")
 
 
 class Peer:
     """A call's context whose messages have deadlines: each way of waiting says until when it may last.
 
-    The call counts from its first message on. Iterating reads the messages.
+    The call counts from its first message on. Iterating reads the messages. Reading and writing are no
+    coroutines: they hand on grpcio's own, which is the way of every step.
     """
 
-    __slots__ = ("_call", "_calls", "_context", "_idle", "_idle_s", "_is_policy")
-
-    def __init__(
-        self, context: Any, call: Call, calls: Calls, is_policy: bool, idle_s: float, idle: RequestError
-    ) -> None:
+    def __init__(self, context: Any, call: Call, calls: Calls, is_policy: bool, idle: Idle) -> None:
         self._context = context
         self._call = call
         self._calls = calls
         self._is_policy = is_policy
-        self._idle_s = idle_s
         self._idle = idle
 
-    async def read(self) -> Any:
+    def read(self) -> Awaitable[Any]:
         """The next message, or EOF; RequestError where it cannot be read, or too many calls are open."""
-        message = await self._context.read()
-        if self._call.is_admitted is None and message is not EOF:
-            self._calls.admit(self._call, self._is_policy)
-        return message
+        if self._call.is_admitted is None:
+            return self._read_first()
+        self.rest()
+        return self._context.read()  # type: ignore[no-any-return]
+
+    def write(self, message: Any) -> Awaitable[None]:
+        """Send a message."""
+        self._call.until_s = time.monotonic() + PEER_S
+        self._call.is_writing = True
+        return self._context.write(message)  # type: ignore[no-any-return]
+
+    def rest(self) -> None:
+        """Let the call be quiet for as long as a stream may."""
+        self._call.until_s = time.monotonic() + self._idle.limit_s
+        self._call.overdue = self._idle.error
+        self._call.is_writing = False
 
     async def read_only(self) -> Any:
-        """The one message of a call that is no stream."""
-        message = await self.read()
+        """The one message of a call that asks with no stream."""
+        message = await self._read_first()
         if message is EOF:
             raise RequestError("INVALID_ARGUMENT", "NO_MESSAGE", "the call ended without a message")
         return message
 
-    async def write(self, message: Any) -> None:
-        """Send a message; then the peer may be quiet for as long as a stream may."""
-        call = self._call
-        call.until_s = time.monotonic() + PEER_S
-        await self._context.write(message)
-        call.until_s = time.monotonic() + self._idle_s
-        call.overdue = self._idle
+    async def _read_first(self) -> Any:
+        message = await self._context.read()
+        if message is not EOF:
+            self._calls.admit(self._call, self._is_policy)
+        return message
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         while (message := await self.read()) is not EOF:
@@ -183,6 +207,15 @@ class Peer:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
+
+
+class Listener(Peer):
+    """The peer of a call that asks once and is answered again and again, when something happens."""
+
+    async def write(self, message: Any) -> None:
+        """Send a message; then the call may be quiet."""
+        await super().write(message)
+        self.rest()
 
 
 async def no_such_method(requests: Any, context: Any) -> NoReturn:

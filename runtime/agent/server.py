@@ -184,7 +184,7 @@ async def serve(
     await asyncio.gather(*(each.start() for each in servers.values()))
     for name in ("", SERVICE_NAME):
         await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    forever = {
+    forever: dict[asyncio.Task[Any], str] = {
         asyncio.create_task(each.wait_for_termination()): what for what, each in servers.items()
     }
     forever[asyncio.create_task(sweep(table, calls))] = "the search for what is overdue"
@@ -213,7 +213,7 @@ async def stay(stop: asyncio.Event, forever: Mapping[asyncio.Task[Any], str]) ->
 async def shut_down(
     servers: Sequence[CallServer], calls: Sequence[Calls], health_servicer: Any, grace_s: float
 ) -> None:
-    """Say NOT_SERVING, end the calls that wait for a peer, and let the others finish within the grace period."""
+    """Say NOT_SERVING, end the calls that wait for a peer, and give the others the grace period."""
     with contextlib.suppress(TimeoutError):  # a peer that takes no answer to its Watch holds up the news
         async with asyncio.timeout(STOP_S / 2):
             await health_servicer.enter_graceful_shutdown()
@@ -229,17 +229,20 @@ async def shut_down(
 async def sweep(table: EpisodeTable, calls: Sequence[Calls]) -> None:
     """Forget idle episodes and end overdue calls now and then, even without any request."""
     least_s, most_s = SWEEP_INTERVALS_S
+    cut_off = 0
     while True:
         await asyncio.sleep(max(least_s, min(most_s, table.idle_s / 2)))
+        if cut_off:
+            gc.collect()  # grpcio resets the streams of such calls only then, for it holds them in cycles
         now_s = time.monotonic()
         try:
             if expired := table.expire(now_s):
                 log.info("forgot %d idle episodes", expired)
         except OSError as error:  # of the journal; the next look tries again
             log.error("idle episodes could not be forgotten: %s", error.strerror or error)
-        told, cut_off = (sum(counts) for counts in zip(*(each.end_overdue(now_s) for each in calls), strict=True))
+        told, cut_off = (
+            sum(counts) for counts in zip(*(each.end_overdue(now_s) for each in calls), strict=True)
+        )
         if told or cut_off:
             log.info("ended %d calls whose peer was late, and cut off %d", told, cut_off)
-        if cut_off:
-            gc.collect()  # grpcio holds calls in cycles; their streams are reset when these are collected
         tick_logs()
