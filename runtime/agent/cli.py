@@ -28,6 +28,8 @@ MAX_DATA_BYTES = 1 << 30
 MAX_COUNT = 1 << 16
 """Of episodes or calls at once."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HANGUPS: list[int] = []
+"""Each SIGHUP that came before a loop could follow it."""
 
 Config = TypeVar("Config")
 
@@ -127,8 +129,7 @@ def run_agent(
     `on_ready(address, digest)` is called when requests are answered. InputError as the loader and the server,
     ServingError when the agent cannot go on.
     """
-    hangups: list[int] = []
-    stop_at_once_until_serving(hangups)
+    stop_at_once_until_serving()
     import asyncio
 
     from runtime.agent.policy import AgentPolicy
@@ -159,7 +160,7 @@ def run_agent(
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, change_model, table, config)
-        if hangups:
+        if HANGUPS:
             change_model(table, config)
         gc.freeze()  # what stays anyway makes no later collection longer
         try:
@@ -175,8 +176,8 @@ def run_agent(
         finish_logs()
 
 
-def stop_at_once_until_serving(hangups: list[int]) -> None:
-    """Until a loop handles signals: end with 0 when one says stop, and note each SIGHUP in `hangups`.
+def stop_at_once_until_serving() -> None:
+    """Until a loop handles signals: end with 0 when one says stop, and note each SIGHUP in `HANGUPS`.
 
     Nothing needs to be put in order then. Process 1 of a container gets only those signals that it handles.
     """
@@ -187,7 +188,7 @@ def stop_at_once_until_serving(hangups: list[int]) -> None:
 
     for number in STOP_SIGNALS:
         signal.signal(number, end)
-    signal.signal(signal.SIGHUP, lambda number, frame: hangups.append(number))
+    signal.signal(signal.SIGHUP, lambda number, frame: HANGUPS.append(number))
 
 
 def limit_resources() -> None:
@@ -281,7 +282,7 @@ def serving_command(
     argv: Sequence[str] | None,
 ) -> int:
     """`run_command` for a process that serves: at once it can be stopped, and logs as its flags say."""
-    stop_at_once_until_serving([])
+    stop_at_once_until_serving()
     configure_logs("--log-json" in (sys.argv[1:] if argv is None else argv))
     return run_command(config_type, run, prog=prog, description=description, argv=argv)
 

@@ -1,4 +1,4 @@
-"""What the serving processes write: whole JSON or lines that nobody can forge, and no reader is waited for."""
+"""What the serving processes write: whole JSON, or lines that nobody can forge, for a reader or none."""
 
 from __future__ import annotations
 
@@ -350,7 +350,8 @@ def test_uncaught_exceptions_warnings_and_text_of_c_are_events(as_json: bool) ->
         f"configure_logs({as_json})\n"
         "capture_native_text()\n"
         "print('printed', file=sys.stderr)\n"
-        "os.write(2, b'I0000 00:00:1790000000.123456    77 file.cc:12] from C\\nno prefix \\xff\\x1b[2J\\n')\n"
+        "os.write(2, b'I0000 00:00:1790000000.123456    77 file.cc:12] from C\\n')\n"
+        "os.write(2, b'no prefix \\xff\\x1b[2J\\n')\n"
         "warnings.warn('a warning')\n"
         "thread = threading.Thread(target=lambda: 1 / 0)\n"
         "thread.start(); thread.join()\n"

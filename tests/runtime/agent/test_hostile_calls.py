@@ -86,11 +86,14 @@ async def test_calls_without_a_message_hold_nothing_and_are_ended(
 async def test_more_calls_without_a_message_than_are_kept_end_the_oldest_of_them(
     small_model_bytes: bytes,
 ) -> None:
-    async with served(small_model_bytes, max_concurrent_rpcs=2) as test:
-        async with raw_client(test.address.port) as client, asyncio.timeout(5):
-            streams = [client.call(POLICY[1]) for _ in range(calls.UNADMITTED_CALLS + 50)]
-            await still_serves(test, "during")
-            await client.ends(set(streams[:20]))
+    async with (
+        served(small_model_bytes, max_concurrent_rpcs=2) as test,
+        raw_client(test.address.port) as client,
+        asyncio.timeout(5),
+    ):
+        streams = [client.call(POLICY[1]) for _ in range(calls.UNADMITTED_CALLS + 50)]
+        await still_serves(test, "during")
+        await client.ends(set(streams[:20]))
 
 
 @pytest.mark.parametrize("path", POLICY + OTHERS)
@@ -105,18 +108,18 @@ async def test_who_is_not_the_host_is_refused_before_it_has_sent_a_message(
     other.set_alpn_protocols(["h2"])
     credentials = server_credentials(files(pki, "agent-2"), 2)
     port = free_ports(1)
-    async with served(
-        small_model_bytes,
-        credentials=credentials,
-        reflection=True,
-        max_concurrent_rpcs=2,
-        metrics=Address("127.0.0.1", port),
-    ) as test:
-        async with raw_client(test.address.port, tls=other) as client, asyncio.timeout(5):
-            streams = {client.call(path) for _ in range(40)}
-            ends = await client.ends(streams)
-            assert {status(headers) for headers in ends.values()} == {PERMISSION_DENIED}
-            text = await asyncio.to_thread(scrape, port)
+    limits: dict[str, Any] = {"reflection": True, "max_concurrent_rpcs": 2}
+    async with (
+        served(
+            small_model_bytes, credentials=credentials, metrics=Address("127.0.0.1", port), **limits
+        ) as test,
+        raw_client(test.address.port, tls=other) as client,
+        asyncio.timeout(5),
+    ):
+        streams = {client.call(path) for _ in range(40)}
+        ends = await client.ends(streams)
+        assert {status(headers) for headers in ends.values()} == {PERMISSION_DENIED}
+        text = await asyncio.to_thread(scrape, port)
     assert 'lan_rejected_total{reason="NOT_THE_HOST"} 40.0' in text
     refusals = [record for record in caplog.records if "NOT_THE_HOST" in record.message]
     assert len(refusals) == 40
@@ -142,22 +145,28 @@ async def test_a_peer_that_takes_no_answer_is_cut_off(
     small_model_bytes: bytes, path: str, ends: bool, quick: None
 ) -> None:
     data = act(0, "e").SerializeToString() if "Act" in path else b""
-    async with served(small_model_bytes, reflection=True) as test:
-        async with raw_client(test.address.port, window=0) as client, asyncio.timeout(10):
-            stream = client.call(path, data, ends)
-            await client.ends({stream})
-            await still_serves(test, "after")
+    async with (
+        served(small_model_bytes, reflection=True) as test,
+        raw_client(test.address.port, window=0) as client,
+        asyncio.timeout(10),
+    ):
+        stream = client.call(path, data, ends)
+        await client.ends({stream})
+        await still_serves(test, "after")
 
 
 async def test_one_that_takes_no_answer_to_its_watch_holds_up_no_stop(small_model_bytes: bytes) -> None:
-    async with served(small_model_bytes, grace_s=0.2) as test:
-        async with raw_client(test.address.port, window=0) as client, asyncio.timeout(8):
-            for _ in range(3):
-                client.call("/grpc.health.v1.Health/Watch", b"", True)
-            await asyncio.sleep(0.2)
-            test.stop.set()
-            async for _ in client.frames():
-                pass  # until the server has closed the connection
+    async with (
+        served(small_model_bytes, grace_s=0.2) as test,
+        raw_client(test.address.port, window=0) as client,
+        asyncio.timeout(8),
+    ):
+        for _ in range(3):
+            client.call("/grpc.health.v1.Health/Watch", b"", True)
+        await asyncio.sleep(0.2)
+        test.stop.set()
+        async for _ in client.frames():
+            pass  # until the server has closed the connection
 
 
 async def test_a_quiet_watch_does_not_stay_for_ever(small_model_bytes: bytes) -> None:
@@ -276,7 +285,7 @@ async def test_the_end_of_a_server_that_nobody_stopped_ends_the_agent(
             await super()._accept(method)
 
     monkeypatch.setattr(calls, "AcceptingServer", Ending)
-    with pytest.raises(ServingError, match="the server on .* has ended: the loop that accepts calls is"):
+    with pytest.raises(ServingError, match=r"the server on .* has ended: the loop that accepts calls is"):
         await serve_until_it_ends(table, health=Address("127.0.0.1", free_ports(1)), grace_s=0.1)
 
 

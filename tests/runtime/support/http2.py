@@ -96,7 +96,7 @@ class RawClient:
 
 @contextlib.asynccontextmanager
 async def raw_client(port: int, window: int | None = None, tls: object = None) -> AsyncIterator[RawClient]:
-    """A connection to a port of this machine; `window` is what each stream may send before it is asked for more."""
+    """A connection to a port of this machine; `window` is how much each stream may send unasked."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)  # type: ignore[call-overload]
     settings = struct.pack(
         ">HI", HEADER_TABLE_SIZE, 0
