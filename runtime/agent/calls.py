@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import time
 from typing import Any
 
@@ -130,6 +131,13 @@ class Calls:
                 self._cut_off += call.end(why, time.monotonic())
 
 
+def without_trace(record: logging.LogRecord) -> bool:
+    """A filter: one line, without a traceback, says that a client's metadata is no UTF-8."""
+    if record.msg == "Invalid encoding on %s":
+        record.exc_info = None
+    return True
+
+
 class CallServer(_server.Server):
     """A grpc.aio server whose calls are all in `calls`."""
 
@@ -139,6 +147,7 @@ class CallServer(_server.Server):
         """InputError with a version of grpcio that accepts calls in another way."""
         if not hasattr(cygrpc.AioServer, "_make_request_call_future"):
             raise InputError(f"grpcio {grpc.__version__} cannot be used here: 1.84 or 1.85 is needed")
+        logging.getLogger("grpc._cython.cygrpc").addFilter(without_trace)
         self._loop = asyncio.get_running_loop()
         self._server = AcceptingServer(calls, self._loop, interceptors, (*OPTIONS, *options))
 

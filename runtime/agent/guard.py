@@ -143,7 +143,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             error = RequestError("INTERNAL", "INTERNAL", "internal error")
         else:
             level = logging.WARNING if error.code == "PERMISSION_DENIED" else logging.INFO
-            peer = one_line(context.peer())
+            peer = one_line(context.peer() or "an address that is closed already")
             facts = {"code": error.code, "reason": error.reason, "field": error.field, "peer": peer}
             log.log(level, "refused: %s (%s), from %s", error.message, error.reason, peer, extra=facts)
         self._on_refusal(error)
@@ -192,7 +192,7 @@ class Peer:
         """The one message of a call that asks with no stream."""
         message = await self._read_first()
         if message is EOF:
-            raise RequestError("INVALID_ARGUMENT", "NO_MESSAGE", "the call ended without a message")
+            raise RequestError("INVALID_ARGUMENT", "NO_MESSAGE", "no message came, or one over 64 KB")
         return message
 
     async def _read_first(self) -> Any:

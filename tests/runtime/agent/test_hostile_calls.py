@@ -179,6 +179,20 @@ async def test_a_quiet_watch_does_not_stay_for_ever(small_model_bytes: bytes) ->
         assert details(caught.value)[0].reason == "IDLE"
 
 
+@pytest.mark.parametrize("name", [b"x-note", b"x-note-bin", b":authority", b"user-agent", b"grpc-timeout"])
+async def test_headers_that_are_no_text_reveal_nothing_and_stop_nobody(
+    small_model_bytes: bytes, name: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        served(small_model_bytes) as test,
+        raw_client(test.address.port) as client,
+        asyncio.timeout(5),
+    ):
+        await client.ends({client.call(POLICY[0], b"", True, {name: b"\xff\xfe"})})
+        await still_serves(test, "after")
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 async def test_other_services_cannot_take_the_calls_of_the_policy(small_model_bytes: bytes) -> None:
     async with served(small_model_bytes, max_concurrent_rpcs=1) as test:
         health: Any = health_pb2_grpc.HealthStub(test.channel)
