@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import sys
-
-from envs.text import one_line
-
-WAIT_MS = 1000
-MAX_LINE_CHARS = 1000
-"""A line of this length, in UTF-8, is written to a pipe in one piece or not at all."""
 
 
 def hold_standard_streams() -> None:
@@ -28,12 +21,3 @@ def hold_standard_streams() -> None:
         for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
             if getattr(sys, name) is None:
                 setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
-
-
-def say(line: str) -> None:
-    """Write a line to stdout; a reader that has left or stands still, or a full disk, loses the line only."""
-    with contextlib.suppress(OSError):
-        stdout = select.poll()
-        stdout.register(1, select.POLLOUT)
-        if stdout.poll(WAIT_MS):
-            os.write(1, one_line(line, MAX_LINE_CHARS).encode() + b"\n")

@@ -10,10 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envs.command import run_command
-from envs.streams import say
 from runtime.agent.child import Child
-from runtime.agent.cli import ServingConfig, check_config, prepare_process, run_agent, side_addresses
+from runtime.agent.cli import (
+    ServingConfig,
+    check_config,
+    prepare_process,
+    run_agent,
+    serving_command,
+    side_addresses,
+)
 from runtime.agent.lifeline import Lifeline
 from runtime.agent.signals import SignalInbox
 from runtime.agent.supervisor import SIGNALS, Supervisor
@@ -102,14 +107,14 @@ def supervise(config: AgentsConfig, signals: SignalInbox) -> int:
     supervisor.start(READY_TIMEOUT_S)
     if all(child.is_ready for child in children):
         for child in children:
-            say(f"agent {child.agent_id} {child.address} (process {child.pid})")
-        say(f"{len(children)} agents serve {config.model} ({digest[:12]})")
+            print(f"agent {child.agent_id} {child.address} (process {child.pid})", flush=True)
+        print(f"{len(children)} agents serve {config.model} ({digest[:12]})", flush=True)
     return supervisor.run()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 stopped by a signal, 1 agents had to be killed, 2 bad input."""
-    return run_command(AgentsConfig, agents, prog="lan-agents", description=DESCRIPTION, argv=argv)
+    return serving_command(AgentsConfig, agents, prog="lan-agents", description=DESCRIPTION, argv=argv)
 
 
 if __name__ == "__main__":

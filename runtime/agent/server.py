@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from envs.errors import LanError
 from envs.version import project_version
 from protos import policy_pb2, policy_pb2_grpc
 from protos.contract import SERVICE_NAME
+from runtime.agent.calls import Calls, CallServer
 from runtime.agent.episodes import EpisodeTable, RequestError, StepRequest
-from runtime.agent.guard import Guard, check_caller_is_host
+from runtime.agent.guard import EOF, Guard, check_caller_is_host
 from runtime.agent.listening import bind
 from runtime.agent.policy import AgentPolicy
 from runtime.identity.addresses import Address
+from runtime.logs import tick_logs
 
 MAX_REQUEST_BYTES = 64 * 1024
-HEALTH_CONCURRENT_RPCS = 8
-SWEEP_INTERVAL_S = 10.0
+HEALTH_IDLE_S = 60.0
+SWEEP_INTERVALS_S = (0.05, 1.0)
+"""The least and the most time between two looks for what is overdue."""
+STOP_S = 2.0
+"""Beyond the grace period, for what waits for nobody."""
 
 log = logging.getLogger("lan.agent")
+
+
+class ServingError(LanError):
+    """The agent can no longer serve, though nobody asked it to stop."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,6 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
 
     def __init__(self, table: EpisodeTable) -> None:
         self.table = table
-        self._streams: dict[asyncio.Task[Any], float] = {}  # time of each one's last request
-        self._endings: dict[asyncio.Task[Any], RequestError] = {}  # why a stream was ended from here
 
     async def Describe(self, request: Any, context: Any) -> policy_pb2.DescribeResponse:  # noqa: N802
         return describe(self.table.policy)
@@ -59,41 +67,11 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
         return self.act(request)
 
     async def ActStream(self, requests: Any, context: Any) -> None:  # noqa: N802
-        task = asyncio.current_task()
-        assert task is not None
-        try:
-            while True:
-                self._streams[task] = time.monotonic()
-                request = await context.read()
-                if request is grpc.aio.EOF:  # type: ignore[attr-defined]
-                    return
-                await context.write(self.act(request))
-        except asyncio.CancelledError:
-            if task not in self._endings:
-                raise
-            raise self._endings[task] from None
-        finally:
-            self._streams.pop(task, None)
-            self._endings.pop(task, None)
+        while (request := await context.read()) is not EOF:
+            await context.write(self.act(request))
 
     async def EndEpisode(self, request: Any, context: Any) -> policy_pb2.EndEpisodeResponse:  # noqa: N802
         return policy_pb2.EndEpisodeResponse(ended=self.table.end(request.episode_id))
-
-    def drain(self) -> None:
-        """End the open streams; each ends between two steps, where it waits for the next request."""
-        for task in self._streams:
-            self._end(task, RequestError("UNAVAILABLE", "SHUTTING_DOWN", "the agent is stopping"))
-
-    def end_idle_streams(self, idle_s: float, now_s: float) -> int:
-        """End the streams without a request for `idle_s` seconds; return how many those were."""
-        idle = [task for task, asked_s in self._streams.items() if now_s - asked_s > idle_s]
-        for task in idle:
-            self._end(task, RequestError("UNAVAILABLE", "IDLE", f"the stream was idle for {idle_s:g} s"))
-        return len(idle)
-
-    def _end(self, task: asyncio.Task[Any], why: RequestError) -> None:
-        self._endings[task] = why
-        task.cancel()
 
     def act(self, request: Any) -> policy_pb2.ActResponse:
         """One step; RequestError when it is refused."""
@@ -125,34 +103,28 @@ def describe(policy: AgentPolicy) -> policy_pb2.DescribeResponse:
     )
 
 
-def make_server(config: ServerConfig, table: EpisodeTable) -> Any:
+def make_server(config: ServerConfig, table: EpisodeTable, calls: Calls) -> CallServer:
     """A gRPC server with this project's limits and nothing registered yet."""
-    check_caller = None if config.credentials is None else check_caller_is_host
-    interceptors: list[Any] = [Guard(check_caller)]
+    options: dict[str, Any] = {}
+    interceptors: list[Any] = []
+    if config.credentials is not None:
+        options["check_caller"] = check_caller_is_host
     if config.metrics is not None:
         from runtime.agent.metrics import Metrics
 
         metrics = Metrics(table)
         metrics.listen(config.metrics)
-        interceptors = [metrics, Guard(check_caller, metrics.count_refusal)]
-    return grpc.aio.server(
-        interceptors=interceptors,
-        maximum_concurrent_rpcs=config.max_concurrent_rpcs,
-        options=(
-            # With port sharing on, a second server on the port silently takes part of the connections.
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-        ),
-    )
+        interceptors.append(metrics)
+        options["on_refusal"] = metrics.count_refusal
+    guard = Guard(calls, table.idle_s, **options)
+    limit = ("grpc.max_receive_message_length", MAX_REQUEST_BYTES)
+    return CallServer(calls, (*interceptors, guard), (limit,))
 
 
-def make_health_server(health_servicer: Any, address: Address) -> Any:
+def make_health_server(health_servicer: Any, address: Address, calls: Calls) -> CallServer:
     """A second server for health alone, because container probes can show no certificate."""
-    server = grpc.aio.server(
-        interceptors=[Guard()],
-        maximum_concurrent_rpcs=HEALTH_CONCURRENT_RPCS,
-        options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 1024)),
-    )
+    limit = ("grpc.max_receive_message_length", 1024)
+    server = CallServer(calls, (Guard(calls, HEALTH_IDLE_S),), (limit,))
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     bind(server, address, None, "--health")
     return server
@@ -176,40 +148,85 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, then let running calls finish within the grace period.
 
-    InputError when the address cannot be listened on. `on_ready` is called once health says SERVING.
+    InputError when the address cannot be listened on, ServingError when a part ends that must not.
+    `on_ready` is called once health says SERVING.
     """
-    server = make_server(config, table)
-    servicer = PolicyServicer(table)
-    policy_pb2_grpc.add_PolicyServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    calls = [Calls(config.max_concurrent_rpcs)]
+    server = make_server(config, table, calls[0])
+    policy_pb2_grpc.add_PolicyServiceServicer_to_server(PolicyServicer(table), server)  # type: ignore[no-untyped-call]
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     if config.reflection:
         add_reflection(server)
     bound = bind(server, address, config.credentials)
-    servers = [server]
+    servers = {f"the server on {bound}": server}
     if config.health is not None:
-        servers.append(make_health_server(health_servicer, config.health))
-    await asyncio.gather(*(each.start() for each in servers))
+        calls.append(Calls(0))
+        servers[f"the server on {config.health}"] = make_health_server(
+            health_servicer, config.health, calls[-1]
+        )
+    await asyncio.gather(*(each.start() for each in servers.values()))
     for name in ("", SERVICE_NAME):
         await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    sweeper = asyncio.create_task(sweep(servicer))
-    on_ready(bound)
-    await stop.wait()
-    await health_servicer.enter_graceful_shutdown()
-    servicer.drain()
-    await asyncio.gather(*(each.stop(config.grace_s) for each in servers))
-    sweeper.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await sweeper
+    forever: dict[asyncio.Task[Any], str] = {
+        asyncio.create_task(each.wait_for_termination()): what for what, each in servers.items()
+    }
+    forever[asyncio.create_task(sweep(table, calls))] = "the search for what is overdue"
+    try:
+        on_ready(bound)
+        await stay(stop, forever)
+    finally:
+        await shut_down(list(servers.values()), calls, health_servicer, config.grace_s)
+        for task in forever:
+            task.cancel()
+        await asyncio.gather(*forever, return_exceptions=True)
 
 
-async def sweep(servicer: PolicyServicer) -> None:
-    """Forget idle episodes and end idle streams now and then, even without any request."""
-    table = servicer.table
+async def stay(stop: asyncio.Event, forever: Mapping[asyncio.Task[Any], str]) -> None:
+    """Wait until `stop` is set; ServingError when one of the tasks ends, for whatever reason, before that."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopping, *forever], return_when=asyncio.FIRST_COMPLETED)
+    if stopping.done():
+        return
+    stopping.cancel()
+    task, what = next((task, what) for task, what in forever.items() if task.done())
+    cause = None if task.cancelled() else task.exception()
+    raise ServingError(f"{what} has ended: {cause or 'no reason is known'}") from cause
+
+
+async def shut_down(
+    servers: Sequence[CallServer], calls: Sequence[Calls], health_servicer: Any, grace_s: float
+) -> None:
+    """Say NOT_SERVING, end the calls that wait for a peer, and give the others the grace period."""
+    with contextlib.suppress(TimeoutError):  # a peer that takes no answer to its Watch holds up the news
+        async with asyncio.timeout(STOP_S / 2):
+            await health_servicer.enter_graceful_shutdown()
+    for each in calls:
+        each.end_waiting(RequestError("UNAVAILABLE", "SHUTTING_DOWN", "the agent is stopping"))
+    try:
+        async with asyncio.timeout(grace_s + STOP_S):
+            await asyncio.gather(*(each.stop(grace_s) for each in servers))
+    except TimeoutError:
+        log.error("some calls did not end within the grace period")
+
+
+async def sweep(table: EpisodeTable, calls: Sequence[Calls]) -> None:
+    """Forget idle episodes and end overdue calls now and then, even without any request."""
+    least_s, most_s = SWEEP_INTERVALS_S
+    cut_off = 0
     while True:
-        await asyncio.sleep(min(SWEEP_INTERVAL_S, table.idle_s))
+        await asyncio.sleep(max(least_s, min(most_s, table.idle_s / 2)))
+        if cut_off:
+            gc.collect()  # grpcio resets the streams of such calls only then, for it holds them in cycles
         now_s = time.monotonic()
-        if expired := table.expire(now_s):
-            log.info("forgot %d idle episodes", expired)
-        if ended := servicer.end_idle_streams(table.idle_s, now_s):
-            log.info("ended %d idle streams", ended)
+        try:
+            if expired := table.expire(now_s):
+                log.info("forgot %d idle episodes", expired)
+        except OSError as error:  # of the journal; the next look tries again
+            log.error("idle episodes could not be forgotten: %s", error.strerror or error)
+        told, cut_off = (
+            sum(counts) for counts in zip(*(each.end_overdue(now_s) for each in calls), strict=True)
+        )
+        if told or cut_off:
+            log.info("ended %d calls whose peer was late, and cut off %d", told, cut_off)
+        tick_logs()

@@ -23,6 +23,7 @@ from runtime.agent.child import Child, check_single_thread, describe_end
 from runtime.agent.lifeline import Lifeline, lifeline
 from runtime.agent.signals import SignalInbox
 from runtime.identity.addresses import Address, parse_address
+from runtime.logs import finish_logs, tick_logs
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 KILL_AFTER_S = 2.0
@@ -122,6 +123,7 @@ class Supervisor:
                 self._hear(key.data)
         self._handle_signals()
         self._reap()
+        tick_logs()
 
     def _do_what_is_due(self, child: Child) -> None:
         """Start the child, end a start that takes too long, or ask it to take what it has not taken yet."""
@@ -184,7 +186,7 @@ class Supervisor:
                 code = 2 if isinstance(error, InputError) else 1
             except BaseException:
                 log.exception("agent %d failed", child.agent_id)
-            logging.shutdown()
+            finish_logs()
         finally:
             os._exit(code)
 

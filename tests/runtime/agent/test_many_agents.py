@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-import runtime.logs
 from tests.runtime.support.processes import ROOT, command, environment, free_ports, started, wait_until
 
 
@@ -80,7 +79,6 @@ def test_agents_serve_on_when_the_reader_of_their_output_has_left(model_file: Pa
         assert process.wait(20) == 0
 
 
-@pytest.mark.skipif(not hasattr(runtime.logs, "tick_logs"), reason="the logs wait for their reader")
 def test_a_log_that_nobody_reads_keeps_no_agent_from_its_restart(model_file: Path) -> None:
     port = free_ports(2)
     words = command("agents", "--model", model_file, "--agents", "0-1", "--listen", f"127.0.0.1:{port}")
