@@ -88,7 +88,8 @@ class StopWish:
 def stop_wish() -> Iterator[StopWish]:
     """Hear who wants the process to end; what was ignored before (nohup, a shell's background) stays so.
 
-    It is heard in the main thread only, as Python has it.
+    It is heard in the main thread only, as Python has it. After the block signals are answered as before; if
+    one was heard they are ignored, since the process ends now and the same wish may arrive once more.
     """
     stop = StopWish()
     before = {}
@@ -101,4 +102,4 @@ def stop_wish() -> Iterator[StopWish]:
         yield stop
     finally:
         for number, handler in heard.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if stop.number else handler)

@@ -173,7 +173,7 @@ class AgentLink:
     async def end(self, timeout_s: float = END_TIMEOUT_S) -> None:
         """Tell the agent to forget the episode; one that is not there is told once it is back."""
         self._connection.drop_stream()
-        if self._transcript.episode_id:
+        if self._transcript.requests:
             self._unended.append(self._transcript.episode_id)
             self._transcript = Transcript()
         if not self.is_lost:
