@@ -208,7 +208,7 @@ class AgentLink:
 
     async def _try_again(self, transcript: Transcript, error: Exception, deadline_s: float) -> int | None:
         """The last request's answer after a failure, over new connections, with growing pauses."""
-        attempt_s, pauses = 2 * FIRST_ATTEMPT_S, reconnect_pauses()
+        attempt_s, pauses, told = 2 * FIRST_ATTEMPT_S, reconnect_pauses(), ""
         try:
             async with asyncio.timeout_at(deadline_s):
                 while True:
@@ -218,7 +218,8 @@ class AgentLink:
                             await asyncio.sleep(next(pauses))
                             await self.connect(PROBE_TIMEOUT_S)
                             self.counts.reconnects += 1
-                            log.warning("%s: %s; connected again", self, in_words(error))
+                            if told != (told := in_words(error)):  # once, however often it is tried
+                                log.warning("%s: %s; connected again", self, told)
                         async with asyncio.timeout(attempt_s):
                             return await self._catch_up(transcript)
                     except PASSING as another_error:

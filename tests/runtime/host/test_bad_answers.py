@@ -12,6 +12,7 @@ import pytest
 
 from envs.errors import InputError
 from protos import policy_pb2
+from runtime.host.connection import AgentError, decoded
 from runtime.host.fallback import fallback_action
 from runtime.host.game import EpisodeResult
 from tests.runtime.support.fake_agent import (
@@ -285,6 +286,12 @@ async def test_advantages_of_an_earlier_step_are_never_shown_for_a_fallback(
     assert np.isnan(shown[2])
     assert all(np.isnan(value) or value == step for step, value in enumerate(shown))
     assert sum(map(np.isnan, shown)) == result.fallbacks
+
+
+def test_a_call_that_ends_well_without_an_answer_is_a_bad_answer() -> None:
+    """For such a call gRPC hands out None; a server written with its libraries never makes one."""
+    with pytest.raises(AgentError, match="holds no DescribeResponse"):
+        decoded(policy_pb2.DescribeResponse, None)
 
 
 def test_what_a_unit_without_its_agent_does_is_the_environments_to_say() -> None:
