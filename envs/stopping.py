@@ -21,21 +21,13 @@ SAME_WISH_S = 1.0
 Result = TypeVar("Result")
 
 
-class Interrupted(KeyboardInterrupt):
-    """Somebody wants the process to end; `exit_code` is 128 and the signal's number, as a shell has it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
-
-
 class StopWish:
     """Tells whatever runs that the process is wanted to end; made by `stop_wish`.
 
-    It raises `Interrupted` in plain code. It cancels a coroutine that `run` runs, so that this can say
-    good-bye; while `blocks` is set, because no cancellation would arrive, it raises `Interrupted` there too.
-    After `settle` it only notes the first wish, since what is left takes a moment; it always answers a later
-    one.
+    It raises KeyboardInterrupt in plain code. It cancels a coroutine that `run` runs, so that this can say
+    good-bye; while `blocks` is set, because no cancellation would arrive, it raises KeyboardInterrupt there
+    too. After `settle` it only notes the first wish, since what is left takes a moment; it always answers a
+    later one.
     """
 
     def __init__(self) -> None:
@@ -56,15 +48,19 @@ class StopWish:
         if is_first and self._settled:
             return
         if self._cancel is None or self.blocks:
-            raise Interrupted(self.number)
+            raise KeyboardInterrupt(self.number)
         self._cancel()
 
     def settle(self) -> None:
         """Say that all is done but the report."""
         self._settled = True
 
+    def exit_code(self, code: int) -> int:
+        """The code of a command that would end with `code`: 128 and the signal's number where it gave way."""
+        return 128 + self.number if code == 130 and self.number else code
+
     def run(self, play: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Run a coroutine to its end; Interrupted when it was cancelled."""
+        """Run a coroutine to its end; KeyboardInterrupt when it was cancelled."""
 
         async def cancellable() -> Result:
             loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -79,7 +75,7 @@ class StopWish:
         try:
             return asyncio.run(cancellable())
         except asyncio.CancelledError:
-            raise Interrupted(self.number) from None
+            raise KeyboardInterrupt(self.number) from None
         finally:
             self._cancel = None
 

@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             description="Play greedy, decentralised battles in one process and report the win rate.",
             argv=argv,
         )
-    return 128 + stop.number if code == 130 and stop.number else code
+    return stop.exit_code(code)
 
 
 def run(config: EvaluateConfig, stop: StopWish) -> int:

@@ -227,7 +227,7 @@ def start_log(screen: Console) -> None:
 
 
 def play_battles(resolved: ResolvedPlay, screen: Console, stop: StopWish, played: Played) -> None:
-    """Play the battles into `played`, with a display; InputError, Interrupted."""
+    """Play the battles into `played`, with a display; InputError, KeyboardInterrupt."""
     from rich.progress import Progress
 
     from envs.make import make_env
@@ -264,7 +264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = run_command(
             PlayConfig, lambda config: play(config, stop), prog="lan-play", description=DESCRIPTION, argv=argv
         )
-    return 128 + stop.number if code == 130 and stop.number else code
+    return stop.exit_code(code)
 
 
 if __name__ == "__main__":

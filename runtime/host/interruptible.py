@@ -15,7 +15,7 @@ class InterruptibleEnv(WrappedEnv):
         self._stop = stop
 
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
-        """As the inner environment's; Interrupted."""
+        """As the inner environment's; KeyboardInterrupt."""
         self._stop.blocks = True
         try:
             return self._env.reset(mask)
@@ -23,7 +23,7 @@ class InterruptibleEnv(WrappedEnv):
             self._stop.blocks = False
 
     def step(self, actions: IntArray) -> TimeStep:
-        """As the inner environment's; Interrupted."""
+        """As the inner environment's; KeyboardInterrupt."""
         self._stop.blocks = True
         try:
             return self._env.step(actions)

@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
-from envs.stopping import SIGNALS, Interrupted, StopWish, stop_wish
+from envs.stopping import SIGNALS, StopWish, stop_wish
 from envs.types import TimeStep
 from runtime.host.interruptible import InterruptibleEnv
+from tests.paths import ROOT
 from tests.runtime.support.fake_agent import FakeAgent, fake_team
-from tests.runtime.support.processes import free_ports
+from tests.runtime.support.processes import RUN_TIMEOUT_S, environment, free_ports
 from tests.runtime.support.tag_env import TagEnv
 from tests.runtime.support.tag_play import Ended, lines_in, play_tag, playing
 
@@ -251,9 +252,10 @@ def test_an_environment_that_blocks_is_interrupted() -> None:
 
     start_s = time.monotonic()
     after(0.2, signal.SIGTERM)
-    with stop_wish() as stop, pytest.raises(Interrupted) as caught:
+    with stop_wish() as stop, pytest.raises(KeyboardInterrupt):
         stop.run(lambda: play(stop))
-    assert caught.value.exit_code == 143
+    assert stop.exit_code(130) == 143
+    assert stop.exit_code(2) == 2
     assert said == ["good-bye"]
     assert time.monotonic() - start_s < 10.0
 
@@ -273,7 +275,7 @@ def test_the_same_wish_twice_lets_the_good_bye_end_and_one_a_second_later_does_n
 
     after(pause_s, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     start_s = time.monotonic()
-    with stop_wish() as stop, pytest.raises(Interrupted):
+    with stop_wish() as stop, pytest.raises(KeyboardInterrupt):
         stop.run(play)
     assert said == ([] if hurries else ["good-bye"])
     assert stop.number == signal.SIGTERM
@@ -282,14 +284,14 @@ def test_the_same_wish_twice_lets_the_good_bye_end_and_one_a_second_later_does_n
 
 def test_plain_code_is_interrupted_and_a_report_is_not_until_the_second_wish() -> None:
     after(0.1, signal.SIGHUP)
-    with stop_wish(), pytest.raises(Interrupted):
+    with stop_wish(), pytest.raises(KeyboardInterrupt):
         time.sleep(60.0)
     with stop_wish() as stop:
         stop.settle()
         stop.hear(signal.SIGTERM)
         stop.hear(signal.SIGTERM)
         stop._heard_s -= 2.0
-        with pytest.raises(Interrupted):
+        with pytest.raises(KeyboardInterrupt):
             stop.hear(signal.SIGTERM)
 
 
@@ -305,27 +307,33 @@ def test_signals_are_as_before_afterwards_and_ignored_ones_stay_ignored() -> Non
         signal.signal(signal.SIGHUP, before)
 
 
-def test_an_evaluation_is_interrupted_in_order_too() -> None:
-    from tests.paths import ROOT
-    from tests.runtime.support.processes import environment
+EVALUATION = """
+import os, signal, sys
+from envs.battle.teams import TEAMS
+from exporters.evaluate import main
 
-    program = "import sys; from exporters.evaluate import main; sys.exit(main(sys.argv[1:]))"
-    flags = ["--team", "random", "--map", "3m", "--episodes", "10000000", "--json"]
-    with subprocess.Popen(
-        [sys.executable, "-c", program, *flags],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        try:
-            time.sleep(8.0)
-            process.send_signal(signal.SIGTERM)
-            out, err = process.communicate(timeout=60.0)
-        finally:
-            process.kill()
-    assert process.returncode == 143, err
-    assert b"lan-eval: interrupted" in err
-    assert b"Traceback" not in err
-    evaluation = json.loads(out)
-    assert 0 < evaluation["episodes"] < evaluation["episodes_wanted"] == 10_000_000
+class Leaving:
+    def __init__(self, env, seed):
+        self.team, self.calls = TEAMS["random"](env, seed), 0
+
+    def __call__(self, step):
+        self.calls += 1
+        if self.calls == 200:  # rounds have at most 60 steps
+            os.kill(os.getpid(), signal.SIGTERM)
+        return self.team(step)
+
+TEAMS["leaving"] = Leaving
+sys.exit(main(["--team", "leaving", "--map", "3m", "--episodes", "9999", "--json"]))
+"""
+
+
+def test_an_evaluation_is_interrupted_in_order_too() -> None:
+    line = [sys.executable, "-c", EVALUATION]
+    done = subprocess.run(
+        line, cwd=ROOT, env=environment(), capture_output=True, timeout=RUN_TIMEOUT_S, check=False
+    )
+    assert done.returncode == 143, done.stderr
+    assert b"lan-eval: interrupted" in done.stderr
+    assert b"Traceback" not in done.stderr
+    evaluation = json.loads(done.stdout)
+    assert 0 < evaluation["episodes"] < evaluation["episodes_wanted"] == 9_999
