@@ -148,7 +148,7 @@ def why(error: Exception) -> str:
             str(error.details()).rpartition(": ")[2].rstrip("]")
         )  # gRPC puts what it did before what was wrong
         return f"is there one running? ({one_line(cause, SHOWN_CHARACTERS)})"
-    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+    if getattr(error, "reason", "") == "WRONG_VERSION_NUMBER":  # OpenSSL's; errors made by us have none
         return "it speaks no TLS; with --tls-cert, --tls-key and --tls-ca it would"
     if isinstance(error, ConnectionError) and error.errno:
         return f"is there one running? ({os.strerror(error.errno)})"
