@@ -54,6 +54,8 @@ class CheckersEnv(SlotEnv):
     for the same cells whether a lemon is.
     """
 
+    idle_actions = (STAY,)
+
     def __init__(self, *, n_battles: int = 1) -> None:
         super().__init__(SPEC, n_battles)
         self._board = np.tile(first_board(), (n_battles, 1, 1))  # [B, ROWS, COLUMNS]

@@ -92,6 +92,10 @@ def _check_start(env: MultiAgentEnv) -> None:
         require(field.name == "name" or value >= 1, f"spec.{field.name} is {value!r}, less than 1")
     require(spec.n_agents * spec.unit_dim <= spec.state_dim, "the agents' slices do not fit in the state")
     require(env.n_battles >= 1, f"n_battles is {env.n_battles}")
+    require(hasattr(env, "idle_actions"), "it has no idle_actions: see envs.types.MultiAgentEnv")
+    idle: object = env.idle_actions
+    is_sound = isinstance(idle, tuple) and all(type(a) is int and 0 <= a < spec.n_actions for a in idle)
+    require(is_sound, f"idle_actions is {idle!r}, no tuple of actions")
     require(env.next_episode == 0, f"next_episode begins at {env.next_episode}, not 0")
     _check_started(env, env.reset(), np.ones(env.n_battles, np.bool_), 0)
 

@@ -30,7 +30,12 @@ class Outcome:
 
 
 class BatchEnv(ClosesOnExit):
-    """B slots side by side, each with one episode: holds the spec, counts episodes, checks arguments."""
+    """B slots side by side, each with one episode: holds the spec, counts episodes, checks arguments.
+
+    A subclass in which an agent can do nothing says by which `idle_actions`; see `MultiAgentEnv`.
+    """
+
+    idle_actions: tuple[int, ...] = ()
 
     def __init__(self, spec: EnvSpec, n_battles: int) -> None:
         if n_battles < 1:
@@ -71,6 +76,10 @@ class WrappedEnv(ClosesOnExit):
     @property
     def n_battles(self) -> int:
         return self._env.n_battles
+
+    @property
+    def idle_actions(self) -> tuple[int, ...]:
+        return self._env.idle_actions
 
     @property
     def next_episode(self) -> int:

@@ -63,6 +63,8 @@ class SpreadEnv(SlotEnv):
     State (S = 6 N): velocity and position of every agent, position of every landmark.
     """
 
+    idle_actions = (0,)  # no force
+
     def __init__(self, settings: SpreadSettings, *, n_battles: int = 1, seed: int = 0) -> None:
         N = settings.n_agents
         spec = EnvSpec(

@@ -128,6 +128,15 @@ class MultiAgentEnv(Protocol):
     @property
     def n_battles(self) -> int: ...
 
+    @property
+    def idle_actions(self) -> tuple[int, ...]:
+        """The actions with which an agent does nothing, the best first; empty where there is none.
+
+        The game host plays the first one that is available for an agent that does not answer, and where none
+        is, the first available action.
+        """
+        ...
+
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """Start a new episode in every slot where `mask` [B] is true (all when None); the others stay."""
         ...

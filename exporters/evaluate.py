@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ import tyro
 from envs.command import nearest_names, run_command
 from envs.errors import InputError
 from envs.outcomes import summarise
+from envs.printing import print_result
+from envs.stopping import StopWish, stop_wish
 from envs.types import EnvSpec, MultiAgentEnv
 
 if TYPE_CHECKING:
@@ -73,6 +76,7 @@ class Evaluation:
     backend: str
     player: str
     seed: int
+    episodes_wanted: int
     episodes: int
     won: int
     win_rate: float
@@ -82,25 +86,34 @@ class Evaluation:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `lan-eval`."""
-    return run_command(
-        EvaluateConfig,
-        run,
-        prog="lan-eval",
-        description="Play greedy, decentralised battles in one process and report the win rate.",
-        argv=argv,
-    )
+    """The command; returns its exit code: 0 played, 1 not printed, 2 bad input, 128 + a signal."""
+    with stop_wish() as stop:
+        code = run_command(
+            EvaluateConfig,
+            lambda config: run(config, stop),
+            prog="lan-eval",
+            description="Play greedy, decentralised battles in one process and report the win rate.",
+            argv=argv,
+        )
+    return stop.exit_code(code)
 
 
-def run(config: EvaluateConfig) -> None:
-    """Evaluate and print; InputError when the flags name no player or no environment fits it."""
-    evaluation = evaluate(contestant(config), config)
-    if config.record is not None:
-        print(f"recorded in {config.record}", file=sys.stderr)
-    if config.json:
-        print(json.dumps(asdict(evaluation)))
-    else:
-        print_evaluation(evaluation)
+def run(config: EvaluateConfig, stop: StopWish) -> int:
+    """Evaluate, and print what was played, however that ends; InputError as `evaluate`."""
+    is_printed = True
+    player = contestant(config)
+    stats: list[EpisodeStats] = []
+    try:
+        evaluate(player, config, stats)
+        if config.record is not None:
+            print(f"recorded in {config.record}", file=sys.stderr)
+    finally:
+        stop.settle()
+        if stats:
+            evaluation = describe(stats, player, config)
+            text = json.dumps(asdict(evaluation)) if config.json else lines_of(evaluation)
+            is_printed = print_result(text + "\n", prog="lan-eval")
+    return 0 if is_printed else 1
 
 
 def contestant(config: EvaluateConfig) -> Contestant:
@@ -169,20 +182,24 @@ def scripted_contestant(name: str, map_name: str | None) -> Contestant:
     return Contestant(f"team {name}", env_spec(map_name), "sim", make_team, name == HEURISTIC)
 
 
-def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
-    """Play the episodes 0 … n - 1 of the seed; InputError when the environment is not the contestant's."""
-    from envs.make import resolve_backend
+def evaluate(
+    contestant: Contestant, config: EvaluateConfig, stats: list[EpisodeStats] | None = None
+) -> Evaluation:
+    """Play the episodes 0 … n - 1 of the seed; InputError when the environment is not the contestant's.
+
+    However it ends, `stats` holds the episodes that were played.
+    """
     from exporters.environment import environment_of
 
     if config.episodes < 1:
         raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
-    if config.seed < 0:
-        raise InputError(f"--seed {config.seed}: it must not be negative")
-    backend = resolve_backend(config.env or contestant.backend, contestant.spec.name)
+    if not 0 <= config.seed < 2**64:
+        raise InputError(f"--seed {config.seed}: a seed is 0 or more, and less than 2^64")
+    backend, stats = backend_of(contestant, config), [] if stats is None else stats
     if config.team is not None and backend != "sim":
         raise InputError(f"--team {config.team} knows the simulator's units only: say --env sim")
-    if config.record is not None and backend != "sim":
-        raise InputError(f"--record {config.record}: only the simulator can be recorded, --env sim")
+    if config.record is not None:
+        check_record(config.record, contestant.spec.name, backend)
     env = environment_of(
         contestant.spec,
         backend,
@@ -191,14 +208,31 @@ def evaluate(contestant: Contestant, config: EvaluateConfig) -> Evaluation:
         seed=config.seed,
     )
     with env:
-        stats = play_episodes(env, contestant, config)
-    return describe(stats, contestant, backend, config.seed)
+        play_episodes(env, contestant, config, stats)
+    return describe(stats, contestant, config)
+
+
+def backend_of(contestant: Contestant, config: EvaluateConfig) -> str:
+    """The backend that plays the battles."""
+    from envs.make import resolve_backend
+
+    return resolve_backend(config.env or contestant.backend, contestant.spec.name)
+
+
+def check_record(path: Path, map_name: str, backend: str) -> None:
+    """InputError unless battles of an environment can be recorded as a page."""
+    from envs.make import is_smac_map
+
+    if not is_smac_map(map_name):
+        raise InputError(f"--record {path}: a page shows battles on SMAC's maps only, and not {map_name}")
+    if backend != "sim":
+        raise InputError(f"--record {path}: only the simulator can be recorded, --env sim")
 
 
 def play_episodes(
-    env: MultiAgentEnv, contestant: Contestant, config: EvaluateConfig
-) -> Sequence[EpisodeStats]:
-    """Play the episodes in `env`; with --record, write them as a page."""
+    env: MultiAgentEnv, contestant: Contestant, config: EvaluateConfig, stats: list[EpisodeStats]
+) -> None:
+    """Play the episodes in `env` into `stats`, B at a time; with --record, write them as a page."""
     from exporters.watching import recording
     from trainer.playing.rollout import play
 
@@ -206,21 +240,24 @@ def play_episodes(
         from envs.battle.heuristic import AttackAnywhere
 
         env = AttackAnywhere(cast("BattleEnv", env))
-    make_team = contestant.make_team(env, config.seed)
-    if config.record is None:
-        return play(env, make_team, config.episodes)
-    with recording(env, make_team, contestant.name, config.record) as (make_watched, watcher):
-        return play(env, make_watched, config.episodes, watcher)
+    make_team, watcher = contestant.make_team(env, config.seed), None
+    with contextlib.ExitStack() as stack:
+        if config.record is not None:
+            record = recording(env, make_team, contestant.name, config.record)
+            make_team, watcher = stack.enter_context(record)
+        while len(stats) < config.episodes:
+            stats += play(env, make_team, min(env.n_battles, config.episodes - len(stats)), watcher)
 
 
-def describe(stats: Sequence[EpisodeStats], contestant: Contestant, backend: str, seed: int) -> Evaluation:
-    """Counts and means over episodes."""
+def describe(stats: Sequence[EpisodeStats], contestant: Contestant, config: EvaluateConfig) -> Evaluation:
+    """Counts and means over the episodes that were played."""
     summary = summarise(stats)
     return Evaluation(
         map=contestant.spec.name,
-        backend=backend,
+        backend=backend_of(contestant, config),
         player=contestant.name,
-        seed=seed,
+        seed=config.seed,
+        episodes_wanted=config.episodes,
         episodes=summary.episodes,
         won=summary.won,
         win_rate=summary.win_rate,
@@ -230,15 +267,15 @@ def describe(stats: Sequence[EpisodeStats], contestant: Contestant, backend: str
     )
 
 
-def print_evaluation(evaluation: Evaluation) -> None:
+def lines_of(evaluation: Evaluation) -> str:
     """Three lines for a reader."""
     low, high = evaluation.win_rate_interval
-    print(
-        f"{evaluation.map} ({evaluation.backend}), {evaluation.player}: "
-        f"{evaluation.episodes} battles, seed {evaluation.seed}"
-    )
-    print(
+    short = evaluation.episodes < evaluation.episodes_wanted
+    played = f"{evaluation.episodes} of {evaluation.episodes_wanted}" if short else evaluation.episodes
+    return (
+        f"{evaluation.map} ({evaluation.backend}), {evaluation.player}: {played} battles, "
+        f"seed {evaluation.seed}\n"
         f"win rate  {evaluation.win_rate:.1%} ({evaluation.won} of {evaluation.episodes}; "
-        f"95 % interval {low:.1%} to {high:.1%})"
+        f"95 % interval {low:.1%} to {high:.1%})\n"
+        f"return    {evaluation.return_mean:.2f}, length {evaluation.episode_steps_mean:.1f} steps (means)"
     )
-    print(f"return    {evaluation.return_mean:.2f}, length {evaluation.episode_steps_mean:.1f} steps (means)")

@@ -35,8 +35,8 @@ def recording(
 ) -> Iterator[tuple[Callable[[], Team], RecordingWatcher]]:
     """Record the battles inside the `with` block; they must use the teams and the watcher that it yields.
 
-    The page is written at the end. InputError at once when there is no folder for it, or when `env` shows no
-    units.
+    The page is written at the end, however the block ends, unless nothing was played. InputError at once when
+    there is no folder for it, or when `env` shows no units.
     """
     if not path.parent.is_dir():
         raise InputError(f"--record {path}: there is no folder {path.parent}")
@@ -47,5 +47,8 @@ def recording(
         watcher.team = make_team()
         return watcher.team
 
-    yield make_watched, watcher
-    recorder.write(path)
+    try:
+        yield make_watched, watcher
+    finally:
+        if recorder.n_battles:
+            recorder.write(path)

@@ -16,6 +16,7 @@ from envs.battle.views import Units
 from envs.battle.world import Orders, Views, make_battles
 from envs.compiled import announce
 from envs.slots import BatchEnv, integer_actions, unavailable
+from envs.smac.actions import IDLE
 from envs.smac.layout import layout_tables
 from envs.smac.maps import SmacMap
 from envs.smac.units import LOOPS_PER_STEP
@@ -31,6 +32,8 @@ class BattleEnv(BatchEnv):
     Battle e of seed s is bit-identical whatever B and `threads` are (None: one thread a core). Enemies play
     by the map's order. `turned_formation` turns the spawn formation by a random angle in every episode.
     """
+
+    idle_actions = IDLE
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from envs.errors import EpisodeLostError
 from envs.sc2.client import LostGameError
 from envs.sc2.failures import Failures
 from envs.slots import BatchEnv, check_actions
+from envs.smac.actions import IDLE
 from envs.smac.maps import SmacMap
 from envs.types import BoolArray, IntArray, TimeStep
 
@@ -54,6 +55,7 @@ class LiveEnv(BatchEnv, Generic[AnySlot]):
     `reset` and `step` raise InputError with the game's own words after several lost games in a row.
     """
 
+    idle_actions = IDLE
     _slots: Sequence[AnySlot]
 
     def __init__(self, smac_map: SmacMap, n_battles: int) -> None:

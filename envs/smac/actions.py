@@ -12,6 +12,9 @@ EAST: Final = 4
 WEST: Final = 5
 FIRST_ATTACK: Final = 6
 
+IDLE: Final = (STOP, NO_OP)
+"""The `idle_actions` of every SMAC environment: a living unit can stop, a fallen one only has no-op."""
+
 NAMES: Final = ("no-op", "stop", "north", "south", "east", "west")
 
 DIRECTIONS: Final = ((0.0, 0.0), (0.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))

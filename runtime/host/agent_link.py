@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import grpc
-
+from envs.text import one_line
 from protos import policy_pb2
 from runtime.backoff import growing_pauses
 from runtime.host.connection import (
@@ -25,6 +25,7 @@ from runtime.host.connection import (
     Connection,
     Identity,
     expected_step,
+    has_no_room,
     in_words,
 )
 from runtime.identity.addresses import Address
@@ -33,6 +34,11 @@ from runtime.identity.tls import HostTls
 FIRST_BACKOFF_S = 0.005
 MAX_BACKOFF_S = 0.5
 PROBE_TIMEOUT_S = 1.0
+END_TIMEOUT_S = 1.0
+"""How long an agent may take to forget an episode; it is asked again when it is there again."""
+MAX_UNENDED = 64
+MODEL_CHANGE_TIMEOUT_S = 3.0
+"""How long the agents of a team may take to change their model together."""
 FIRST_ATTEMPT_S = 0.25
 """A step without an answer for this long is sent again over a new connection; the time doubles with each."""
 
@@ -80,7 +86,10 @@ class AgentLink:
         self.counts = LinkCounts()
         self.is_lost = False
         self.why_lost = ""
+        self.has_no_room = False
+        """Whether the agent was last lost because it holds as many episodes as it may."""
         self._transcript = Transcript()
+        self._unended: deque[str] = deque(maxlen=MAX_UNENDED)  # played episodes that the agent may still hold
         self._connection = Connection(address, tls)
         self._reviver: asyncio.Task[None] | None = None
 
@@ -112,8 +121,11 @@ class AgentLink:
     async def refresh(self) -> None:
         """Between two episodes, ask again who is there; a silent agent is noticed at the next step."""
         if not self.is_lost:
-            with contextlib.suppress(AgentError, *NOT_THERE):
-                self._accept(await self._connection.describe(PROBE_TIMEOUT_S), may_change_model=True)
+            try:
+                with contextlib.suppress(*NOT_THERE):
+                    self._accept(await self._connection.describe(PROBE_TIMEOUT_S), may_change_model=True)
+            except AgentError as error:
+                self.lose(str(error))
 
     def _accept(self, identity: Identity, may_change_model: bool) -> None:
         """Take note of the agent that answers; AgentError when it is not the one of before."""
@@ -123,9 +135,7 @@ class AgentLink:
         if known is not None and identity.model_sha256 != known.model_sha256:
             if not may_change_model:
                 raise AgentError("it has another model than the episode began with")
-            log.warning(
-                "agent %s at %s has model %s now", self._name(), self.address, identity.model_sha256[:12]
-            )
+            log.warning("%s has model %s now", self, one_line(identity.model_sha256[:12]))
         self.identity = identity
 
     async def begin(self, episode_id: str) -> None:
@@ -155,20 +165,32 @@ class AgentLink:
         if action is not None and (action >= len(avail_actions) or not avail_actions[action]):
             self.lose(f"it chose action {action}, which is not available")
             action = None
-        self.counts.fallbacks += action is None
+        if action is None:
+            self.counts.fallbacks += 1
+            self.advantages = b""  # those of an earlier step say nothing about this one
         return action
 
-    async def end(self, timeout_s: float) -> None:
-        """Tell the agent to forget the episode; one that is not there has nothing to forget."""
+    async def end(self, timeout_s: float = END_TIMEOUT_S) -> None:
+        """Tell the agent to forget the episode; one that is not there is told once it is back."""
         self._connection.drop_stream()
-        if self.is_lost or not self._transcript.episode_id:
-            return
-        with contextlib.suppress(grpc.aio.AioRpcError):
-            await self._connection.end_episode(self._transcript.episode_id, timeout_s)
+        if self._transcript.requests:
+            self._unended.append(self._transcript.episode_id)
+            self._transcript = Transcript()
+        if not self.is_lost:
+            await self._end_played(timeout_s)
+
+    async def _end_played(self, timeout_s: float = END_TIMEOUT_S) -> None:
+        """Have the agent forget the episodes that it may still hold, as far as it does so in time."""
+        with contextlib.suppress(AgentError, *NOT_THERE):
+            async with asyncio.timeout(timeout_s):
+                while self._unended:
+                    await self._connection.end_episode(self._unended[0], timeout_s)
+                    self._unended.popleft()
 
     async def close(self) -> None:
-        """Drop the connection."""
+        """Drop the connection; a lost agent too is told to forget what was played, if it listens."""
         await self._stop_reviver()
+        await self._end_played()
         await self._connection.close()
 
     async def _answer_in_time(self, transcript: Transcript, deadline_s: float) -> int | None:
@@ -186,7 +208,7 @@ class AgentLink:
 
     async def _try_again(self, transcript: Transcript, error: Exception, deadline_s: float) -> int | None:
         """The last request's answer after a failure, over new connections, with growing pauses."""
-        attempt_s, pauses = 2 * FIRST_ATTEMPT_S, reconnect_pauses()
+        attempt_s, pauses, told = 2 * FIRST_ATTEMPT_S, reconnect_pauses(), ""
         try:
             async with asyncio.timeout_at(deadline_s):
                 while True:
@@ -196,8 +218,8 @@ class AgentLink:
                             await asyncio.sleep(next(pauses))
                             await self.connect(PROBE_TIMEOUT_S)
                             self.counts.reconnects += 1
-                            what = f"agent {self._name()} at {self.address}: {in_words(error)}"
-                            log.warning("%s; connected again", what)
+                            if told != (told := in_words(error)):  # once, however often it is tried
+                                log.warning("%s: %s; connected again", self, told)
                         async with asyncio.timeout(attempt_s):
                             return await self._catch_up(transcript)
                     except PASSING as another_error:
@@ -205,6 +227,7 @@ class AgentLink:
                         attempt_s *= 2
         except TimeoutError:
             self.lose(in_words(error))
+            self.has_no_room = has_no_room(error)
         return None
 
     def _go_back(self, transcript: Transcript, error: Exception) -> bool:
@@ -230,9 +253,9 @@ class AgentLink:
         if wanted_model is not None and self.identity is not None:
             self.identity = replace(self.identity, model_sha256=wanted_model)
         self._connection.drop_stream()
-        self.is_lost = True
+        self.is_lost, self.has_no_room = True, False
         self.why_lost = why
-        log.warning("agent %s at %s is lost: %s", self._name(), self.address, why)
+        log.warning("%s is lost: %s", self, why)
         self._reviver = asyncio.create_task(self._keep_reviving())
 
     async def _keep_reviving(self) -> None:
@@ -245,16 +268,19 @@ class AgentLink:
 
     async def _revive(self, may_change_model: bool = False) -> None:
         await self.connect(PROBE_TIMEOUT_S, may_change_model=may_change_model)
+        await self._end_played()
         self.is_lost = False
         self.counts.reconnects += 1
-        log.warning("agent %s at %s is back", self._name(), self.address)
+        log.warning("%s is back", self)
 
     async def _stop_reviver(self) -> None:
-        if self._reviver is not None:
-            self._reviver.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reviver
-            self._reviver = None
+        """End the search for a lost agent; what it did not expect is raised here."""
+        reviver, self._reviver = self._reviver, None
+        if reviver is not None:
+            reviver.cancel()
+            await asyncio.wait([reviver])
+            if not reviver.cancelled():
+                reviver.result()
 
-    def _name(self) -> object:
-        return "?" if self.identity is None else self.identity.agent_id
+    def __str__(self) -> str:
+        return f"agent {'?' if self.identity is None else self.identity.agent_id} at {self.address}"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envs.command import run_command
 from envs.errors import InputError
+from envs.printing import print_result
+from envs.stopping import StopWish, stop_wish
 from runtime.identity.addresses import Address, parse_addresses
 from runtime.identity.tls import HostTls, tls_files
 
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from envs.types import MultiAgentEnv
+    from runtime.host.agent_link import AgentLink
     from runtime.host.game import EpisodeResult
 
 DESCRIPTION = (
     "Play battles through agents. Every agent is sent its own observation and its own available actions, and "
-    "nothing else; a unit whose agent does not answer in time stands still."
+    "nothing else. A unit whose agent does not answer in time does nothing where its environment has an "
+    "action for that, and else takes its first available action."
 )
 
 
@@ -50,7 +54,7 @@ class PlayConfig:
     record: Path | None = None
     """NAME.html: the first battles, to be watched; any other name: all actions, a JSON object per line."""
     connect_timeout_s: float = 10.0
-    """How long an agent may take to answer at the start."""
+    """How long to wait at the start for agents that are not there yet."""
     tls_cert: str | None = None
     """The host's certificate (PEM), issued for spiffe://lan/host."""
     tls_key: str | None = None
@@ -78,22 +82,64 @@ class ResolvedPlay:
         return self.config.record is not None and self.config.record.suffix == ".html"
 
 
+@dataclass
+class Played:
+    """The battles of a run so far, and the agents."""
+
+    results: list[EpisodeResult] = field(default_factory=list)
+    links: list[AgentLink] = field(default_factory=list)
+
+    def report(self, resolved: ResolvedPlay) -> dict[str, Any]:
+        """The report as plain data."""
+        from runtime.host.report import make_report
+
+        return {
+            "map": resolved.config.map,
+            "backend": resolved.backend,
+            "seed": resolved.config.seed,
+            "model_sha256": self.links[0].model_sha256,
+            "episodes_wanted": resolved.config.episodes,
+            **make_report(self.results, self.links),
+        }
+
+
+def check_record(path: Path, map_name: str) -> None:
+    """InputError unless battles of an environment can be recorded in a file."""
+    from envs.make import is_smac_map
+
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"--record {path}: there is no directory {path.parent}")
+    if path.exists() and not path.is_file():
+        raise InputError(f"--record {path}: something that is no file has this name")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise InputError(f"--record {path}: it may not be written")
+    if path.suffix == ".html" and not is_smac_map(map_name):
+        other = path.with_suffix(".jsonl")
+        raise InputError(
+            f"--record {path}: a page shows battles on SMAC's maps only; {map_name}'s actions can be "
+            f"recorded, for example by --record {other}"
+        )
+
+
 def resolve(config: PlayConfig) -> ResolvedPlay:
     """Read what the flags name; InputError when one cannot be used."""
     from envs.make import resolve_backend
 
     if config.episodes < 1:
         raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
-    if config.seed < 0:
-        raise InputError(f"--seed {config.seed}: a seed is 0 or more")
+    if not 0 <= config.seed < 2**64:
+        raise InputError(f"--seed {config.seed}: a seed is 0 or more, and less than 2^64")
     if not 0 < config.deadline_ms <= 3_600_000 or not 0 < config.connect_timeout_s <= 3_600:
         raise InputError("--deadline-ms and --connect-timeout-s must be above 0 and at most an hour")
-    if config.record is not None and not config.record.absolute().parent.is_dir():
-        raise InputError(f"--record {config.record}: there is no directory {config.record.parent}")
+    if config.record is not None:
+        check_record(config.record, config.map)
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca)
     tls = None if files is None else HostTls(files)
     addresses = parse_addresses(config.agents)
     for address in addresses:
+        if not address.port:
+            raise InputError(f"{address}: no agent listens on port 0; say the port that it printed")
         if not address.is_loopback and tls is None and not config.insecure:
             raise InputError(
                 f"{address} is another machine, and what it is sent could be read and changed on the way: "
@@ -106,86 +152,119 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
 
 
 async def play_env(
-    env: MultiAgentEnv, resolved: ResolvedPlay, on_episode: Callable[[EpisodeResult], None]
+    env: MultiAgentEnv,
+    resolved: ResolvedPlay,
+    on_episode: Callable[[EpisodeResult], None],
+    played: Played | None = None,
 ) -> dict[str, Any]:
-    """Play the battles of `env` through the agents and report; InputError as `connect_team`."""
+    """Play the battles of `env` through the agents and report; InputError as `connect_team`.
+
+    However it ends, `played` holds what was played, and --record's file too.
+    """
     from runtime.host.game import GameHost
-    from runtime.host.records import PageWatcher, write_record
-    from runtime.host.report import make_report
+    from runtime.host.records import ActionsRecord, PageRecord
     from runtime.host.team import connect_team
 
     config = resolved.config
-    watcher = PageWatcher(env) if resolved.records_page else None
-    links = await connect_team(resolved.addresses, env.spec, config.connect_timeout_s, resolved.tls)
-    async with GameHost(env, links, config.deadline_ms, realtime=config.realtime, watcher=watcher) as host:
-        results = await host.play(config.episodes, on_episode)
-    if watcher is not None and config.record is not None:
-        watcher.write(config.record)
-    elif config.record is not None:
-        write_record(config.record, results)
-    return {"model_sha256": links[0].model_sha256, **make_report(results, links)}
+    played = Played() if played is None else played
+    with contextlib.ExitStack() as stack:
+        watcher = record = None
+        if config.record is not None:
+            watcher = PageRecord(config.record, env) if resolved.records_page else None
+            record = stack.enter_context(contextlib.closing(watcher or ActionsRecord(config.record)))
+
+        def note(result: EpisodeResult) -> None:
+            played.results.append(result)
+            if record is not None:
+                record.add(result)
+            on_episode(result)
+
+        links = await connect_team(resolved.addresses, env.spec, config.connect_timeout_s, resolved.tls)
+        played.links += links
+        async with GameHost(
+            env, links, config.deadline_ms, realtime=config.realtime, watcher=watcher
+        ) as host:
+            await host.play(config.episodes, note)
+    return played.report(resolved)
 
 
-def play(config: PlayConfig) -> int:
-    """Make the environment, play, and print the report."""
-    from rich.console import Console
+def play(config: PlayConfig, stop: StopWish) -> int:
+    """Make the environment, play, and print the report of what was played, however that ends."""
+    from runtime.host.report import never_answered, report_table
+    from runtime.host.screen import make_screen
+
+    resolved, screen, played = resolve(config), make_screen(), Played()
+    start_log(screen)
+    try:
+        play_battles(resolved, screen, stop, played)
+    finally:
+        stop.settle()
+        is_printed = True
+        if played.results:
+            report = played.report(resolved)
+            text = json.dumps(report) + "\n" if config.json else report_table(report)
+            is_printed = print_result(text, prog="lan-play")
+        if len(played.results) < config.episodes and (played.links or stop.number):
+            count = f"{len(played.results)} of {config.episodes} battles were played"
+            screen.print(count, markup=False, highlight=False)
+        elif config.record is not None:
+            screen.print(f"recorded in {config.record}", markup=False, highlight=False)
+    silent = never_answered(played.links)
+    for link in silent:
+        print(f"lan-play: error: {link} never answered a step: {link.why_lost}", file=sys.stderr)
+    return 1 if silent or not is_printed else 0
+
+
+def start_log(screen: Console) -> None:
+    """Show the log on the screen; where that is no terminal, every record is one line, whoever wrote it."""
     from rich.logging import RichHandler
+
+    handler: logging.Handler = RichHandler(console=screen, show_path=False, show_level=False)
+    if not screen.is_terminal:
+        handler = logging.StreamHandler(screen.file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+
+
+def play_battles(resolved: ResolvedPlay, screen: Console, stop: StopWish, played: Played) -> None:
+    """Play the battles into `played`, with a display; InputError, KeyboardInterrupt."""
     from rich.progress import Progress
 
     from envs.make import make_env
+    from runtime.host.interruptible import InterruptibleEnv
 
-    resolved = resolve(config)
-    screen = Console(stderr=True)
-    handler = RichHandler(console=screen, show_path=False, show_level=False)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    config = resolved.config
     where = f"{config.map} on {resolved.backend}"
-    screen.print(f"{where}, seed {config.seed}, {config.episodes} battles", highlight=False)
+    screen.print(f"{where}, seed {config.seed}, {config.episodes} battles", markup=False, highlight=False)
     won = 0
-    with contextlib.ExitStack() as stack:
-        env = make_env(config.map, resolved.backend, n_battles=1, seed=config.seed)
-        stack.callback(env.close)
-        progress = Progress(console=screen, transient=True, disable=not screen.is_terminal)
-        task = stack.enter_context(progress).add_task("battles", total=config.episodes)
+    with make_env(config.map, resolved.backend, n_battles=1, seed=config.seed) as env:
+        if not env.idle_actions:
+            text = (
+                f"{config.map} has no action that does nothing: a silent agent's is the first available one"
+            )
+            screen.print(text, markup=False, highlight=False)
+        with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
+            task = progress.add_task("battles", total=config.episodes)
 
-        def on_episode(result: EpisodeResult) -> None:
-            nonlocal won
-            won += result.won
-            progress.update(task, advance=1, description=f"battles, {won} won")
+            def on_episode(result: EpisodeResult) -> None:
+                nonlocal won
+                won += result.won
+                progress.update(task, advance=1, description=f"battles, {won} won")
 
-        report = asyncio.run(play_env(env, resolved, on_episode))
-    if config.record is not None:
-        screen.print(f"recorded in {config.record}", highlight=False)
-    report = {"map": config.map, "backend": resolved.backend, "seed": config.seed, **report}
-    if config.json:
-        print(json.dumps(report))
-    else:
-        print_report(Console(), report)
-    return 0
-
-
-def print_report(console: Console, report: dict[str, Any]) -> None:
-    """The report as a table for people."""
-    from rich.table import Table
-
-    low, high = report["win_rate_interval"]
-    table = Table(title=f"{report['map']} on {report['backend']}, seed {report['seed']}", show_header=False)
-    table.add_row("battles won", f"{report['won']} of {report['episodes']}")
-    table.add_row("win rate", f"{report['win_rate']:.1%} (95 % interval {low:.1%} to {high:.1%})")
-    table.add_row("return", f"{report['return_mean']:.2f}")
-    table.add_row("battle length", f"{report['episode_steps_mean']:.1f} steps")
-    latency = report["latency_ms"]
-    table.add_row("joint step", f"p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms")
-    table.add_row("fallbacks", str(report["fallbacks"]))
-    for row in report["agents"]:
-        if row["fallbacks"] or row["reconnects"]:
-            answered = f"answered {row['availability']:.1%} of {row['steps']} steps"
-            table.add_row(f"agent {row['agent_id']}", f"{answered}, {row['reconnects']} reconnects")
-    console.print(table)
+            stop.run(lambda: play_env(InterruptibleEnv(env, stop), resolved, on_episode, played))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code: 0 played, 2 bad input."""
-    return run_command(PlayConfig, play, prog="lan-play", description=DESCRIPTION, argv=argv)
+    """The command; returns its exit code.
+
+    0 played, 1 an agent never answered or the report could not be printed, 2 bad input, 128 and its number
+    after a signal.
+    """
+    with stop_wish() as stop:
+        code = run_command(
+            PlayConfig, lambda config: play(config, stop), prog="lan-play", description=DESCRIPTION, argv=argv
+        )
+    return stop.exit_code(code)
 
 
 if __name__ == "__main__":

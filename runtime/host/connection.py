@@ -12,9 +12,10 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from envs.errors import LanError
+from envs.text import one_line
 from envs.types import EnvSpec
-from protos import policy_pb2, policy_pb2_grpc
-from protos.contract import STATUS_DETAILS_KEY
+from protos import policy_pb2
+from protos.contract import SERVICE_NAME, STATUS_DETAILS_KEY
 from runtime.identity.addresses import Address
 from runtime.identity.tls import HostTls
 
@@ -26,6 +27,10 @@ CHANNEL_OPTIONS = (
 )
 
 
+SHOWN_CHARACTERS = 200
+"""How much of an agent's own words a message shows."""
+
+
 class AgentError(LanError):
     """An agent answered, but not as it must; the text says what it did."""
 
@@ -34,9 +39,13 @@ class StreamEndedError(LanError):
     """The agent, or something before it, closed the stream."""
 
 
-NOT_THERE = (grpc.aio.AioRpcError, OSError)
+class NotConnectedError(LanError):
+    """There is no channel to the agent."""
+
+
+NOT_THERE = (grpc.aio.AioRpcError, OSError, NotConnectedError)
 """Errors of connecting; timeouts, refused connections and TLS errors are OSErrors."""
-PASSING = (*NOT_THERE, asyncio.InvalidStateError, StreamEndedError, DecodeError)
+PASSING = (*NOT_THERE, asyncio.InvalidStateError, StreamEndedError)
 """Errors that may be over when a step is sent again. InvalidStateError: the stream broke before our write."""
 
 
@@ -51,13 +60,16 @@ class Identity:
 
 
 class Connection:
-    """A channel to one agent with a stream for its steps; opened anew, it drops what it had before."""
+    """A channel to one agent with a stream for its steps; opened anew, it drops what it had before.
+
+    Answers arrive as bytes and are decoded here: for one that is no message, grpc.aio would log a traceback
+    and hand out None (`deserialize` in grpc/_common.py).
+    """
 
     def __init__(self, address: Address, tls: HostTls | None) -> None:
         self.address = address
         self._tls = tls
         self._channel: Any = None
-        self._stub: Any = None
         self._stream: Any = None
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -70,25 +82,30 @@ class Connection:
         if self._tls is None:
             self._channel = grpc.aio.insecure_channel(self.address.target, options=CHANNEL_OPTIONS)
         else:
-            agent_id = await self._tls.identify(self.address) if agent_id is None else agent_id
+            try:
+                agent_id = await self._tls.identify(self.address) if agent_id is None else agent_id
+            except UnicodeError:  # what looks names up demands labels of 1 to 63 characters
+                raise AgentError(f"{self.address.host!r} cannot be the name of a machine") from None
             self._channel = self._tls.channel(self.address, agent_id, CHANNEL_OPTIONS)
-        self._stub = policy_pb2_grpc.PolicyServiceStub(self._channel)  # type: ignore[no-untyped-call]
         return agent_id
 
     async def describe(self, timeout_s: float) -> Identity:
-        """Ask the agent who it is; AioRpcError when it does not answer."""
-        return read_identity(await self._stub.Describe(policy_pb2.DescribeRequest(), timeout=timeout_s))
+        """Ask the agent who it is; AioRpcError without an answer, AgentError for nonsense."""
+        call = self._channel.unary_unary(path("Describe"))
+        request = policy_pb2.DescribeRequest().SerializeToString()
+        return read_identity(decoded(policy_pb2.DescribeResponse, await call(request, timeout=timeout_s)))
 
     async def exchange(self, request: Any) -> Any:
         """The ActResponse to one step, over the stream; one of PASSING when it breaks, or AgentError."""
         if self._stream is None:
-            self._stream = self._stub.ActStream()
+            self._stream = self._channel.stream_stream(path("ActStream"))()
         stream = self._stream
-        await stream.write(request)
+        await stream.write(request.SerializeToString())
         while True:
-            reply = await stream.read()
-            if reply is grpc.aio.EOF:  # type: ignore[attr-defined]
+            data = await stream.read()
+            if data is grpc.aio.EOF:  # type: ignore[attr-defined]
                 raise StreamEndedError
+            reply = decoded(policy_pb2.ActResponse, data)
             if reply.step == request.step:
                 return reply
             if reply.step > request.step:
@@ -96,9 +113,12 @@ class Connection:
             # An earlier step's answer, delivered twice: it was taken already.
 
     async def end_episode(self, episode_id: str, timeout_s: float) -> None:
-        """Have the agent forget an episode; AioRpcError when it does not answer."""
-        request = policy_pb2.EndEpisodeRequest(episode_id=episode_id)
-        await self._stub.EndEpisode(request, timeout=timeout_s)
+        """Have the agent forget an episode; one of NOT_THERE without an answer, AgentError for nonsense."""
+        if self._channel is None:
+            raise NotConnectedError
+        call = self._channel.unary_unary(path("EndEpisode"))
+        request = policy_pb2.EndEpisodeRequest(episode_id=episode_id).SerializeToString()
+        decoded(policy_pb2.EndEpisodeResponse, await call(request, timeout=timeout_s))
 
     def drop_stream(self) -> None:
         """Give up the stream; the next step opens another."""
@@ -121,6 +141,24 @@ class Connection:
         await asyncio.gather(*self._closing)
 
 
+def path(rpc: str) -> str:
+    """The name of one of the service's methods on the wire."""
+    return f"/{SERVICE_NAME}/{rpc}"
+
+
+def decoded(message: Any, data: bytes | None) -> Any:
+    """The protobuf `message` that an agent answered with; AgentError when `data` is none.
+
+    gRPC hands out None for a call that ended well without an answer.
+    """
+    if data is None:
+        raise AgentError(f"its answer holds no {message.DESCRIPTOR.name}")
+    try:
+        return message.FromString(data)
+    except DecodeError:
+        raise AgentError(f"its answer is no {message.DESCRIPTOR.name}") from None
+
+
 def read_identity(reply: Any) -> Identity:
     """An agent's Describe as plain data."""
     spec = EnvSpec(
@@ -137,27 +175,44 @@ def read_identity(reply: Any) -> Identity:
 
 
 def in_words(error: Exception) -> str:
-    """The error as a phrase for logs."""
+    """The error as a phrase for one line of a log."""
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
     if not isinstance(error, grpc.aio.AioRpcError):
         return "its stream broke"
+    if has_no_room(error):
+        return (
+            "it has no room for another episode: other hosts, or killed ones, hold all its --max-episodes; "
+            "it forgets those that stand still after its --episode-idle-s"
+        )
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         return "it cannot be reached"
-    return f"{error.code().name}: {error.details()}"
+    return said(error)
+
+
+def said(error: grpc.aio.AioRpcError) -> str:
+    """Status and details of a refusal, the details as far as they are fit to be shown."""
+    return f"{error.code().name}: {one_line(error.details(), SHOWN_CHARACTERS)}"
 
 
 def expected_step(error: Exception) -> int | None:
     """The step that an agent asks for when it refuses another one: 0 when it does not know the episode."""
-    metadata: Any = error.trailing_metadata() if isinstance(error, grpc.aio.AioRpcError) else None
-    for key, value in metadata or ():
-        if key != STATUS_DETAILS_KEY:
-            continue
-        for info in error_infos(value):
-            if info.reason in ("STEP_OUT_OF_ORDER", "UNKNOWN_EPISODE"):
-                text = info.metadata.get("expected_step", "")
-                return int(text) if re.fullmatch("[0-9]{1,10}", text) else None
+    for info in refusals(error):
+        if info.reason in ("STEP_OUT_OF_ORDER", "UNKNOWN_EPISODE"):
+            text = info.metadata.get("expected_step", "")
+            return int(text) if re.fullmatch("[0-9]{1,10}", text) else None
     return None
+
+
+def has_no_room(error: Exception) -> bool:
+    """Whether an agent refused an episode because it holds as many as it may."""
+    return any(info.reason == "TOO_MANY_EPISODES" for info in refusals(error))
+
+
+def refusals(error: Exception) -> list[Any]:
+    """The ErrorInfos with which an agent refused a call; none for other errors."""
+    metadata: Any = error.trailing_metadata() if isinstance(error, grpc.aio.AioRpcError) else None
+    return [info for key, value in metadata or () if key == STATUS_DETAILS_KEY for info in error_infos(value)]
 
 
 def error_infos(data: bytes) -> list[Any]:

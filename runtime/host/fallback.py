@@ -1,17 +1,17 @@
-"""What a unit does in a step for which its agent gave no answer."""
+"""The action of a unit in a step for which its agent gave no answer."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from envs.types import BoolArray
 
-STOP = 1
-"""SMAC's action that keeps a living unit where it is; a fallen one has no-op, 0, alone."""
 
-
-def fallback_action(avail_actions: BoolArray) -> int:
-    """`stop` where it is available, else the first available action (no-op for a fallen unit)."""
-    if len(avail_actions) > STOP and avail_actions[STOP]:
-        return STOP
+def fallback_action(avail_actions: BoolArray, idle_actions: Sequence[int]) -> int:
+    """The first of the environment's `idle_actions` that is available, else the first available action."""
+    for action in idle_actions:
+        if avail_actions[action]:
+            return action
     return int(np.argmax(avail_actions))

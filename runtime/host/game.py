@@ -12,16 +12,15 @@ from typing import Protocol
 
 import numpy as np
 
-from envs.errors import EpisodeLostError
+from envs.errors import EpisodeLostError, InputError
 from envs.outcomes import EpisodeStats
+from envs.text import one_line
 from envs.types import FloatArray, IntArray, MultiAgentEnv, TimeStep
-from runtime.host.agent_link import AgentLink
+from runtime.host.agent_link import MODEL_CHANGE_TIMEOUT_S, AgentLink
 from runtime.host.fallback import fallback_action
 
 REALTIME_STEP_S = 8 / 22.4
 """The time StarCraft II leaves for a step: SMAC acts every 8 game loops, of which 22.4 pass in a second."""
-MODEL_CHANGE_TIMEOUT_S = 3.0
-"""How long the agents of a team may take to change their model together."""
 
 log = logging.getLogger("lan.play")
 
@@ -80,6 +79,7 @@ class GameHost:
             link.asks_advantages = watcher is not None
         self.realtime = realtime
         self.deadline_s = min(deadline_ms / 1000, REALTIME_STEP_S) if realtime else deadline_ms / 1000
+        self._has_begun = False
         self._run_id = secrets.token_hex(8)  # no other host's episodes have the same names
 
     async def __aenter__(self) -> GameHost:
@@ -89,7 +89,13 @@ class GameHost:
         await asyncio.gather(*(link.close() for link in self.links))
 
     async def play_episode(self) -> EpisodeResult:
-        """One battle from its start to its end."""
+        """One battle from its start to its end; the agents are told to forget it, however it ends."""
+        try:
+            return await self._play_episode()
+        finally:
+            await asyncio.gather(*(link.end() for link in self.links))
+
+    async def _play_episode(self) -> EpisodeResult:
         episode = self.env.next_episode
         before = [link.counts.fallbacks for link in self.links]
         await asyncio.gather(*(link.begin(f"{self._run_id}-{episode}") for link in self.links))
@@ -104,13 +110,14 @@ class GameHost:
             start_s = time.perf_counter()
             actions.append(await self.joint_step(time_step))
             latency_ms.append(1000 * (time.perf_counter() - start_s))
+            if not self._has_begun:
+                self._check_room()
             if self.realtime:
                 await asyncio.sleep(start_s + REALTIME_STEP_S - time.perf_counter())
             time_step = self.env.step(actions[-1][None])
             if self.watcher is not None:
                 self.watcher.step(time_step, actions[-1][None], self.last_advantages()[None])
             episode_return += float(time_step.reward[0])
-        await asyncio.gather(*(link.end(self.deadline_s) for link in self.links))
         return EpisodeResult(
             episode=episode,
             won=bool(time_step.won[0]),
@@ -120,6 +127,16 @@ class GameHost:
             latency_ms=latency_ms,
             actions=np.array(actions),
         )
+
+    def _check_room(self) -> None:
+        """After the first joint step: InputError where an agent could not begin because it is full.
+
+        Later an agent that is full costs its unit the battle, and not everybody the run.
+        """
+        self._has_begun = True
+        for link in self.links:
+            if link.has_no_room:
+                raise InputError(f"{link}: {link.why_lost}")
 
     async def _agree_on_a_model(self) -> None:
         """Wait a little until all agents that are there have one model; play without those that differ."""
@@ -149,18 +166,19 @@ class GameHost:
         )
         return np.array(
             [
-                fallback_action(avail_actions[i]) if action is None else action
+                fallback_action(avail_actions[i], self.env.idle_actions) if action is None else action
                 for i, action in enumerate(answers)
             ],
             np.int64,
         )
 
     def last_advantages(self) -> FloatArray:
-        """[N, A]: the agents' advantages in the last joint step; NaN where none were answered."""
+        """[N, A]: the agents' advantages in the last joint step; NaN where none that can be used came."""
         advantages = np.full((len(self.links), self.env.spec.n_actions), np.nan, np.float32)
         for row, link in zip(advantages, self.links, strict=True):
-            if len(link.advantages) == row.nbytes and not link.is_lost:
-                row[:] = np.frombuffer(link.advantages, "<f4")
+            if len(link.advantages) == row.nbytes:
+                answered = np.frombuffer(link.advantages, "<f4")
+                row[:] = answered if np.isfinite(answered).all() else np.nan
         return advantages
 
     async def play(self, episodes: int, on_episode: Callable[[EpisodeResult], None]) -> list[EpisodeResult]:
@@ -173,8 +191,7 @@ class GameHost:
             try:
                 results.append(await self.play_episode())
             except EpisodeLostError as error:
-                log.warning("a battle does not count, its game was lost: %s", error)
-                await asyncio.gather(*(link.end(self.deadline_s) for link in self.links))
+                log.warning("a battle does not count, its game was lost: %s", one_line(error, 500))
                 continue
             on_episode(results[-1])
         return results

@@ -30,6 +30,11 @@ def make_report(results: Sequence[EpisodeResult], links: Sequence[AgentLink]) ->
     }
 
 
+def never_answered(links: Sequence[AgentLink]) -> list[AgentLink]:
+    """The agents that were asked and gave no answer at all."""
+    return [link for link in links if 0 < link.counts.steps == link.counts.fallbacks]
+
+
 def agent_row(link: AgentLink) -> dict[str, Any]:
     """How well one agent could be reached."""
     counts = link.counts
@@ -42,3 +47,31 @@ def agent_row(link: AgentLink) -> dict[str, Any]:
         "reconnects": counts.reconnects,
         "replayed_steps": counts.replayed_steps,
     }
+
+
+def report_table(report: dict[str, Any]) -> str:
+    """The report as a table for people."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    low, high = report["win_rate_interval"]
+    title = Text(f"{report['map']} on {report['backend']}, seed {report['seed']}")
+    table = Table(title=title, show_header=False)
+    played = report["episodes"]
+    short = "" if played == report["episodes_wanted"] else f"; {report['episodes_wanted']} were wanted"
+    table.add_row("battles won", f"{report['won']} of {played}{short}")
+    table.add_row("win rate", f"{report['win_rate']:.1%} (95 % interval {low:.1%} to {high:.1%})")
+    table.add_row("return", f"{report['return_mean']:.2f}")
+    table.add_row("battle length", f"{report['episode_steps_mean']:.1f} steps")
+    latency = report["latency_ms"]
+    table.add_row("joint step", f"p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms")
+    table.add_row("fallbacks", str(report["fallbacks"]))
+    for row in report["agents"]:
+        if row["fallbacks"] or row["reconnects"]:
+            answered = f"answered {row['availability']:.1%} of {row['steps']} steps"
+            table.add_row(f"agent {row['agent_id']}", f"{answered}, {row['reconnects']} reconnects")
+    console = Console()
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()

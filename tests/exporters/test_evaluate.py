@@ -142,7 +142,7 @@ def test_only_the_simulator_is_recorded(
 ) -> None:
     ckpt = write_checkpoint(spec=SPEC, learner={"advantage": advantage_net(SPEC).state_dict()})
     assert main(["--ckpt", str(ckpt), "--episodes", "1", "--record", str(tmp_path / "x.html")]) == 2
-    assert "only battles on the simulator" in capsys.readouterr().err
+    assert "only, and not checkers" in capsys.readouterr().err
     assert not (tmp_path / "x.html").exists()
 
 

@@ -138,7 +138,7 @@ def test_text_of_users_cannot_leave_its_place(tmp_path: Path) -> None:
 def test_what_cannot_be_recorded_or_written_is_refused(tmp_path: Path) -> None:
     env = CheckersEnv(n_battles=1)
     start = env.reset()
-    with pytest.raises(InputError, match="only battles on the simulator"):
+    with pytest.raises(InputError, match="only battles on SMAC's maps"):
         Recorder().begin(env, start)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no battle"):
         Recorder().page()

@@ -15,7 +15,6 @@ import pytest
 from envs.errors import InputError
 from envs.types import MultiAgentEnv
 from runtime.host.cli import PlayConfig, play_env, resolve
-from runtime.host.fallback import fallback_action
 from runtime.host.game import EpisodeResult, GameHost
 from runtime.host.team import connect_team
 from runtime.identity.addresses import parse_addresses
@@ -316,10 +315,3 @@ def test_a_listener_that_never_answers_is_refused_in_time() -> None:
         silent.listen()
         text = refusal(f"127.0.0.1:{silent.getsockname()[1]}", TagEnv())
     assert "does not answer" in text
-
-
-def test_without_an_agent_a_unit_stops_and_a_fallen_one_does_nothing() -> None:
-    assert fallback_action(np.array([False, True, True, True, False])) == 1
-    assert fallback_action(np.array([True, False, False, False, False])) == 0
-    assert fallback_action(np.array([False, False, True])) == 2
-    assert fallback_action(np.array([True])) == 0

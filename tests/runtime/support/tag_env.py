@@ -18,6 +18,7 @@ class TagEnv(ClosesOnExit):
     """One battle; a function of seed, episode number and actions."""
 
     n_battles = 1
+    idle_actions = (1, 0)
     spec = SPEC
 
     def __init__(self, seed: int = 0) -> None:

@@ -16,6 +16,8 @@ N, CUES, LENGTH = 2, 3, 4
 class RecallEnv(ClosesOnExit):
     """B games; battle b, episode e of seed s is the same whatever B is. Action 0 is only for the middle."""
 
+    idle_actions = (0,)
+
     def __init__(self, n_battles: int, seed: int) -> None:
         self.spec = EnvSpec("recall", N, 1 + CUES, CUES + 1, N * CUES, CUES, LENGTH)
         self.n_battles, self.seed, self.next_episode = n_battles, seed, 0

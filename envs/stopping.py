@@ -1,0 +1,101 @@
+"""SIGINT, SIGTERM and SIGHUP for commands that play: they may come at any moment, and end it in order.
+
+The same wish often arrives twice, from a terminal and from the process that it started; so what follows
+within a second is not another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from types import FrameType
+from typing import Any, TypeVar
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SAME_WISH_S = 1.0
+
+Result = TypeVar("Result")
+
+
+class StopWish:
+    """Tells whatever runs that the process is wanted to end; made by `stop_wish`.
+
+    It raises KeyboardInterrupt in plain code. It cancels a coroutine that `run` runs, so that this can say
+    good-bye; while `blocks` is set, because no cancellation would arrive, it raises KeyboardInterrupt there
+    too. After `settle` it only notes the first wish, since what is left takes a moment; it always answers a
+    later one.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        """The signal that arrived first, 0 for none."""
+        self.blocks = False
+        self._cancel: Callable[[], object] | None = None
+        self._settled = False
+        self._heard_s = 0.0
+
+    def hear(self, number: int, frame: FrameType | None = None) -> None:
+        """Answer a signal."""
+        is_first, now_s = not self.number, time.monotonic()
+        if not is_first and now_s < self._heard_s + SAME_WISH_S:
+            return
+        self._heard_s = now_s
+        self.number = self.number or number
+        if is_first and self._settled:
+            return
+        if self._cancel is None or self.blocks:
+            raise KeyboardInterrupt(self.number)
+        self._cancel()
+
+    def settle(self) -> None:
+        """Say that all is done but the report."""
+        self._settled = True
+
+    def exit_code(self, code: int) -> int:
+        """The code of a command that would end with `code`: 128 and the signal's number where it gave way."""
+        return 128 + self.number if code == 130 and self.number else code
+
+    def run(self, play: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Run a coroutine to its end; KeyboardInterrupt when it was cancelled."""
+
+        async def cancellable() -> Result:
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            assert task is not None
+            self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+            try:
+                return await play()
+            finally:
+                self._cancel = None
+                self.settle()
+
+        try:
+            return asyncio.run(cancellable())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt(self.number) from None
+        finally:
+            self._cancel = None
+
+
+@contextlib.contextmanager
+def stop_wish() -> Iterator[StopWish]:
+    """Hear who wants the process to end; what was ignored before (nohup, a shell's background) stays so.
+
+    It is heard in the main thread only, as Python has it. After the block signals are answered as before; if
+    one was heard they are ignored, since the process ends now and the same wish may arrive once more.
+    """
+    stop = StopWish()
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+    heard = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in heard:
+        signal.signal(number, stop.hear)
+    try:
+        yield stop
+    finally:
+        for number, handler in heard.items():
+            signal.signal(number, signal.SIG_IGN if stop.number else handler)
