@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import numpy as np
 
 from envs.errors import InputError
-from envs.spaces import MASK, SpaceError, allowed, features, is_a, n_features, numbers, shown
+from envs.spaces import MASK, SpaceError, allowed, features, is_a, n_features, number, numbers, shown
 from envs.text import one_line
 from envs.types import BoolArray, FloatArray, IntArray
 
@@ -107,7 +107,7 @@ class Guest(contextlib.AbstractContextManager["Guest"]):
         with self._calling("reset()"):
             given = self._env.reset(seed=int(words[0]))
         observations, infos = self._mappings("reset()", given, "observations", "infos")
-        self._show(observations, infos, obs, available)
+        self._show(self._present(), observations, infos, obs, available)
 
     def step(self, chosen: IntArray, obs: FloatArray, available: BoolArray) -> Ending:
         """Play the actions [N] of the agents that are present; fills in obs [N, O] and available [N, A].
@@ -129,7 +129,7 @@ class Guest(contextlib.AbstractContextManager["Guest"]):
         gone = {a for a in acting for flags in (terminations, truncations) if self._flag(flags, a)}
         present = self._present()
         self._ended = (self._ended | gone) & set(present)
-        self._show(observations, infos, obs, available)
+        self._show(present, observations, infos, obs, available)
         if len(self._ended) < len(set(present)):
             return Ending(reward)
         truncated = any(self._flag(truncations, agent) for agent in acting)
@@ -141,8 +141,10 @@ class Guest(contextlib.AbstractContextManager["Guest"]):
         """[S] what `state()` gives now."""
         with self._calling("state()"):
             given = self._env.state() if callable(self._env.state) else self._env.state
-        with self._reading("its state"):
+        try:
             return numbers(given, self.state_dim or 0)
+        except SpaceError as error:
+            self._refuse(f"its state {error}")
 
     def take_after(self, first: Guest) -> None:
         """Have the form of another environment of that name; InputError when it differs, or is the same."""
@@ -173,12 +175,12 @@ class Guest(contextlib.AbstractContextManager["Guest"]):
     def _read_spaces(self) -> tuple[list[Any], list[int]]:
         spaces, sizes = [], []
         for agent in self.agents:
-            with (
-                self._calling(f"observation_space({agent!r})"),
-                self._reading(f"{agent}'s observation space"),
-            ):
+            with self._calling(f"observation_space({agent!r})"):
                 spaces.append(self._env.observation_space(agent))
+            try:
                 sizes.append(n_features(spaces[-1]))
+            except SpaceError as error:
+                self._refuse(f"{agent}'s observation space {error}")
             if sizes[-1] > MAX_FEATURES:
                 self._refuse(
                     f"{agent}'s observation has {sizes[-1]} features; agents accept at most {MAX_FEATURES}"
@@ -198,23 +200,27 @@ class Guest(contextlib.AbstractContextManager["Guest"]):
             )
         return present
 
-    def _show(self, observations: Any, infos: Any, obs: FloatArray, available: BoolArray) -> None:
+    def _show(
+        self, present: list[Any], observations: Any, infos: Any, obs: FloatArray, available: BoolArray
+    ) -> None:
         obs[:], available[:] = 0, np.arange(available.shape[1]) == 0
-        for agent in self._present():
+        for agent in present:
             if agent not in self._ended and observations.get(agent) is None:
                 self._refuse(f"{agent} is in agents, but gets no observation")
         for i, agent in enumerate(self.agents):
             if (observation := observations.get(agent)) is None:
                 continue  # it is not there
             masks: list[Any] = []
-            with self._reading(f"{agent}'s observation"):
+            what = "observation"
+            try:
                 obs[i, : self._sizes[i]] = features(self._spaces[i], observation, masks)
-            info = infos.get(agent)
-            if isinstance(info, Mapping) and info.get(MASK) is not None:
-                masks.append(info[MASK])
-            own = len(self._actions[i])
-            with self._reading(f"{agent}'s {MASK}"):
-                available[i, :own] = allowed(masks, own)
+                info = infos.get(agent)
+                if isinstance(info, Mapping) and info.get(MASK) is not None:
+                    masks.append(info[MASK])
+                what, own = MASK, len(self._actions[i])
+                available[i, :own] = allowed(masks, own) if masks else True
+            except SpaceError as error:
+                self._refuse(f"{agent}'s {what} {error}")
 
     def _mean_reward(self, rewards: Any, acting: list[Any]) -> float:
         """The mean over the team, 0 for agents that left."""
@@ -224,16 +230,19 @@ class Guest(contextlib.AbstractContextManager["Guest"]):
         for agent, value in rewards.items():
             if agent not in self.index:
                 self._refuse(f"{agent} gets a reward, but is not in possible_agents")
-            with self._reading(f"{agent}'s reward"):
-                numbers(value, 1)
-            total += float(np.ravel(value)[0])
+            try:
+                total += number(value)
+            except SpaceError as error:
+                self._refuse(f"{agent}'s reward {error}")
         return total / len(self.agents)
 
     def _flag(self, flags: Any, agent: Any) -> bool:
         if agent not in flags:
             self._refuse(f"{agent} acted, but is missing in its terminations or truncations")
-        with self._reading(f"{agent}'s termination or truncation"):
-            return bool(numbers(flags[agent], 1)[0])
+        try:
+            return bool(number(flags[agent]))
+        except SpaceError as error:
+            self._refuse(f"{agent}'s termination or truncation {error}")
 
     def _mappings(self, call: str, given: Any, *names: str) -> tuple[Any, ...]:
         wanted = f"({', '.join(names)})"
@@ -250,18 +259,10 @@ class Guest(contextlib.AbstractContextManager["Guest"]):
         """Whatever is raised while the environment's code runs is an InputError."""
         try:
             yield
-        except (InputError, SpaceError):
+        except InputError:
             raise
         except Exception as error:
             raise self._raised(what, error) from error
-
-    @contextlib.contextmanager
-    def _reading(self, what: str) -> Iterator[None]:
-        """A value that cannot be read is an InputError."""
-        try:
-            yield
-        except SpaceError as error:
-            self._refuse(f"{what} {error}")
 
     def _raised(self, what: str, error: Exception) -> InputError:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]

@@ -19,13 +19,17 @@ MASK: Final = "action_mask"
 """Key of a Dict observation, or of an agent's info, that says which actions are allowed."""
 
 
+_LARGEST: Final = float(np.finfo(np.float32).max)
+
+
 class SpaceError(LanError):
     """A space or a value that cannot be read; the text goes on after its name, such as `is a Text`."""
 
 
 def is_a(space: Any, name: str) -> bool:
     """Whether a space is of gymnasium's class `name`, or of a class made from it."""
-    return any(base.__name__ == name for base in type(space).__mro__)
+    kind = type(space)
+    return kind.__name__ == name or any(base.__name__ == name for base in kind.__mro__)
 
 
 def shown(value: Any) -> str:
@@ -57,27 +61,27 @@ def features(space: Any, value: Any, masks: list[Any]) -> FloatArray:
     A Dict's `action_mask`, at any depth, is no feature: it is appended to `masks`. SpaceError when the value
     does not have the space's form or holds a number that is not finite. Bounds are not looked at.
     """
+    if is_a(space, "Box") or is_a(space, "MultiBinary"):
+        return numbers(value, math.prod(space.shape))
     if is_a(space, "Discrete"):
         return one_hots(value, np.array([space.n]), np.array([getattr(space, "start", 0)]))
     if is_a(space, "MultiDiscrete"):
         starts = getattr(space, "start", np.zeros_like(space.nvec))
         return one_hots(value, np.ravel(space.nvec), np.ravel(starts))
-    if is_a(space, "Dict"):
-        if not isinstance(value, Mapping):
-            raise SpaceError(f"is {type(value).__name__}, not a dict as its space says")
-        if MASK in value:
-            masks.append(value[MASK])
-        for key in space.spaces:
-            if key not in value:
-                raise SpaceError(f"lacks {shown(repr(key))}, which its space has")
-        parts = [features(part, value[key], masks) for key, part in space.spaces.items() if key != MASK]
-        return np.concatenate([np.zeros(0, np.float32), *parts])
     if is_a(space, "Tuple"):
         if not isinstance(value, Sequence) or len(value) != len(space.spaces):
             raise SpaceError(f"is {shown(value)}, not a tuple of {len(space.spaces)} parts")
         parts = [features(part, one, masks) for part, one in zip(space.spaces, value, strict=True)]
         return np.concatenate([np.zeros(0, np.float32), *parts])
-    return numbers(value, n_features(space))
+    if not isinstance(value, Mapping):
+        raise SpaceError(f"is {type(value).__name__}, not a dict as its space says")
+    if MASK in value:
+        masks.append(value[MASK])
+    for key in space.spaces:
+        if key not in value:
+            raise SpaceError(f"lacks {shown(repr(key))}, which its space has")
+    parts = [features(part, value[key], masks) for key, part in space.spaces.items() if key != MASK]
+    return np.concatenate([np.zeros(0, np.float32), *parts])
 
 
 def one_hots(value: Any, counts: Any, starts: Any) -> FloatArray:
@@ -101,15 +105,26 @@ def numbers(value: Any, count: int) -> FloatArray:
         raise SpaceError(f"is {shown(value)}, no array of numbers")
     if array.size != count:
         raise SpaceError(f"has {array.size} numbers, not {count} as at first or as its space says")
-    with np.errstate(over="ignore"):
-        vector: FloatArray = array.astype(np.float32).ravel()
-    for wrong in np.flatnonzero(~np.isfinite(vector))[:1]:
-        raise SpaceError(f"holds {array.ravel()[wrong]}, which is no finite number of 32 bits")
+    if array.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+    vector: FloatArray = array.ravel()
+    if not np.isfinite(vector).all():
+        wrong = np.flatnonzero(~np.isfinite(vector))[0]
+        raise SpaceError(f"holds {np.ravel(value)[wrong]}, which is no finite number of 32 bits")
     return vector
 
 
+def number(value: Any) -> float:
+    """One finite number, whatever its type; SpaceError when `value` is none."""
+    if isinstance(value, float | int) and -_LARGEST <= value <= _LARGEST:
+        return float(value)
+    numbers(value, 1)
+    return float(np.ravel(value)[0])
+
+
 def allowed(masks: Sequence[Any], n_actions: int) -> BoolArray:
-    """[n_actions] the actions that every one of `masks` allows: all of them where there is no mask.
+    """[n_actions] the actions that every one of `masks` allows.
 
     Where none is left it is the first, as gymnasium's `Discrete.sample` has it. SpaceError for a bad mask.
     """
