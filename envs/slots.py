@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from envs.errors import InputError
 from envs.types import BoolArray, ClosesOnExit, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
+
+MAX_ACTIONS = 256
+"""Replay and recordings keep an action in one byte."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class BatchEnv(ClosesOnExit):
     """B slots side by side, each with one episode: holds the spec, counts episodes, checks arguments.
 
     A subclass in which an agent can do nothing says by which `idle_actions`; see `MultiAgentEnv`.
+    InputError when there are more than `MAX_ACTIONS` actions.
     """
 
     idle_actions: tuple[int, ...] = ()
@@ -40,6 +45,10 @@ class BatchEnv(ClosesOnExit):
     def __init__(self, spec: EnvSpec, n_battles: int) -> None:
         if n_battles < 1:
             raise ValueError(f"n_battles is {n_battles}; {type(self).__name__} plays at least one battle")
+        if spec.n_actions > MAX_ACTIONS:
+            raise InputError(
+                f"{spec.name} has {spec.n_actions} actions; at most {MAX_ACTIONS} can be learned"
+            )
         self.next_episode = 0
         self._spec = spec
         self._n_battles = n_battles

@@ -10,8 +10,10 @@ import numpy as np
 from envs.battle import fields
 from envs.battle.terrain import make_terrain
 from envs.battle.world import Ints, Reals, World
+from envs.errors import InputError
 from envs.smac.formation import Placed, place_groups
 from envs.smac.maps import SmacMap
+from envs.smac.smac_map import MAX_TEAM_UNITS
 from envs.smac.units import CUSTOM_TYPE_ORDER, LOOPS_PER_SECOND, UNITS, Attribute, UnitStats, UnitType
 
 MIN_SCAN_CELLS: Final = 5.0
@@ -100,7 +102,12 @@ def make_world(smac_map: SmacMap) -> World:
 
 
 def make_world_of(smac_map: SmacMap, allies: Sequence[Placed], enemies: Sequence[Placed]) -> World:
-    """The arrays of any two teams on the ground of `smac_map`, columns in the order given, allies first."""
+    """The arrays of any two teams on the ground of `smac_map`, columns in the order given, allies first.
+
+    InputError when a team has more than `MAX_TEAM_UNITS`.
+    """
+    if (most := max(len(allies), len(enemies))) > MAX_TEAM_UNITS:
+        raise InputError(f"{smac_map.name}: a side has {most} units; at most {MAX_TEAM_UNITS} can be played")
     placed = [*allies, *enemies]
     types = [unit.unit for unit in placed]
     damage = np.array([[hit_damage(a, v) for v in types] for a in types])

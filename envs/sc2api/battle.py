@@ -1,7 +1,8 @@
 """A game on one map: loops, tags, orders, units that are created and killed, one battle after the other.
 
 Columns are the simulator's (agents first). The map's trigger: a step that begins on an empty field ends with
-the next battle; it is battle `episode` of `seed`, as `BattleEnv` plays it.
+the next battle, so a client that waits for an empty field sees one. It is battle `episode` of `seed`, as
+`BattleEnv` plays it.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from envs.sc2api.ids import COMPUTER, PLAYER, custom_ids
 from envs.sc2api.stepping import advance, give_orders, way_length
 from envs.smac.formation import Placed
 from envs.smac.maps import SmacMap
+from envs.smac.smac_map import MAX_TEAM_UNITS
 from envs.smac.units import SC2_UNIT_IDS, UNITS, UnitType
 
-MAX_TEAM_UNITS: Final = 64
-"""Columns of one team; a sweep of a colossus marks those it hit in 64 bits."""
+MAX_DEAD_TAGS: Final = 4096
+"""Deaths that are told by an observation; where nobody asks for one, the oldest are forgotten."""
 
 MAX_QUEUE: Final = 32
 
@@ -60,7 +62,7 @@ class Battle:
         self.seed = seed
         self.custom_ids = custom_ids(smac_map.ally_types)
         self.game_loop = 0
-        self.dead_tags: list[int] = []  # since they were last taken
+        self.dead_tags: deque[int] = deque(maxlen=MAX_DEAD_TAGS)  # since they were last taken
         self.episode = -1
         self._map_world = make_world(smac_map)
         self._next_tag = _FIRST_TAG
@@ -146,12 +148,11 @@ class Battle:
     def step(self, loops: int) -> None:
         """Play `loops` game loops; on an empty field they are the wait for the next battle."""
         before = self.alive
-        self._remove_doomed()
-        if not any(self.alive):
-            self._note_deaths(before)
+        if not any(before):
             self.game_loop += loops
             self._start()
             return
+        self._remove_doomed()
         left = loops
         while left > 0:  # loop by loop while orders are queued
             count = 1 if self._queues else left
@@ -175,11 +176,12 @@ class Battle:
 
     def _note_deaths(self, before: list[bool]) -> None:
         lives = zip(self.tags, before, self.alive, strict=True)
-        self.dead_tags += [tag for tag, was, now in lives if was and not now]
+        self.dead_tags.extend(tag for tag, was, now in lives if was and not now)
 
     def take_dead_tags(self) -> list[int]:
         """Tags of the units that died since this was last asked."""
-        dead, self.dead_tags = self.dead_tags, []
+        dead = list(self.dead_tags)
+        self.dead_tags.clear()
         return dead
 
     def create(self, unit: UnitType, unit_id: int, owner: int, x: float, y: float) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 from envs.sc2.descriptors import protocol_module
 from envs.sc2api.battle import Battle
 from envs.sc2api.game_setup import ApiError
 from envs.sc2api.ids import COMPUTER, PLAYER, type_of_id
+from envs.smac.smac_map import MAX_TEAM_UNITS
 
 MAX_CREATED_UNITS: Final = 64
 """In one command."""
@@ -32,6 +35,20 @@ def check_debug(battle: Battle, command: Any) -> None:
             raise ApiError("debug: the position is not finite.")
         if unit.quantity > MAX_CREATED_UNITS:
             raise ApiError(f"debug: {unit.quantity} units at once are too many.")
+
+
+def check_room(battle: Battle, commands: Sequence[Any]) -> None:
+    """ApiError when a side would have more units than it can."""
+    count = Counter(owner for owner, lives in zip(battle.owners, battle.alive, strict=True) if lives)
+    for command in commands:
+        if command.WhichOneof("command") == "create_unit":
+            new = command.create_unit
+            count[new.owner] += new.quantity if new.HasField("quantity") else 1
+    for owner, units in count.items():
+        if units > MAX_TEAM_UNITS:
+            raise ApiError(
+                f"debug: player {owner} would have {units} units; a side has at most {MAX_TEAM_UNITS}."
+            )
 
 
 def carry_out_debug(battle: Battle, command: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from envs.errors import InputError, LanError
 from envs.sc2.descriptors import sc2_protocol
 from envs.smac.maps import MAP_NAMES, SmacMap, load_map, read_map
+from envs.text import one_line
 
 MAX_MAP_BYTES: Final = 1 << 20
 
@@ -38,11 +39,13 @@ def find_map(request: Any) -> SmacMap:
         raise RefusedError("MissingMap", "the request names no map")
     data: bytes = request.local_map.map_data
     if data.lstrip()[:1] == b"{":
-        return _own_map(data, request.local_map.map_path or "the map data")
+        return _own_map(data, one_line(request.local_map.map_path, 100) or "the map data")
     name = re.split(r"[/\\]", request.local_map.map_path)[-1]
     stem = PurePosixPath(name).stem
     if stem not in MAP_NAMES:
-        raise RefusedError("InvalidMapPath", f"{stem!r} is no SMAC map; known are {', '.join(MAP_NAMES)}")
+        raise RefusedError(
+            "InvalidMapPath", f"{one_line(stem, 60)!r} is no SMAC map; known are {', '.join(MAP_NAMES)}"
+        )
     return load_map(stem)
 
 

@@ -6,8 +6,8 @@ first creates the game, the others join, act, step and debug.
 
 from __future__ import annotations
 
-import gzip
 import struct
+import zlib
 from typing import Any, Final
 
 from envs.sc2.descriptors import sc2_protocol
@@ -17,28 +17,35 @@ MAGIC: Final = b"LANREC1\n"
 CHANGES: Final = frozenset({"join_game", "action", "step", "debug"})
 """The requests on which a game depends after it was created."""
 
-MAX_RECORDED_BYTES: Final = 64 << 20
-"""A game with more is no longer recorded, and its recording is empty."""
+MAX_RECORDED_BYTES: Final = 4 << 20
+"""Compressed. A game with more is no longer recorded, and its recording is empty."""
+_GZIP: Final = 31
+"""zlib's number for gzip's format."""
 
 
 class Recording:
     """The requests of one game."""
 
     def __init__(self, create: Any) -> None:
-        sc_pb = sc2_protocol()
-        self._parts = [sc_pb.Request(create_game=create).SerializeToString()]
-        self._size = len(self._parts[0])
+        self._packer = zlib.compressobj(1, wbits=_GZIP)
+        self._packed = bytearray()
+        self._is_full = False
+        self._write(sc2_protocol().Request(create_game=create))
 
     def add(self, kind: str, request: Any) -> None:
         """Note a request that has been answered without an error."""
-        if kind in CHANGES and self._parts:
-            part = request.SerializeToString()
-            self._parts.append(part)
-            self._size += len(part) + 4
-            if self._size > MAX_RECORDED_BYTES:
-                self._parts = []
+        if kind in CHANGES and not self._is_full:
+            self._write(request)
 
     def to_bytes(self) -> bytes:
         """The recording so far."""
-        body = b"".join(struct.pack("<I", len(part)) + part for part in self._parts)
-        return MAGIC + gzip.compress(body, compresslevel=6, mtime=0)
+        if self._is_full:
+            return MAGIC + zlib.compress(b"", wbits=_GZIP)
+        return MAGIC + self._packed + self._packer.copy().flush()
+
+    def _write(self, request: Any) -> None:
+        part = request.SerializeToString()
+        self._packed += self._packer.compress(struct.pack("<I", len(part)) + part)
+        if len(self._packed) > MAX_RECORDED_BYTES:
+            self._is_full = True
+            self._packed.clear()

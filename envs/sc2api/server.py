@@ -3,37 +3,74 @@
 pysc2 sends protobuf in TEXT frames, so frames are not decoded as text; answers are BINARY. A message is one
 Request.
 
-Every wait ends. A client has `DEADLINE_S` to shake hands, to take an answer, and to close. Between two
-requests it has any time: a connection ends when the client closes it, when its machine no longer answers
-TCP's probes, or when the server closes. The websocket's own pings are off, because pysc2's client answers
-them only while it waits for a response.
+Every wait ends. A client has `DEADLINE_S` to shake hands, to take an answer, and to close; for its next
+request it has `IDLE_S` where it has no game, `IDLE_IN_GAME_S` where it has one, because a trainer may leave
+the game in which it evaluates alone for long. A connection also ends when its machine no longer answers
+TCP's probes. The websocket's own pings are off, because pysc2's client answers them only while it waits for
+a response.
+
+What clients can take has limits: their number, the length of a message, and one long message at a time,
+since a message takes many times its length while it is read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
 from websockets.sync.server import ServerConnection, serve
 
 from envs.errors import InputError
 from envs.sc2api.session import Session
 
 PATH: Final = "/sc2api"
-MAX_MESSAGE_BYTES: Final = 16 << 20
+MAX_MESSAGE_BYTES: Final = 4 << 20
+LONG_MESSAGE_BYTES: Final = 64 << 10
 MAX_CLIENTS: Final = 64
 DEADLINE_S: Final = 10.0
+IDLE_S: Final = 300.0
+IDLE_IN_GAME_S: Final = 86_400.0
 
 _PROBES: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
 """TCP probes a silent client after 60 s, then every 10 s, and gives it up after 6 unanswered ones."""
+_RETRY_S: Final = 0.1
+
+
+class Listener(socket.socket):
+    """Accepts up to `MAX_CLIENTS` clients at a time, and goes on when one cannot be accepted.
+
+    websockets would end its server by the first error of `accept`, such as too many open files.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__(fileno=socket.create_server((host, port), family=family).detach())
+        self._clients: set[socket.socket] = set()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next client for which there is a place; the others are dropped."""
+        while True:
+            try:
+                client, address = super().accept()
+            except OSError as error:
+                if self.fileno() < 0 or error.errno in (errno.EBADF, errno.EINVAL):  # the server closes
+                    raise
+                time.sleep(_RETRY_S)
+                continue
+            self._clients = {known for known in self._clients if known.fileno() >= 0}
+            if len(self._clients) < MAX_CLIENTS:
+                self._clients.add(client)
+                return client, address
+            client.close()
 
 
 class Server:
@@ -42,19 +79,25 @@ class Server:
     InputError when the port cannot be had. `on_leave` is called after a client with a session has left.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        deadline_s: float = DEADLINE_S,
+        idle_s: tuple[float, float] = (IDLE_S, IDLE_IN_GAME_S),
+    ) -> None:
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.create_server((host, port), family=family)
+            listener = Listener(host, port)
         except OSError as error:
             reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be listened on: {error}"
             raise InputError(f"port {port} of {host} {reason}; choose another with --port") from None
         self.port: int = listener.getsockname()[1]
         self.n_requests = 0
         self.on_leave: Callable[[], None] | None = None
-        self._deadline_s = deadline_s
-        self._clients: set[ServerConnection] = set()
+        self._deadline_s, self._idle_s = deadline_s, idle_s
         self._lock = threading.Lock()
+        self._long_message = threading.Lock()
         self._websockets = serve(
             self._attend,
             sock=listener,
@@ -65,7 +108,6 @@ class Server:
             compression=None,
             max_size=MAX_MESSAGE_BYTES,
             max_queue=1,  # a client waits for its answer before it asks again
-            create_connection=cast(Any, self._admit),  # its documentation allows a function
         )
 
     def serve(self) -> None:
@@ -74,40 +116,36 @@ class Server:
             try:
                 self._websockets.serve_forever()
             finally:
-                with self._lock:
-                    clients = [client for client in self._clients if client.state is State.OPEN]
-                for client in clients:  # at once: the library's shutdown waits for a few after the other
+                for client in (
+                    self._websockets.connections
+                ):  # at once: the library's shutdown waits for a few after the other
                     threading.Thread(target=client.close, args=(CloseCode.GOING_AWAY,), daemon=True).start()
 
     def close(self) -> None:
         """Stop accepting and end every connection; returns at once, since a client's thread may call it."""
         threading.Thread(target=self._websockets.shutdown, daemon=True).start()
 
-    def _admit(self, client: socket.socket, *arguments: Any, **settings: Any) -> ServerConnection:
-        """The connection of a socket that was just accepted; ConnectionRefusedError drops it."""
-        with self._lock:
-            self._clients = {known for known in self._clients if known.state is not State.CLOSED}
-            if len(self._clients) >= MAX_CLIENTS:
-                raise ConnectionRefusedError(f"{MAX_CLIENTS} clients are connected")
-            connection = ServerConnection(client, *arguments, **settings)
-            self._clients.add(connection)
-        return connection
-
     def _attend(self, connection: ServerConnection) -> None:
         """Play with one client, from the end of its handshake until it leaves."""
-        connection.socket.settimeout(self._deadline_s)  # for sending: the library polls before it receives
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in _PROBES:
-            connection.socket.setsockopt(socket.IPPROTO_TCP, option, value)
         session = Session()
         try:
+            connection.socket.settimeout(
+                self._deadline_s
+            )  # for sending: the library polls before it receives
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _PROBES:
+                connection.socket.setsockopt(socket.IPPROTO_TCP, option, value)
             while not session.is_over:
-                request = connection.recv(decode=False)
+                idle_s = self._idle_s[session.battle is not None]
+                request = connection.recv(idle_s, decode=False)
                 with self._lock:
                     self.n_requests += 1
-                connection.send(session.answer(request))
-        except ConnectionClosed:
-            pass  # the client went away
+                long = len(request) > LONG_MESSAGE_BYTES
+                with self._long_message if long else contextlib.nullcontext():
+                    answer = session.answer(request)
+                connection.send(answer)
+        except (ConnectionClosed, OSError):
+            pass  # the client went away, or asked nothing for too long (TimeoutError)
         finally:
             connection.close()
             if self.on_leave is not None:

@@ -8,13 +8,15 @@ join by the error of that response.
 from __future__ import annotations
 
 import logging
+import secrets
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
 from envs.errors import InputError
 from envs.sc2.descriptors import sc2_protocol
 from envs.sc2api.battle import Battle
-from envs.sc2api.debug import carry_out_debug, check_debug
+from envs.sc2api.debug import carry_out_debug, check_debug, check_room
 from envs.sc2api.game_setup import ApiError, RefusedError, check_join, find_map
 from envs.sc2api.ids import BASE_BUILD, COMPUTER, PLAYER
 from envs.sc2api.observation import UnitWriter, write_game_info
@@ -22,11 +24,20 @@ from envs.sc2api.orders import carry_out
 from envs.sc2api.recording import Recording
 from envs.sc2api.unit_data import answer_query, write_data
 from envs.smac.maps import MAP_NAMES
+from envs.text import one_line
 
 log = logging.getLogger(__name__)
 
 GAME_VERSION: Final = f"4.10.0.{BASE_BUILD}"
 MAX_STEP_LOOPS: Final = 1 << 14
+MAX_PARTS: Final = 4096
+"""Actions, tags, queries or commands in one request."""
+MAX_ECHO_BYTES: Final = 1 << 20
+MAX_ACTION_ERRORS: Final = 4096
+"""An observation tells what happened since the one before; where nobody asks, the oldest is forgotten."""
+_ACTION_BYTES: Final = 512
+"""An action's place in memory, beside its own length."""
+MAX_ERROR_CHARS: Final = 1000
 _IN_GAME: Final = frozenset({"in_game"})
 VALID_STATES: Final[dict[str, frozenset[str]]] = {
     "create_game": frozenset({"launched", "init_game", "in_game", "ended"}),
@@ -59,8 +70,9 @@ class Session:
         self.battle: Battle | None = None
         self._create: Any = None
         self._join: Any = None
-        self._echo: list[Any] = []
-        self._action_errors: list[Any] = []
+        self._echo: deque[Any] = deque()
+        self._echo_bytes = 0
+        self._action_errors: deque[Any] = deque(maxlen=MAX_ACTION_ERRORS)
         self._recording: Recording | None = None
 
     @property
@@ -100,7 +112,7 @@ class Session:
             handler(getattr(request, kind), answer)
         except ApiError as error:
             response.ClearField("response")
-            response.error.append(str(error))
+            response.error.append(one_line(error, MAX_ERROR_CHARS))
         except Exception:
             log.exception("a %s request failed", kind)
             response.ClearField("response")
@@ -132,6 +144,8 @@ class Session:
             smac_map = find_map(request)
         except RefusedError as refusal:
             return refuse(answer, refusal.name, refusal)
+        if not request.HasField("random_seed"):  # the game draws one then, another one every time
+            request.random_seed = secrets.randbits(32)
         try:
             self.battle = Battle(smac_map, request.random_seed)
         except InputError as error:
@@ -140,8 +154,7 @@ class Session:
         self._begin()
 
     def _begin(self) -> None:
-        self._echo.clear()
-        self._action_errors.clear()
+        self._forget()
         self._recording = Recording(self._create)
 
     def _join_game(self, request: Any, answer: Any) -> None:
@@ -170,8 +183,7 @@ class Session:
         battle = self._game
         answer.actions.extend(self._echo)
         answer.action_errors.extend(self._action_errors)
-        self._echo.clear()
-        self._action_errors.clear()
+        self._forget()
         observation = answer.observation
         observation.game_loop = battle.game_loop
         observation.player_common.player_id = PLAYER
@@ -184,17 +196,28 @@ class Session:
         if self._join.options.score:
             observation.score.SetInParent()
 
+    def _forget(self) -> None:
+        """What has been told is not told again."""
+        self._echo.clear()
+        self._echo_bytes = 0
+        self._action_errors.clear()
+
     def _action(self, request: Any, answer: Any) -> None:
+        tags = sum(len(action.action_raw.unit_command.unit_tags) for action in request.actions)
+        check_number("action", "actions and tags", len(request.actions) + tags)
         results, refusals = carry_out(self._game, list(request.actions))
         for action in request.actions:
             echo = self._sc_pb.Action()
             echo.CopyFrom(action)
             echo.game_loop = self._game.game_loop
             self._echo.append(echo)
-        self._action_errors += [
+            self._echo_bytes += echo.ByteSize() + _ACTION_BYTES
+        while self._echo_bytes > MAX_ECHO_BYTES:
+            self._echo_bytes -= self._echo.popleft().ByteSize() + _ACTION_BYTES
+        self._action_errors.extend(
             self._sc_pb.ActionError(unit_tag=r.tag, ability_id=r.ability_id, result=r.result)
             for r in refusals
-        ]
+        )
         answer.result.extend(results)
 
     def _step(self, request: Any, answer: Any) -> None:
@@ -209,6 +232,8 @@ class Session:
         write_data(answer, self._game, request)
 
     def _query(self, request: Any, answer: Any) -> None:
+        count = len(request.pathing) + len(request.abilities) + len(request.placements)
+        check_number("query", "queries", count)
         answer_query(answer, self._game, request)
 
     def _save_replay(self, request: Any, answer: Any) -> None:
@@ -216,17 +241,25 @@ class Session:
         answer.data = self._recording.to_bytes()
 
     def _debug(self, request: Any, answer: Any) -> None:
-        """Create and kill units, set their values: all commands, or none when one cannot be understood.
+        """Create and kill units, set their values: all commands, or none when one cannot be carried out.
 
-        Units that do not fit are not created. Drawings are accepted and change nothing.
+        Drawings are accepted and change nothing.
         """
+        check_number("debug", "commands", len(request.debug))
         for command in request.debug:
             check_debug(self._game, command)
+        check_room(self._game, request.debug)
         for command in request.debug:
             carry_out_debug(self._game, command)
+
+
+def check_number(kind: str, parts: str, count: int) -> None:
+    """ApiError when a request has more parts than fit into one."""
+    if count > MAX_PARTS:
+        raise ApiError(f"{kind}: {count} {parts} at once are too many; at most {MAX_PARTS}.")
 
 
 def refuse(answer: Any, name: str, details: Exception) -> None:
     """Fill in the response to a game that is not created or joined: `name` of its Error, and a sentence."""
     answer.error = answer.Error.Value(name)
-    answer.error_details = str(details)
+    answer.error_details = one_line(details, MAX_ERROR_CHARS)

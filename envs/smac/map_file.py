@@ -20,6 +20,7 @@ from envs.smac.formation import DoesNotFitError, place_groups
 from envs.smac.smac_map import (
     ALLY_TYPE_SLOTS,
     MAP_SIZE_CELLS,
+    MAX_TEAM_UNITS,
     EnemyOrder,
     MapType,
     OrderKind,
@@ -27,6 +28,7 @@ from envs.smac.smac_map import (
     SpawnGroup,
 )
 from envs.smac.units import UNITS, UnitType
+from envs.text import one_line
 from envs.types import BoolArray
 
 FIELDS: Final = (
@@ -43,6 +45,8 @@ FIELDS: Final = (
     "terrain",
     "cliff_levels",
 )
+MAX_EPISODE_STEPS: Final = 1_000_000
+MAX_COUNT: Final = 10_000
 CLIFF_LEVELS: Final = {".": 0.0, "1": 1.0, "a": 1.125, "b": 1.375, "c": 1.625, "2": 2.0}
 _N_ORDER_POINTS: Final = {"attack_move": 1, "attack_move_between": 2, "attack_units": 0, "none": 0}
 
@@ -71,8 +75,8 @@ class _Reader:
         return value
 
     def text(self, value: Any, field: str) -> str:
-        if not isinstance(value, str) or not value:
-            self.refuse(field, f"must be text, not {value!r}")
+        if not isinstance(value, str) or not value or one_line(value) != value:
+            self.refuse(field, f"must be text on one line, not {value!r}")
         return value
 
     def choice(self, value: Any, field: str, known: Sequence[str]) -> str:
@@ -80,9 +84,11 @@ class _Reader:
             self.refuse(field, f"unknown {value!r}; {nearest_names(str(value), known)}")
         return str(value)
 
-    def whole(self, value: Any, field: str, least: int) -> int:
+    def whole(self, value: Any, field: str, least: int, most: int) -> int:
         if type(value) is not int or value < least:
             self.refuse(field, f"must be a whole number of at least {least}, not {value!r}")
+        if value > most:
+            self.refuse(field, f"must be at most {most}, not {value}")
         return value
 
     def coordinate(self, value: Any, field: str) -> float:
@@ -99,11 +105,11 @@ def parse_map(data: Any, where: str) -> SmacMap:
     levels = _grid(reader, raw["cliff_levels"], "cliff_levels", "".join(CLIFF_LEVELS))
     smac_map = SmacMap(
         name=reader.text(raw["name"], "name"),
-        episode_limit=reader.whole(raw["episode_limit_steps"], "episode_limit_steps", 1),
+        episode_limit=reader.whole(raw["episode_limit_steps"], "episode_limit_steps", 1, MAX_EPISODE_STEPS),
         ally_race=reader.choice(raw["ally_race"], "ally_race", "TPZ"),
         enemy_race=reader.choice(raw["enemy_race"], "enemy_race", "TPZ"),
         map_type=cast(MapType, reader.choice(raw["map_type"], "map_type", get_args(MapType))),
-        unit_type_bits=reader.whole(raw["unit_type_bits"], "unit_type_bits", 0),
+        unit_type_bits=reader.whole(raw["unit_type_bits"], "unit_type_bits", 0, len(UnitType)),
         ally_spawns=_spawns(reader, raw["allies"], "allies"),
         enemy_spawns=_spawns(reader, raw["enemies"], "enemies"),
         enemy_order=_order(reader, raw["enemy_order"]),
@@ -117,6 +123,9 @@ def parse_map(data: Any, where: str) -> SmacMap:
     _check_ground(reader, smac_map)
     _check_formation(reader, "allies", smac_map, smac_map.ally_spawns)
     _check_formation(reader, "enemies", smac_map, smac_map.enemy_spawns)
+    for side, count in (("allies", smac_map.n_agents), ("enemies", smac_map.n_enemies)):
+        if count > MAX_TEAM_UNITS:
+            reader.refuse(side, f"has {count} units; a side has at most {MAX_TEAM_UNITS}")
     return smac_map
 
 
@@ -147,7 +156,7 @@ def _spawns(reader: _Reader, value: Any, side: str) -> tuple[SpawnGroup, ...]:
         groups.append(
             SpawnGroup(
                 unit=UnitType[unit.upper()],
-                count=reader.whole(raw["count"], f"{field}.count", 1),
+                count=reader.whole(raw["count"], f"{field}.count", 1, MAX_COUNT),
                 x=reader.coordinate(raw["x"], f"{field}.x"),
                 y=reader.coordinate(raw["y"], f"{field}.y"),
             )

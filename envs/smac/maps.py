@@ -64,6 +64,6 @@ def read_map(source: str | Path, where: str = "map") -> SmacMap:
             raise InputError(f"cannot read the map {where}: {error}") from None
     try:
         data = json.loads(source)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number with too many digits
         raise InputError(f"{where}: not JSON: {error}") from None
     return parse_map(data, where)

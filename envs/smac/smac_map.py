@@ -15,6 +15,9 @@ from envs.types import BoolArray, EnvSpec
 MAP_SIZE_CELLS: Final = 32
 """Width and height of every SMAC map, and of its playable area."""
 
+MAX_TEAM_UNITS: Final = 64
+"""Units of one side: a colossus's sweep marks those it hit in 64 bits."""
+
 ALLY_HEAD: Final = 4
 """Features before shield and type in an agent's row of the state: health, cooldown, x, y."""
 

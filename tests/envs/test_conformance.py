@@ -9,9 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from envs.checkers import SPEC as CHECKERS
 from envs.checkers import CheckersEnv
 from envs.conformance import ConformanceError, check_env
-from envs.slots import SlotEnv
+from envs.errors import InputError
+from envs.slots import BatchEnv, SlotEnv
 from envs.spread import SpreadEnv, SpreadSettings
 from envs.types import BoolArray, ClosesOnExit, IntArray, MultiAgentEnv, TimeStep
 
@@ -207,6 +209,15 @@ def test_the_kit_closes_the_environment_in_any_case(make: Callable[[], Broken]) 
     with contextlib.suppress(ConformanceError):
         check_env(env, episodes=1, seed=3)  # type: ignore[arg-type]
     assert closed
+
+
+def test_more_actions_than_a_byte_can_tell_apart_are_refused_in_every_environment() -> None:
+    class Many(CheckersEnv):
+        def __init__(self) -> None:
+            BatchEnv.__init__(self, replace(CHECKERS, name="many", n_actions=257), 1)
+
+    with pytest.raises(InputError, match="many has 257 actions; at most 256"):
+        Many()
 
 
 def test_an_environment_has_to_close_twice() -> None:

@@ -130,7 +130,7 @@ def test_an_agent_that_left_shows_nothing_and_plays_nothing(relay: str) -> None:
     step = env.step(np.array([[0, 1]]))
     assert rewards == [2.0, 2.0, 1.5]
     assert (step.reward[0], step.terminated[0], step.truncated[0], step.won[0]) == (1.5, True, False, True)
-    assert env._envs[0].played[-1] == {"long": 1}
+    assert env._guests[0]._env.played[-1] == {"long": 1}
 
 
 def test_an_episode_that_was_cut_is_truncated(relay: str) -> None:

@@ -69,6 +69,8 @@ def test_remote_controller_plays_a_game_from_launch_to_quit(run_config: Any) -> 
         everybody = [unit.tag for unit in controller.observe().observation.raw_data.units]
         controller.debug(debug_pb2.DebugCommand(kill_unit=debug_pb2.DebugKillUnit(tag=everybody)))
         controller.step(2)
+        assert not controller.observe().observation.raw_data.units
+        controller.step(1)
         fresh = controller.observe().observation.raw_data.units
         assert len(fresh) == 6
         assert not {unit.tag for unit in fresh} & set(everybody)

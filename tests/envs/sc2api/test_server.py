@@ -32,8 +32,8 @@ HANDSHAKE = (
 
 
 @contextlib.contextmanager
-def serving(deadline_s: float = DEADLINE_S) -> Iterator[Server]:
-    server = Server(deadline_s=deadline_s)
+def serving(deadline_s: float = DEADLINE_S, server: Server | None = None) -> Iterator[Server]:
+    server = server or Server(deadline_s=deadline_s)
     thread = threading.Thread(target=server.serve)
     thread.start()
     yield server

@@ -86,6 +86,7 @@ def test_created_units_join_either_side_and_die() -> None:
     client.step(200)
     client.kill([unit.tag for unit in client.units()])
     client.step(2)
+    client.step(1)
     assert len(client.units()) == 6
 
 

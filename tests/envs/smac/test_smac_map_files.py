@@ -47,6 +47,11 @@ REFUSED = [
     (put("allies", 0, "count", value=0), r"allies\[0\]\.count: must be a whole number of at least 1, not 0"),
     (put("allies", 0, "count", value=2.5), r"allies\[0\]\.count: must be a whole number"),
     (put("enemies", 0, "count", value=2000), r"enemies\[0\]\.count: 2000 marines .* do not fit on 512 cells"),
+    (put("enemies", 0, "count", value=10**400), r"enemies\[0\]\.count: must be at most 10000"),
+    (put("enemies", 0, "count", value=65), r"enemies: has 65 units; a side has at most 64"),
+    (put("name", value="3m\n"), r"name: must be text on one line"),
+    (put("name", value="\ud800"), r"name: must be text on one line"),
+    (put("episode_limit_steps", value=10**20), r"episode_limit_steps: must be at most 1000000"),
     (put("episode_limit_steps", value=-5), r"episode_limit_steps: must be a whole number of at least 1"),
     (put("episode_limit_steps", value="60"), r"episode_limit_steps: must be a whole number"),
     (put("name", value=""), r"name: must be text"),
@@ -114,7 +119,12 @@ def test_spawns_that_fit_by_area_but_not_around_their_point_are_refused() -> Non
 def test_files_that_cannot_be_read_are_refused_with_their_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read the map .*missing\.json"):
         read_map(tmp_path / "missing.json")
-    for name, content in {"cut": b'{"name": "3m"', "deep": b"[" * 100_000, "binary": b"\xff\xfe\x00"}.items():
+    for name, content in {
+        "cut": b'{"name": "3m"',
+        "long": b"9" * 5000,
+        "deep": b"[" * 100_000,
+        "binary": b"\xff\xfe\x00",
+    }.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=name):
             read_map(tmp_path / name)
