@@ -54,8 +54,7 @@ class Recorder:
         """Start a battle, after the reset that gave `time_step`; InputError where units are not shown."""
         if not hasattr(env, "units"):
             raise InputError(
-                f"{env.spec.name} cannot be made a page: only battles on the simulator can, "
-                "of a SMAC map with --env sim"
+                f"{env.spec.name}: only battles on SMAC's maps, on the simulator, can be recorded as a page"
             )
         self._recording = self.n_battles < self.max_battles
         if self._recording:
