@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 
-from envs.errors import InputError
 from envs.version import project_version
 from protos import policy_pb2, policy_pb2_grpc
 from protos.contract import SERVICE_NAME
 from runtime.agent.episodes import EpisodeTable, RequestError, StepRequest
 from runtime.agent.guard import Guard, check_caller_is_host
+from runtime.agent.health import HEALTH_SERVICE_NAME, Health, make_health_server
 from runtime.agent.policy import AgentPolicy
+from runtime.agent.ports import MAX_CONNECTIONS, bind, port_options, share_of_descriptors
 from runtime.identity.addresses import Address
 
+if TYPE_CHECKING:
+    from runtime.agent.metrics import Metrics
+
 MAX_REQUEST_BYTES = 64 * 1024
-HEALTH_CONCURRENT_RPCS = 8
 SWEEP_INTERVAL_S = 10.0
 
 log = logging.getLogger("lan.agent")
@@ -125,61 +127,29 @@ def describe(policy: AgentPolicy) -> policy_pb2.DescribeResponse:
     )
 
 
-def make_server(config: ServerConfig, table: EpisodeTable) -> Any:
+def make_server(config: ServerConfig, metrics: Metrics | None) -> Any:
     """A gRPC server with this project's limits and nothing registered yet."""
     check_caller = None if config.credentials is None else check_caller_is_host
     interceptors: list[Any] = [Guard(check_caller)]
-    if config.metrics is not None:
-        from runtime.agent.metrics import Metrics
-
-        metrics = Metrics(table)
-        metrics.listen(config.metrics)
+    if metrics is not None:
         interceptors = [metrics, Guard(check_caller, metrics.count_refusal)]
     return grpc.aio.server(
         interceptors=interceptors,
         maximum_concurrent_rpcs=config.max_concurrent_rpcs,
-        options=(
-            # With port sharing on, a second server on the port silently takes part of the connections.
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+        options=port_options(
+            max_connections=share_of_descriptors(MAX_CONNECTIONS, 2),
+            # More than there are slots, so that the next call is refused at once instead of waiting unsent.
+            streams_per_connection=2 * config.max_concurrent_rpcs,
+            max_request_bytes=MAX_REQUEST_BYTES,
         ),
     )
-
-
-def bind(server: Any, address: Address, credentials: Any) -> Address:
-    """Listen, and return the address with its real port; InputError when that cannot be."""
-    try:
-        if credentials is None:
-            port = server.add_insecure_port(str(address))
-        else:
-            port = server.add_secure_port(str(address), credentials)
-    except RuntimeError:
-        port = 0
-    if not port:
-        raise InputError(
-            f"cannot listen on {address}: the port is in use or the address is not this machine's; "
-            "choose another with --listen"
-        )
-    return Address(address.host, port)
-
-
-def make_health_server(health_servicer: Any, address: Address) -> Any:
-    """A second server for health alone, because container probes can show no certificate."""
-    server = grpc.aio.server(
-        interceptors=[Guard()],
-        maximum_concurrent_rpcs=HEALTH_CONCURRENT_RPCS,
-        options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 1024)),
-    )
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    bind(server, address, None)
-    return server
 
 
 def add_reflection(server: Any) -> None:
     """Let clients list the services."""
     from grpc_reflection.v1alpha import reflection
 
-    names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    names = (SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
 
 
@@ -195,29 +165,37 @@ async def serve(
 
     InputError when the address cannot be listened on. `on_ready` is called once health says SERVING.
     """
-    server = make_server(config, table)
+    metrics = None
+    if config.metrics is not None:
+        from runtime.agent.metrics import Metrics
+        from runtime.agent.scrapes import ScrapePort
+
+        metrics = Metrics(table)
+        scrapes = ScrapePort(metrics.registry, config.metrics)
+    server = make_server(config, metrics)
     servicer = PolicyServicer(table)
     policy_pb2_grpc.add_PolicyServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
-    health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    health = Health([SERVICE_NAME], table.idle_s)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if config.reflection:
         add_reflection(server)
     bound = bind(server, address, config.credentials)
     servers = [server]
     if config.health is not None:
-        servers.append(make_health_server(health_servicer, config.health))
+        servers.append(make_health_server(health, config.health))
     await asyncio.gather(*(each.start() for each in servers))
-    for name in ("", SERVICE_NAME):
-        await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    sweeper = asyncio.create_task(sweep(servicer))
+    health.serve()
+    background = [asyncio.create_task(sweep(servicer))]
+    if metrics is not None:
+        background.append(asyncio.create_task(scrapes.run()))
     on_ready(bound)
     await stop.wait()
-    await health_servicer.enter_graceful_shutdown()
+    health.stop()
     servicer.drain()
     await asyncio.gather(*(each.stop(config.grace_s) for each in servers))
-    sweeper.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await sweeper
+    for task in background:
+        task.cancel()
+    await asyncio.wait(background)
 
 
 async def sweep(servicer: PolicyServicer) -> None:
