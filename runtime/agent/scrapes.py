@@ -1,7 +1,7 @@
 """The port where Prometheus finds an agent's metrics.
 
-It runs in the agent's own loop and starts no thread. Whatever its clients do, it holds a few connections for a
-few seconds each, and takes new ones at a bounded rate: so scrapes take little time from steps.
+It runs in the agent's own loop and starts no thread. Whatever its clients do, it holds a few connections for
+a few seconds each, and takes new ones at a bounded rate: scrapes take little time from steps.
 """
 
 from __future__ import annotations
