@@ -49,21 +49,25 @@ def open_ours(path: Path, flags: int = 0) -> int:
 
     InputError for whatever else lies there: it follows no link and waits for no pipe. OSError as os.open.
     """
-    otherwise = "remove it, or choose another --state-dir"
+    flags |= os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        flags |= os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):  # a link, a folder, a socket
-            raise InputError(f"{path} is no regular file; {otherwise}") from None
+            raise not_ours(path, "is no regular file") from None
         raise
-    status = os.fstat(descriptor)
-    problem = ""
-    if not stat.S_ISREG(status.st_mode):
-        problem = "is no regular file"
-    elif status.st_uid != os.geteuid():
-        problem = f"belongs to user {status.st_uid}, and this process is user {os.geteuid()}'s"
-    if problem:
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise not_ours(path, "is no regular file")
+        if status.st_uid != os.geteuid():
+            raise not_ours(path, f"belongs to user {status.st_uid}; this process is user {os.geteuid()}'s")
+    except BaseException:
         os.close(descriptor)
-        raise InputError(f"{path} {problem}; {otherwise}")
+        raise
     return descriptor
+
+
+def not_ours(path: Path, problem: str) -> InputError:
+    """The error for a file that is not to be trusted."""
+    return InputError(f"{path} {problem}; remove it, or choose another --state-dir")

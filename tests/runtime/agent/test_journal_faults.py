@@ -1,0 +1,371 @@
+"""A disk that fails once, at each place where it can: table and journal stay one, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.errors import InputError
+from runtime.agent.episodes import EpisodeTable, RequestError
+from runtime.agent.journal import StateFile
+from runtime.agent.policy import AgentPolicy
+from runtime.model_file.loader import Model, load_model_bytes
+from tests.runtime.agent.test_agent_journal import Agent, request
+from tests.runtime.support.small_models import model_bytes
+from tests.runtime.support.tag_env import SPEC
+
+MAX_EPISODES = 3
+NAMES = "abcde"
+
+
+@pytest.fixture(scope="module")
+def model(small_model_bytes: bytes) -> Model:
+    return load_model_bytes(small_model_bytes, "test")
+
+
+class FaultyDisk:
+    """Fails write number `fail_at` in one way, and is well before and after.
+
+    refused: nothing is written. torn, short: half of the record is. landed: all of it is, and the call fails.
+    """
+
+    def __init__(self, fail_at: int, way: str, number: int) -> None:
+        self.fail_at = fail_at
+        self.way = way
+        self.number = number
+        self.writes = 0
+        self._pwrite = os.pwrite
+
+    def pwrite(self, file: int, data: bytes, offset: int) -> int:
+        self.writes += 1
+        if self.writes - 1 != self.fail_at:
+            return self._pwrite(file, data, offset)
+        if self.way != "refused":
+            written = self._pwrite(file, data if self.way == "landed" else data[: len(data) // 2], offset)
+            if self.way == "short":
+                return written
+        raise OSError(self.number, os.strerror(self.number))
+
+
+def kept(table: EpisodeTable) -> dict[str, tuple[Any, ...]]:
+    """All that decides what a table answers."""
+    return {
+        name: (live.episode.reply.step, live.episode.reply.action, live.episode.request_digest,
+               live.episode.memory.last_action, live.episode.memory.hidden.tobytes())
+        for name, live in table._live.items()
+    }  # fmt: skip
+
+
+def plain_table(model: Model) -> EpisodeTable:
+    return EpisodeTable(AgentPolicy(model, 1), max_episodes=MAX_EPISODES, idle_s=60.0)
+
+
+def apply(table: EpisodeTable, call: str, name: str) -> object:
+    """One call of a random history; the step that "goes on" is the next one, of "repeats" the last one."""
+    live = table._live.get(name)
+    step = 0 if live is None else live.episode.reply.step + (call == "goes on")
+    try:
+        if call == "ends":
+            return table.end(name)
+        return table.act(request(step, name), 0.0).action
+    except RequestError as refusal:
+        return refusal.reason
+
+
+HISTORIES = st.lists(
+    st.tuples(
+        st.sampled_from(["goes on", "goes on", "goes on", "repeats", "ends", "restarts", "expires"]),
+        st.sampled_from(NAMES),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    HISTORIES,
+    st.integers(0, 20),
+    st.sampled_from(["refused", "torn", "short", "landed"]),
+    st.sampled_from([errno.ENOSPC, errno.EIO]),
+)
+def test_a_write_that_fails_leaves_table_and_disk_as_if_it_had_not_been_asked_for(
+    history: list[tuple[str, str]], fail_at: int, way: str, number: int
+) -> None:
+    """Against a table without a journal that never gets the failed call; a landed one may count later."""
+    model = MODELS.setdefault("m", load_model_bytes(model_bytes(), "test"))
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        agent = Agent(Path(folder), model, MAX_EPISODES)
+        expected = plain_table(model)
+        disk = FaultyDisk(fail_at, way, number)
+        patch.setattr(os, "pwrite", disk.pwrite)
+        landed: tuple[str, str] | None = None
+        for call, name in history:
+            if call == "restarts":
+                agent.die()
+                agent = Agent(Path(folder), model, MAX_EPISODES)
+                if landed is not None and kept(agent.table) != kept(expected):
+                    apply(expected, *landed)
+                landed = None
+            elif call == "expires":
+                before = set(kept(agent.table))
+                gone = agent.table.expire(1e6)
+                left = set(kept(agent.table))
+                assert (len(before - left), len(left) <= 1) == (gone, True)
+                for episode_id in before - left:
+                    expected.end(episode_id)
+                if left:
+                    landed = ("ends", *left) if way == "landed" else None
+            else:
+                try:
+                    answer = apply(agent.table, call, name)
+                except OSError:
+                    landed = (call, name) if way == "landed" else None
+                else:
+                    assert answer == apply(expected, call, name)
+                    if landed is not None and landed[1] == name:
+                        landed = None
+            assert kept(agent.table) == kept(expected)
+        disk.fail_at = -1
+        agent.die()
+        agent = Agent(Path(folder), model, MAX_EPISODES)
+        if landed is not None and kept(agent.table) != kept(expected):
+            apply(expected, *landed)
+        assert kept(agent.table) == kept(expected)
+        for index in range(MAX_EPISODES - len(expected)):  # no slot is lost
+            agent.act(0, f"new {index}")
+        agent.die()
+
+
+MODELS: dict[str, Model] = {}
+
+
+def test_an_end_that_fails_is_tried_again(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Agent(tmp_path, model, 2)
+    for name in "ab":
+        agent.act(0, name)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", FaultyDisk(0, "refused", errno.ENOSPC).pwrite)
+        with pytest.raises(OSError, match="No space"):
+            agent.table.end("a")
+    assert len(agent.table) == 2
+    assert agent.table.end("a")
+    agent.act(0, "c")
+
+
+def test_idle_episodes_that_cannot_be_forgotten_stay_and_are_tried_again(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = Agent(tmp_path, model, 3)
+    for name in "abc":
+        agent.act(0, name)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", FaultyDisk(1, "refused", errno.EIO).pwrite)
+        assert agent.table.expire(1e6) == 2
+    assert "b" in agent.table
+    assert "1 idle episodes cannot be forgotten yet" in caplog.text
+    assert agent.table.expire(1e6) == 1
+
+
+MKDIR = os.mkdir
+
+
+class NthCallFails:
+    """Fails the call number `fail_at` among those that a start makes to the system."""
+
+    NAMES = ("open", "pread", "pwrite", "fstat", "fsync", "posix_fallocate", "replace", "mkdir")
+
+    def __init__(self, patch: pytest.MonkeyPatch, fail_at: int) -> None:
+        self.left = fail_at
+        for name in self.NAMES:
+            patch.setattr(os, name, self._counted(getattr(os, name)))
+
+    def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **more: Any) -> Any:
+            if call is MKDIR and Path(arguments[0]).is_dir():
+                return call(*arguments, **more)  # it fails in any case
+            self.left -= 1
+            if self.left == -1:
+                raise OSError(errno.EIO, "Input/output error")
+            return call(*arguments, **more)
+
+        return counted
+
+
+def starts(folder: Path, model: Model, max_episodes: int, fsync: bool) -> Iterator[Agent | InputError]:
+    """Starts of an agent whose first, second, third … call to the system fails; the last one is whole."""
+    for fail_at in range(200):
+        with pytest.MonkeyPatch.context() as patch:
+            calls = NthCallFails(patch, fail_at)
+            try:
+                agent = Agent(folder, model, max_episodes, fsync=fsync)
+            except InputError as error:
+                yield error
+                continue
+        assert calls.left >= 0, f"call {fail_at} failed, and the agent went on as if it had not"
+        yield agent
+        return
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("fsync", [False, True])
+@pytest.mark.parametrize(("pairs", "names"), [(4, "abcd"), (9, "abcd"), (2, "cd")])
+def test_a_start_that_fails_at_any_call_says_so_and_the_next_one_has_all_memories(
+    tmp_path: Path, model: Model, fsync: bool, pairs: int, names: str
+) -> None:
+    """With a file of the right size, one that must grow, and one that holds too many episodes."""
+    folder = tmp_path / "new" / "folder"
+    agent = Agent(folder, model, 4)
+    for name in "abcd":
+        agent.act(0, name)
+    before = kept(agent.table)
+    agent.die()
+    descriptors = open_files()
+    *failures, agent = starts(folder, model, pairs, fsync)
+    assert isinstance(agent, Agent)
+    assert len(failures) > 5
+    assert all("Input/output error" in str(failure) for failure in failures)
+    assert kept(agent.table) == {name: before[name] for name in names}
+    agent.die()
+    assert open_files() == descriptors
+    assert sorted(path.name for path in folder.iterdir()) == ["agent-1.lock", "agent-1.state"]
+
+
+def test_a_first_start_that_fails_at_any_call_leaves_no_half_made_state(tmp_path: Path, model: Model) -> None:
+    folder = tmp_path / "new" / "folder"
+    *failures, agent = starts(folder, model, 4, True)
+    assert len(failures) > 5
+    assert isinstance(agent, Agent)
+    agent.act(0)
+
+
+def test_going_on_needs_no_room_on_the_disk(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Agent(tmp_path, model)
+    agent.act(0)
+    agent.die()
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    agent = Agent(tmp_path, model)
+    assert agent.act(1).step == 1
+    agent.die()
+    with pytest.raises(InputError, match="No space left"):
+        Agent(tmp_path, model, max_episodes=9)
+    assert Agent(tmp_path, model).act(2).step == 2
+
+
+def other_things(path: Path) -> dict[str, Callable[[], object]]:
+    """What may lie in a state file's place."""
+    target = path.with_name("target")
+    return {
+        "a pipe": lambda: os.mkfifo(path),
+        "a folder": lambda: path.mkdir(),
+        "a link to a device": lambda: path.symlink_to("/dev/zero"),
+        "a link to a file": lambda: (target.touch(), path.symlink_to(target)),
+        "a link to nothing": lambda: path.symlink_to(target),
+    }
+
+
+@pytest.mark.parametrize("name", ["agent-1.state", "agent-1.lock"])
+@pytest.mark.parametrize("thing", list(other_things(Path("any"))))
+def test_whatever_lies_in_a_state_files_place_is_refused_in_one_sentence(
+    tmp_path: Path, model: Model, name: str, thing: str
+) -> None:
+    other_things(tmp_path / name)[thing]()
+    with pytest.raises(InputError, match=f"{name} is no regular file; remove it") as caught:
+        Agent(tmp_path, model)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_file_of_somebody_else_is_not_trusted(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Agent(tmp_path, model)
+    agent.die()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(InputError, match="belongs to user"):
+        Agent(tmp_path, model)
+
+
+def test_the_memories_of_another_agent_are_not_taken_over(tmp_path: Path, model: Model) -> None:
+    agent = Agent(tmp_path, model)
+    agent.act(0)
+    agent.die()
+    (tmp_path / "agent-1.state").rename(tmp_path / "agent-2.state")
+    with pytest.raises(InputError, match="the memories of agent 1"):
+        StateFile(tmp_path, 2, n_actions=SPEC.n_actions, max_episodes=4)
+
+
+def test_a_state_file_written_before_it_named_its_agent_is_still_read(tmp_path: Path, model: Model) -> None:
+    agent = Agent(tmp_path, model)
+    agent.act(0)
+    agent.die()
+    data = bytearray(agent.journal.path.read_bytes())
+    data[20:24] = bytes(4)
+    agent.journal.path.write_bytes(data)
+    assert Agent(tmp_path, model).restored == 1
+
+
+def test_a_header_of_any_numbers_costs_no_memory(tmp_path: Path, model: Model) -> None:
+    agent = Agent(tmp_path, model)
+    agent.die()
+    data = agent.journal.path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        at = int(rng.integers(8, 20))
+        changed = data[:at] + rng.bytes(20 - at) + data[20:]
+        agent.journal.path.write_bytes(changed)
+        with pytest.raises(InputError, match="remove it"):
+            Agent(tmp_path, model)
+
+
+def test_more_episodes_than_a_file_can_have_are_refused(tmp_path: Path, model: Model) -> None:
+    with pytest.raises(InputError, match="at most 65536 are kept"):
+        Agent(tmp_path, model, max_episodes=10**9)
+
+
+def test_a_file_system_without_locks_is_named(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    def no_locks(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(InputError, match=r"agent-1.lock cannot be locked \(No locks available\)"):
+        Agent(tmp_path, model)
+
+
+def test_with_fsync_the_names_of_new_folders_are_on_the_disk(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    Agent(tmp_path / "a" / "b", model, fsync=True)
+    assert {tmp_path, tmp_path / "a", tmp_path / "a" / "b"} <= set(synced)
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
