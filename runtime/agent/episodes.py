@@ -164,12 +164,9 @@ class EpisodeTable:
     def end(self, episode_id: str) -> bool:
         """Forget an episode; return whether it was known."""
         check_episode_id(episode_id)
-        if episode_id not in self._live:
-            return False
         if self._journal is not None:
             self._journal.forget(episode_id)  # first: when it fails, the episode is still here to be ended
-        del self._live[episode_id]
-        return True
+        return self._live.pop(episode_id, None) is not None
 
     def expire(self, now_s: float) -> int:
         """Forget the episodes without a request for `idle_s` seconds; return how many those were.

@@ -13,7 +13,6 @@ import errno
 import os
 import struct
 import zlib
-from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,6 +70,7 @@ class StateFile:
         self.path = directory / f"agent-{agent_id}.state"
         self._fsync = fsync
         self._record_bytes = record_bytes(n_actions)
+        self._doubtful: int | None = None  # the pair of an episode whose first record failed
         make_folder(directory, fsync)
         with contextlib.ExitStack() as opened:
             opened.callback(os.close, lock(self.path.with_suffix(".lock")))
@@ -88,17 +88,19 @@ class StateFile:
 
     def save(self, episode: Episode) -> None:
         """Keep the episode as it is now; OSError when the disk says no, and then nothing has changed."""
+        self._clear_doubtful()
         pair = self._pairs.get(episode.episode_id)
         if pair is not None:
             self._write(pair, episode)
             return
-        # A record whose write failed may lie on the disk all the same. The next new episode takes the same
-        # pair, so that no such record outlives an episode that was begun, ended and forgotten after it.
-        self._write(self._free[0], episode)
-        self._pairs[episode.episode_id] = self._free.popleft()
+        self._doubtful = self._free[-1]
+        self._write(self._free[-1], episode)
+        self._doubtful = None
+        self._pairs[episode.episode_id] = self._free.pop()
 
     def forget(self, episode_id: str) -> None:
         """Drop the episode; an unknown one is no error. OSError when the disk says no: it is kept then."""
+        self._clear_doubtful()
         if episode_id in self._pairs:
             self._write(self._pairs[episode_id], None)
             self._free.append(self._pairs.pop(episode_id))
@@ -106,6 +108,12 @@ class StateFile:
     def close(self) -> None:
         """Let another process have the file."""
         self._opened.close()
+
+    def _clear_doubtful(self) -> None:
+        """Mark a pair as free whose record failed: it may lie on the disk all the same."""
+        if self._doubtful is not None:
+            self._write(self._doubtful, None)
+            self._doubtful = None
 
     def _write(self, pair: int, episode: Episode | None) -> None:
         """Overwrite the older record of a pair; without an episode, mark the pair as free."""
@@ -146,7 +154,7 @@ class StateFile:
         self._sequence = max(pair.sequence for pair in pairs)
         self._older_slot = [1 - pair.slot for pair in pairs]
         self._pairs: dict[str, int] = {}
-        self._free: deque[int] = deque()
+        self._free: list[int] = []
         newest_first: list[Episode] = []
         for index in sorted(range(len(pairs)), key=lambda index: pairs[index].sequence, reverse=True):
             episode = pairs[index].episode
