@@ -7,7 +7,6 @@ the digest of its inputs, and its reply; so a repeated request gets the same rep
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +21,6 @@ from runtime.agent.policy import AgentPolicy, Memory
 MAX_EPISODE_ID_CHARS = 64
 DIGEST_BYTES = 16
 OBS_DTYPE = np.dtype("<f4")
-
-log = logging.getLogger("lan.agent")
 
 
 class RequestError(LanError):
@@ -171,18 +168,18 @@ class EpisodeTable:
     def expire(self, now_s: float) -> int:
         """Forget the episodes without a request for `idle_s` seconds; return how many those were.
 
-        One that the journal cannot forget stays, and is tried again the next time.
+        OSError when the journal cannot forget some: these stay, the others are forgotten.
         """
         idle = [episode_id for episode_id, live in self._live.items() if now_s - live.touched_s > self.idle_s]
-        failures: list[OSError] = []
+        failure: OSError | None = None
         for episode_id in idle:
             try:
                 self.end(episode_id)
             except OSError as error:
-                failures.append(error)
-        if failures:
-            log.warning("%d idle episodes cannot be forgotten yet: %s", len(failures), failures[-1])
-        return len(idle) - len(failures)
+                failure = error
+        if failure is not None:
+            raise failure
+        return len(idle)
 
     def _begin(self, request: StepRequest, digest: bytes, now_s: float) -> StepReply:
         """The first step of an episode that is not in the table."""

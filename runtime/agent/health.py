@@ -20,7 +20,8 @@ from runtime.agent.ports import bind, port_options, share_of_descriptors
 from runtime.identity.addresses import Address
 
 HEALTH_SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-MAX_WATCHES = 8
+MAX_WATCHES = 4
+"""Watchers at once: fewer than there may be calls, so that checks are always answered."""
 MAX_PROBE_CONNECTIONS = 256
 CALLS_PER_PROBE_CONNECTION = 8
 PROBE_CONNECTION_S = 10.0

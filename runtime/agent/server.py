@@ -204,7 +204,10 @@ async def sweep(servicer: PolicyServicer) -> None:
     while True:
         await asyncio.sleep(min(SWEEP_INTERVAL_S, table.idle_s))
         now_s = time.monotonic()
-        if expired := table.expire(now_s):
-            log.info("forgot %d idle episodes", expired)
+        try:
+            if expired := table.expire(now_s):
+                log.info("forgot %d idle episodes", expired)
+        except OSError as error:  # of the journal; the next look tries again
+            log.error("idle episodes could not be forgotten: %s", error.strerror or error)
         if ended := servicer.end_idle_streams(table.idle_s, now_s):
             log.info("ended %d idle streams", ended)
