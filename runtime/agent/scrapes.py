@@ -54,15 +54,18 @@ class ScrapePort:
     async def run(self) -> None:
         """Answer until cancelled; OSError when the port itself is gone."""
         with self._socket:
-            async with asyncio.TaskGroup() as exchanges:
+            try:
                 while True:
                     connection = await self._accept()
                     if len(self._open) >= MAX_CONNECTIONS:
                         next(iter(self._open)).cancel()
-                    task = exchanges.create_task(self._exchange(connection))
+                    task = asyncio.create_task(self._exchange(connection))
                     self._open[task] = None
                     task.add_done_callback(self._open.pop)
                     await asyncio.sleep(PACE_S)
+            finally:
+                for task in self._open:
+                    task.cancel()
 
     async def _accept(self) -> socket.socket:
         """The next connection; one that fails, as when no descriptor is free, is tried again later."""
@@ -125,20 +128,21 @@ class Exchange(BaseHTTPRequestHandler):
 
     server_version = "lan-agent"
     sys_version = ""
+    error_content_type = "text/plain; charset=utf-8"
+    error_message_format = "%(message)s\n"
     wfile: BytesIO
 
     def __init__(self, request: bytes, registry: CollectorRegistry) -> None:
         self.rfile = BytesIO(request)
         self.wfile = BytesIO()
         self.command = self.requestline = ""
-        self.request_version = self.default_request_version
         self._registry = registry
         if len(request) > MAX_REQUEST_BYTES:
-            self._say(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"the request is too long\n")
+            self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             return
         self.handle_one_request()
         if not self.wfile.tell():  # as after an empty line
-            self._say(HTTPStatus.BAD_REQUEST, b"this is no request\n")
+            self.send_error(HTTPStatus.BAD_REQUEST)
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] != "/metrics":
@@ -162,6 +166,11 @@ class Exchange(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Begin an answer, whatever version was asked in: HTTP/0.9 has no status."""
+        self.request_version = "HTTP/1.0"
+        super().send_response(code, message)
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing: a client must not fill the log."""
