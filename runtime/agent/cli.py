@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import logging
 import os
 import resource
@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from envs.command import run_command
 from envs.errors import InputError
 from runtime.identity.addresses import Address, parse_address
-from runtime.identity.tls import tls_files
-from runtime.logs import configure_logs
+from runtime.logs import capture_native_text, configure_logs, finish_logs
 
 if TYPE_CHECKING:
     from runtime.agent.episodes import EpisodeTable
@@ -26,6 +25,13 @@ if TYPE_CHECKING:
 
 MAX_DATA_BYTES = 1 << 30
 """Writable memory of an agent, its threads' stacks included; it uses less than a tenth."""
+MAX_COUNT = 1 << 16
+"""Of episodes or calls at once."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HANGUPS: list[int] = []
+"""Each SIGHUP that came before a loop could follow it."""
+
+Config = TypeVar("Config")
 
 log = logging.getLogger("lan.agent")
 
@@ -85,6 +91,8 @@ class AgentConfig(ServingConfig):
 
 def check_config(config: ServingConfig) -> Address:
     """The address to listen on; InputError when a flag cannot be used."""
+    from runtime.identity.tls import tls_files
+
     address = parse_address(config.listen)
     has_tls = tls_files(config.tls_cert, config.tls_key, config.tls_ca) is not None
     if not address.is_loopback and not config.insecure and not has_tls:
@@ -93,8 +101,8 @@ def check_config(config: ServingConfig) -> Address:
             "--tls-cert, --tls-key and --tls-ca, listen on 127.0.0.1, or say --insecure if you mean it"
         )
     for flag in ("max_episodes", "max_concurrent_rpcs"):
-        if getattr(config, flag) < 1:
-            raise InputError(f"--{flag.replace('_', '-')} must be at least 1")
+        if not 1 <= getattr(config, flag) <= MAX_COUNT:
+            raise InputError(f"--{flag.replace('_', '-')} must be at least 1 and at most {MAX_COUNT}")
     for flag in ("episode_idle_s", "grace_s"):
         if not 0 < getattr(config, flag) < 1e9:
             raise InputError(f"--{flag.replace('_', '-')} must be a number of seconds above 0")
@@ -118,14 +126,20 @@ def run_agent(
     """Load the model, serve agent `agent_id` on `address`, and return after SIGTERM or SIGINT.
 
     `index` is the agent's place among those of one command, by which its metrics port is found.
-    `on_ready(address, digest)` is called when requests are answered. InputError as the loader and the server.
+    `on_ready(address, digest)` is called when requests are answered. InputError as the loader and the server,
+    ServingError when the agent cannot go on.
     """
+    stop_at_once_until_serving()
+    import asyncio
+
     from runtime.agent.policy import AgentPolicy
     from runtime.agent.server import ServerConfig, serve
-    from runtime.identity.tls import server_credentials
+    from runtime.identity.tls import server_credentials, tls_files
     from runtime.model_file.loader import load_model_bytes
 
     configure_logs(config.log_json, agent_id)
+    if config.log_json or config.tls_cert is not None:
+        capture_native_text()
     limit_resources()
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca, agent_id)
 
@@ -143,12 +157,38 @@ def run_agent(
     async def run() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, change_model, table, config)
-        await serve(table, address, limits, on_ready=lambda bound: on_ready(bound, model.digest), stop=stop)
+        if HANGUPS:
+            change_model(table, config)
+        gc.freeze()  # what stays anyway makes no later collection longer
+        try:
+            await serve(
+                table, address, limits, on_ready=lambda bound: on_ready(bound, model.digest), stop=stop
+            )
+        finally:  # without a loop, a second wish to stop would end the process by its signal
+            signal.pthread_sigmask(signal.SIG_BLOCK, (*STOP_SIGNALS, signal.SIGHUP))
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    finally:
+        finish_logs()
+
+
+def stop_at_once_until_serving() -> None:
+    """Until a loop handles signals: end with 0 when one says stop, and note each SIGHUP in `HANGUPS`.
+
+    Nothing needs to be put in order then. Process 1 of a container gets only those signals that it handles.
+    """
+
+    def end(number: int, frame: object) -> None:
+        finish_logs()
+        os._exit(0)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, end)
+    signal.signal(signal.SIGHUP, lambda number, frame: HANGUPS.append(number))
 
 
 def limit_resources() -> None:
@@ -161,7 +201,7 @@ def limit_resources() -> None:
 def change_model(table: EpisodeTable, config: ServingConfig) -> None:
     """Read the model file again: new episodes use the new model, running ones keep theirs.
 
-    A file that cannot be used, or is for another environment, is logged and changes nothing.
+    A file that cannot be used, is for another environment or in use already is logged and changes nothing.
     """
     from envs.errors import ModelError
     from runtime.agent.policy import AgentPolicy
@@ -169,8 +209,11 @@ def change_model(table: EpisodeTable, config: ServingConfig) -> None:
 
     try:
         model = load_model(config.model, config.model_sha256)
-    except ModelError as error:
-        log.error("the model stays as it is: %s", error)
+    except (ModelError, MemoryError, OSError) as error:
+        log.error("the model stays as it is: %s", str(error) or type(error).__name__)
+        return
+    if model.digest == table.policy.digest:
+        log.warning("the model stays as it is: %s is the one in use (%s)", config.model, model.digest[:12])
         return
     if differences := model.spec.differences(table.policy.spec):
         log.error("the model stays as it is: %s is for another environment: %s", config.model, differences)
@@ -214,6 +257,7 @@ def prepare_process(config: ServingConfig) -> None:
 def agent(config: AgentConfig) -> int:
     """Serve until a signal says stop."""
     prepare_process(config)
+    from runtime.agent.server import ServingError
     from runtime.model_file.loader import read_model_file
 
     address = check_config(config)
@@ -221,13 +265,31 @@ def agent(config: AgentConfig) -> int:
     def on_ready(bound: Address, digest: str) -> None:
         print(f"agent {config.agent_id} serves {config.model} ({digest[:12]}) on {bound}", flush=True)
 
-    run_agent(config, config.agent_id, address, read_model_file(config.model), on_ready)
+    try:
+        run_agent(config, config.agent_id, address, read_model_file(config.model), on_ready)
+    except ServingError as error:
+        log.critical("%s", error)
+        return 1
     return 0
 
 
+def serving_command(
+    config_type: type[Config],
+    run: Callable[[Config], int],
+    *,
+    prog: str,
+    description: str,
+    argv: Sequence[str] | None,
+) -> int:
+    """`run_command` for a process that serves: at once it can be stopped, and logs as its flags say."""
+    stop_at_once_until_serving()
+    configure_logs("--log-json" in (sys.argv[1:] if argv is None else argv))
+    return run_command(config_type, run, prog=prog, description=description, argv=argv)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code: 0 stopped by a signal, 2 bad input."""
-    return run_command(AgentConfig, agent, prog="lan-agent", description=DESCRIPTION, argv=argv)
+    """The command; returns its exit code: 0 stopped by a signal, 1 it could not go on, 2 bad input."""
+    return serving_command(AgentConfig, agent, prog="lan-agent", description=DESCRIPTION, argv=argv)
 
 
 if __name__ == "__main__":

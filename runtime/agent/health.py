@@ -7,13 +7,14 @@ nothing holds up every change of status, and so the agent's end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Collection
 from typing import Any
 
-import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from runtime.agent.calls import Calls, CallServer
 from runtime.agent.episodes import RequestError
 from runtime.agent.guard import Guard
 from runtime.agent.ports import bind, port_options, share_of_descriptors
@@ -22,8 +23,11 @@ from runtime.identity.addresses import Address
 HEALTH_SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 MAX_WATCHES = 4
 """Watchers at once: fewer than there may be calls, so that checks are always answered."""
+TELL_S = 0.5
 MAX_PROBE_CONNECTIONS = 256
 CALLS_PER_PROBE_CONNECTION = 8
+MAX_PROBE_CALLS = MAX_PROBE_CONNECTIONS * CALLS_PER_PROBE_CONNECTION
+"""On the probes' port, connections are what is limited: no check waits for another one's slot."""
 PROBE_CONNECTION_S = 10.0
 """How long a connection to the probes' port may stay; a probe opens one for each check."""
 
@@ -31,14 +35,10 @@ log = logging.getLogger("lan.agent")
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """Answers for an agent whose services all serve, or none of them.
+    """Answers for an agent whose services all serve, or none of them; `Guard` ends a Watch that is idle."""
 
-    `watch_s`: how long one Watch may stay open; at most MAX_WATCHES are open at once.
-    """
-
-    def __init__(self, services: Collection[str], watch_s: float) -> None:
+    def __init__(self, services: Collection[str]) -> None:
         self._services = {"", *services}
-        self._watch_s = watch_s
         self._watches = 0
         self._status = health_pb2.HealthCheckResponse.NOT_SERVING
         self._changed = asyncio.Event()
@@ -48,10 +48,14 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         """Say SERVING from now on."""
         self._set(health_pb2.HealthCheckResponse.SERVING)
 
-    def stop(self) -> None:
-        """Say NOT_SERVING from now on, to those that watch too, whose calls then end."""
+    async def stop(self) -> None:
+        """Say NOT_SERVING from now on, first to those that watch, whose calls end with it."""
         self._stopping = True
         self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+        with contextlib.suppress(TimeoutError):  # a watcher that does not take it is told nothing
+            async with asyncio.timeout(TELL_S):
+                while self._watches:
+                    await asyncio.sleep(0.01)
 
     def _set(self, status: Any) -> None:
         self._status = status
@@ -68,16 +72,13 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             raise RequestError("RESOURCE_EXHAUSTED", "TOO_MANY_WATCHES", f"{MAX_WATCHES} calls watch already")
         self._watches += 1
         try:
-            async with asyncio.timeout(self._watch_s):
-                while True:
-                    changed = self._changed
-                    status = self._status_of(request.service)
-                    await context.write(health_pb2.HealthCheckResponse(status=status))
-                    if self._stopping:
-                        return
-                    await changed.wait()
-        except TimeoutError:
-            raise RequestError("UNAVAILABLE", "IDLE", f"a watch ends after {self._watch_s:g} s") from None
+            while True:
+                changed = self._changed
+                status = self._status_of(request.service)
+                await context.write(health_pb2.HealthCheckResponse(status=status))
+                if self._stopping:
+                    return
+                await changed.wait()
         finally:
             self._watches -= 1
 
@@ -86,24 +87,21 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         return self._status if known else health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
-def make_health_server(health: Health, address: Address) -> Any:
+def make_health_server(health: Health, address: Address, calls: Calls) -> CallServer:
     """A second server for health alone, because container probes can show no certificate.
 
-    Anybody who reaches the port may call it. So its connections end soon, whatever they do, and what it holds
-    is bounded by their number: no call, once there, has to wait for another one's slot.
+    Anybody who reaches the port may call it, so its connections end soon, whatever they do.
     """
-    server = grpc.aio.server(
-        interceptors=[Guard()],
-        options=[
-            *port_options(
-                max_connections=share_of_descriptors(MAX_PROBE_CONNECTIONS, 8),
-                streams_per_connection=CALLS_PER_PROBE_CONNECTION,
-                max_request_bytes=1024,
-            ),
-            ("grpc.max_connection_age_ms", round(1000 * PROBE_CONNECTION_S)),
-            ("grpc.max_connection_age_grace_ms", 1000),
-        ],
+    options = port_options(
+        max_connections=share_of_descriptors(MAX_PROBE_CONNECTIONS, 8),
+        streams_per_connection=CALLS_PER_PROBE_CONNECTION,
+        max_request_bytes=1024,
     )
+    ends = (
+        ("grpc.max_connection_age_ms", round(1000 * PROBE_CONNECTION_S)),
+        ("grpc.max_connection_age_grace_ms", 1000),
+    )
+    server = CallServer(calls, (Guard(calls, PROBE_CONNECTION_S),), (*options, *ends))
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     bound = bind(server, address, None, "--health")
     if not bound.is_loopback:

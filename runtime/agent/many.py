@@ -8,8 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from envs.command import run_command
-from runtime.agent.cli import ServingConfig, check_config, prepare_process, run_agent
+from runtime.agent.cli import ServingConfig, check_config, prepare_process, run_agent, serving_command
 from runtime.agent.supervisor import Child, Supervisor
 from runtime.identity.addresses import Address, parse_agent_ids
 
@@ -84,7 +83,7 @@ def agents(config: AgentsConfig) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 stopped by a signal, 1 agents had to be killed, 2 bad input."""
-    return run_command(AgentsConfig, agents, prog="lan-agents", description=DESCRIPTION, argv=argv)
+    return serving_command(AgentsConfig, agents, prog="lan-agents", description=DESCRIPTION, argv=argv)
 
 
 if __name__ == "__main__":

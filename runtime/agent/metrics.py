@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -35,7 +36,7 @@ class TableCollector(Collector):
 
 
 class Metrics(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """An interceptor that counts calls; it belongs before every other one."""
+    """An interceptor that counts calls; it belongs before `Guard`, and before every other one."""
 
     def __init__(self, table: EpisodeTable) -> None:
         self.registry = CollectorRegistry()
@@ -60,14 +61,10 @@ class Metrics(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         """The handler of a call, counted."""
         handler = await continuation(details)
-        if handler is None:
-            return None
         _, service, method = details.method.split("/")
-        if handler.unary_unary is not None:
-            return handler._replace(unary_unary=self._counted(handler.unary_unary, "unary", service, method))
-        kind = "stream_stream" if handler.request_streaming else "unary_stream"
-        label = "bidi_stream" if handler.request_streaming else "server_stream"
-        return handler._replace(**{kind: self._counted(getattr(handler, kind), label, service, method)})
+        name = "stream_stream" if handler.response_streaming else "stream_unary"
+        counted = self._counted(getattr(handler, name), handler.kind, service, method)
+        return replace(handler, **{name: counted})
 
     def _counted(self, behavior: Callable[[Any, Any], Any], *labels: str) -> Callable[[Any, Any], Any]:
         """A handler that counts its starts, its ends by status, and their durations."""

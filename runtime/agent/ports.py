@@ -23,9 +23,9 @@ CONNECTION_IDLE_S = 60.0
 
 def port_options(
     *, max_connections: int, streams_per_connection: int, max_request_bytes: int
-) -> list[tuple[str, int]]:
+) -> tuple[tuple[str, int], ...]:
     """gRPC's options for a server whose clients hold a bounded number of connections, calls and bytes."""
-    return [
+    return (
         # With port sharing on, a second server on the port silently takes part of the connections.
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", max_request_bytes),
@@ -33,7 +33,10 @@ def port_options(
         ("grpc.max_concurrent_streams", streams_per_connection),
         ("grpc.server_handshake_timeout_ms", round(1000 * HANDSHAKE_TIMEOUT_S)),
         ("grpc.max_connection_idle_ms", round(1000 * CONNECTION_IDLE_S)),
-    ]
+        # A peer that is gone, or reads nothing, is noticed, and its connection is closed.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+    )
 
 
 def share_of_descriptors(most: int, divisor: int) -> int:

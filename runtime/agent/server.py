@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from grpc_health.v1 import health_pb2_grpc
 
+from envs.errors import LanError
 from envs.version import project_version
 from protos import policy_pb2, policy_pb2_grpc
 from protos.contract import SERVICE_NAME
+from runtime.agent.calls import Calls, CallServer
 from runtime.agent.episodes import EpisodeTable, RequestError, StepRequest
-from runtime.agent.guard import Guard, check_caller_is_host
-from runtime.agent.health import HEALTH_SERVICE_NAME, Health, make_health_server
+from runtime.agent.guard import EOF, Guard, check_caller_is_host
+from runtime.agent.health import HEALTH_SERVICE_NAME, MAX_PROBE_CALLS, Health, make_health_server
 from runtime.agent.policy import AgentPolicy
 from runtime.agent.ports import MAX_CONNECTIONS, bind, port_options, share_of_descriptors
 from runtime.identity.addresses import Address
+from runtime.logs import tick_logs
 
 if TYPE_CHECKING:
     from runtime.agent.metrics import Metrics
 
 MAX_REQUEST_BYTES = 64 * 1024
-SWEEP_INTERVAL_S = 10.0
+MORE_STREAMS = 512
+SWEEP_INTERVALS_S = (0.05, 1.0)
+"""The least and the most time between two looks for what is overdue."""
+STOP_S = 2.0
+"""Beyond the grace period, for what waits for nobody."""
 
 log = logging.getLogger("lan.agent")
+
+
+class ServingError(LanError):
+    """The agent can no longer serve, though nobody asked it to stop."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +62,6 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
 
     def __init__(self, table: EpisodeTable) -> None:
         self.table = table
-        self._streams: dict[asyncio.Task[Any], float] = {}  # time of each one's last request
-        self._endings: dict[asyncio.Task[Any], RequestError] = {}  # why a stream was ended from here
 
     async def Describe(self, request: Any, context: Any) -> policy_pb2.DescribeResponse:  # noqa: N802
         return describe(self.table.policy)
@@ -61,41 +70,11 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
         return self.act(request)
 
     async def ActStream(self, requests: Any, context: Any) -> None:  # noqa: N802
-        task = asyncio.current_task()
-        assert task is not None
-        try:
-            while True:
-                self._streams[task] = time.monotonic()
-                request = await context.read()
-                if request is grpc.aio.EOF:  # type: ignore[attr-defined]
-                    return
-                await context.write(self.act(request))
-        except asyncio.CancelledError:
-            if task not in self._endings:
-                raise
-            raise self._endings[task] from None
-        finally:
-            self._streams.pop(task, None)
-            self._endings.pop(task, None)
+        while (request := await context.read()) is not EOF:
+            await context.write(self.act(request))
 
     async def EndEpisode(self, request: Any, context: Any) -> policy_pb2.EndEpisodeResponse:  # noqa: N802
         return policy_pb2.EndEpisodeResponse(ended=self.table.end(request.episode_id))
-
-    def drain(self) -> None:
-        """End the open streams; each ends between two steps, where it waits for the next request."""
-        for task in self._streams:
-            self._end(task, RequestError("UNAVAILABLE", "SHUTTING_DOWN", "the agent is stopping"))
-
-    def end_idle_streams(self, idle_s: float, now_s: float) -> int:
-        """End the streams without a request for `idle_s` seconds; return how many those were."""
-        idle = [task for task, asked_s in self._streams.items() if now_s - asked_s > idle_s]
-        for task in idle:
-            self._end(task, RequestError("UNAVAILABLE", "IDLE", f"the stream was idle for {idle_s:g} s"))
-        return len(idle)
-
-    def _end(self, task: asyncio.Task[Any], why: RequestError) -> None:
-        self._endings[task] = why
-        task.cancel()
 
     def act(self, request: Any) -> policy_pb2.ActResponse:
         """One step; RequestError when it is refused."""
@@ -127,22 +106,23 @@ def describe(policy: AgentPolicy) -> policy_pb2.DescribeResponse:
     )
 
 
-def make_server(config: ServerConfig, metrics: Metrics | None) -> Any:
+def make_server(
+    config: ServerConfig, table: EpisodeTable, calls: Calls, metrics: Metrics | None
+) -> CallServer:
     """A gRPC server with this project's limits and nothing registered yet."""
-    check_caller = None if config.credentials is None else check_caller_is_host
-    interceptors: list[Any] = [Guard(check_caller)]
+    checks: dict[str, Any] = {}
+    if config.credentials is not None:
+        checks["check_caller"] = check_caller_is_host
     if metrics is not None:
-        interceptors = [metrics, Guard(check_caller, metrics.count_refusal)]
-    return grpc.aio.server(
-        interceptors=interceptors,
-        maximum_concurrent_rpcs=config.max_concurrent_rpcs,
-        options=port_options(
-            max_connections=share_of_descriptors(MAX_CONNECTIONS, 2),
-            # More than there are slots, so that the next call is refused at once instead of waiting unsent.
-            streams_per_connection=2 * config.max_concurrent_rpcs,
-            max_request_bytes=MAX_REQUEST_BYTES,
-        ),
+        checks["on_refusal"] = metrics.count_refusal
+    guard = Guard(calls, table.idle_s, **checks)
+    options = port_options(
+        max_connections=share_of_descriptors(MAX_CONNECTIONS, 2),
+        # More than there are slots, so that further calls are refused at once instead of waiting unsent.
+        streams_per_connection=config.max_concurrent_rpcs + MORE_STREAMS,
+        max_request_bytes=MAX_REQUEST_BYTES,
     )
+    return CallServer(calls, (guard,) if metrics is None else (metrics, guard), options)
 
 
 def add_reflection(server: Any) -> None:
@@ -163,8 +143,10 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, then let running calls finish within the grace period.
 
-    InputError when the address cannot be listened on. `on_ready` is called once health says SERVING.
+    InputError when the address cannot be listened on, ServingError when a part ends that must not.
+    `on_ready` is called once health says SERVING.
     """
+    calls = [Calls(config.max_concurrent_rpcs)]
     metrics = None
     if config.metrics is not None:
         from runtime.agent.metrics import Metrics
@@ -172,42 +154,76 @@ async def serve(
 
         metrics = Metrics(table)
         scrapes = ScrapePort(metrics.registry, config.metrics)
-    server = make_server(config, metrics)
-    servicer = PolicyServicer(table)
-    policy_pb2_grpc.add_PolicyServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
-    health = Health([SERVICE_NAME], table.idle_s)
+    server = make_server(config, table, calls[0], metrics)
+    policy_pb2_grpc.add_PolicyServiceServicer_to_server(PolicyServicer(table), server)  # type: ignore[no-untyped-call]
+    health = Health([SERVICE_NAME])
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if config.reflection:
         add_reflection(server)
     bound = bind(server, address, config.credentials)
-    servers = [server]
+    servers = {f"the server on {bound}": server}
     if config.health is not None:
-        servers.append(make_health_server(health, config.health))
-    await asyncio.gather(*(each.start() for each in servers))
+        calls.append(Calls(0, MAX_PROBE_CALLS))
+        servers[f"the server on {config.health}"] = make_health_server(health, config.health, calls[-1])
+    await asyncio.gather(*(each.start() for each in servers.values()))
     health.serve()
-    background = [asyncio.create_task(sweep(servicer))]
+    forever: dict[asyncio.Task[Any], str] = {
+        asyncio.create_task(each.wait_for_termination()): what for what, each in servers.items()
+    }
+    forever[asyncio.create_task(sweep(table, calls))] = "the search for what is overdue"
     if metrics is not None:
-        background.append(asyncio.create_task(scrapes.run()))
-    on_ready(bound)
-    await stop.wait()
-    health.stop()
-    servicer.drain()
-    await asyncio.gather(*(each.stop(config.grace_s) for each in servers))
-    for task in background:
-        task.cancel()
-    await asyncio.wait(background)
+        forever[asyncio.create_task(scrapes.run())] = f"the metrics port {config.metrics}"
+    try:
+        on_ready(bound)
+        await stay(stop, forever)
+    finally:
+        await health.stop()
+        await shut_down(list(servers.values()), calls, config.grace_s)
+        for task in forever:
+            task.cancel()
+        await asyncio.gather(*forever, return_exceptions=True)
 
 
-async def sweep(servicer: PolicyServicer) -> None:
-    """Forget idle episodes and end idle streams now and then, even without any request."""
-    table = servicer.table
+async def stay(stop: asyncio.Event, forever: Mapping[asyncio.Task[Any], str]) -> None:
+    """Wait until `stop` is set; ServingError when one of the tasks ends, for whatever reason, before that."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopping, *forever], return_when=asyncio.FIRST_COMPLETED)
+    if stopping.done():
+        return
+    stopping.cancel()
+    task, what = next((task, what) for task, what in forever.items() if task.done())
+    cause = None if task.cancelled() else task.exception()
+    raise ServingError(f"{what} has ended: {cause or 'no reason is known'}") from cause
+
+
+async def shut_down(servers: Sequence[CallServer], calls: Sequence[Calls], grace_s: float) -> None:
+    """End the calls that wait for a peer, and give the others the grace period."""
+    for each in calls:
+        each.end_waiting(RequestError("UNAVAILABLE", "SHUTTING_DOWN", "the agent is stopping"))
+    try:
+        async with asyncio.timeout(grace_s + STOP_S):
+            await asyncio.gather(*(each.stop(grace_s) for each in servers))
+    except TimeoutError:
+        log.error("some calls did not end within the grace period")
+
+
+async def sweep(table: EpisodeTable, calls: Sequence[Calls]) -> None:
+    """Forget idle episodes and end overdue calls now and then, even without any request."""
+    least_s, most_s = SWEEP_INTERVALS_S
+    cut_off = 0
     while True:
-        await asyncio.sleep(min(SWEEP_INTERVAL_S, table.idle_s))
+        await asyncio.sleep(max(least_s, min(most_s, table.idle_s / 2)))
+        if cut_off:
+            gc.collect()  # grpcio resets the streams of such calls only then, for it holds them in cycles
         now_s = time.monotonic()
         try:
             if expired := table.expire(now_s):
                 log.info("forgot %d idle episodes", expired)
         except OSError as error:  # of the journal; the next look tries again
             log.error("idle episodes could not be forgotten: %s", error.strerror or error)
-        if ended := servicer.end_idle_streams(table.idle_s, now_s):
-            log.info("ended %d idle streams", ended)
+        told, cut_off = (
+            sum(counts) for counts in zip(*(each.end_overdue(now_s) for each in calls), strict=True)
+        )
+        if told or cut_off:
+            log.info("ended %d calls whose peer was late, and cut off %d", told, cut_off)
+        tick_logs()

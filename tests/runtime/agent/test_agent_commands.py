@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.support.processes import ROOT, environment, free_ports, run, started, wait_until
+from tests.runtime.support.processes import ROOT, command, environment, free_ports, run, started, wait_until
 
 
 def test_an_agent_serves_until_sigterm_and_exits_with_0(model_file: Path) -> None:
@@ -108,6 +108,19 @@ def is_running(pid: int) -> bool:
         ("agent", ["--agent-id", "0", "--listen", "nowhere"], "'nowhere' is no address"),
         ("agent", ["--agent-id", "0", "--listen", "0.0.0.0:0"], "can be reached from other machines"),
         ("agent", ["--agent-id", "0", "--max-episodes", "0"], "--max-episodes must be at least 1"),
+        ("agent", ["--agent-id", "0", "--max-episodes", "9" * 30], "--max-episodes must be at least 1"),
+        ("agent", ["--agent-id", "0", "--max-concurrent-rpcs", "-1"], "--max-concurrent-rpcs must be"),
+        ("agent", ["--agent-id", "0", "--max-concurrent-rpcs", "9" * 30], "--max-concurrent-rpcs must be"),
+        ("agent", ["--agent-id", "9" * 30], "agent id 999"),
+        *(
+            (
+                "agent",
+                ["--agent-id", "0", f"--{flag}={value}"],
+                f"--{flag} must be a number of seconds above 0",
+            )
+            for flag in ("episode-idle-s", "grace-s")
+            for value in ("nan", "inf", "-inf", "-1", "0", "1e30")
+        ),
         ("agent", ["--agent-id", "0", "--model-sha256", "ab"], "'ab' is no SHA-256"),
         ("agent", ["--agent-id", "0", "--model-sha256", "a" * 64], "has the SHA-256"),
         ("agents", ["--agents", "0-3"], "agent id 3: the model's team has the ids 0 to 2"),
@@ -139,6 +152,77 @@ def test_a_port_in_use_is_said_and_starts_nobody(model_file: Path) -> None:
         assert len(done.stderr.splitlines()) == 1
     with socket.socket() as free:  # the others did not stay behind
         free.bind(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("flag", ["--listen", "--health", "--metrics"])
+def test_a_port_in_use_is_said_with_the_flag_that_named_it(model_file: Path, flag: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        listen = [] if flag == "--listen" else ["--listen", "127.0.0.1:0"]
+        done = run("agent", "--model", model_file, "--agent-id", 0, *listen, flag, address)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert address in done.stderr
+    assert flag in done.stderr
+    assert not {"--listen", "--health", "--metrics"} - {flag} & set(done.stderr.split())
+
+
+def catches_hangup(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(status.split("SigCgt:")[1].split()[0], 16)
+    return bool(caught >> (signal.SIGHUP - 1) & 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_an_agent_starts_is_followed(
+    model_file: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    port = free_ports(1)
+    words = command("agent", "--model", model_file, "--agent-id", 0, "--listen", f"127.0.0.1:{port}")
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, cwd=ROOT, env=environment())
+    assert process.stdout is not None
+    wait_until(lambda: catches_hangup(process.pid), "the agent to catch signals")
+    process.send_signal(number)
+    if number != signal.SIGHUP:
+        assert process.wait(10) == 0
+        assert process.stdout.read() == b""
+    else:
+        assert process.stdout.readline().startswith(b"agent 0 serves")
+        assert "the model stays as it is" in (tmp_path / "log").read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    process.stdout.close()
+
+
+def test_the_same_wish_to_stop_may_come_more_than_once(model_file: Path) -> None:
+    with started(
+        "agent", "--model", model_file, "--agent-id", 1, "--listen", "127.0.0.1:0", until="agent 1 serves"
+    ) as agent:
+        while agent.process.poll() is None:
+            agent.process.send_signal(signal.SIGTERM)
+            agent.process.send_signal(signal.SIGINT)
+        assert agent.process.wait() == 0
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_agent_that_can_no_longer_serve_says_so_and_exits_with_1(model_file: Path, as_json: bool) -> None:
+    code = (
+        "import sys\n"
+        "from runtime.agent import cli, episodes\n"
+        "episodes.EpisodeTable.expire = lambda table, now_s: 1 // 0\n"
+        "sys.exit(cli.main(sys.argv[1:]))\n"
+    )
+    flags = ["--model", model_file, "--agent-id", "0", "--listen", "127.0.0.1:0"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, flags), *(["--log-json"] if as_json else [])],
+        capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "the search for what is overdue has ended" in line
 
 
 def test_every_runtime_module_is_imported_without_torch() -> None:

@@ -33,7 +33,7 @@ def literal(text: bytes) -> bytes:
     return bytes([len(text)]) + text
 
 
-def request_headers(path: bytes) -> bytes:
+def request_headers(path: bytes, more: dict[bytes, bytes]) -> bytes:
     fields = {
         b":method": b"POST",
         b":scheme": b"http",
@@ -41,6 +41,7 @@ def request_headers(path: bytes) -> bytes:
         b":authority": b"agent",
         b"content-type": b"application/grpc",
         b"te": b"trailers",
+        **more,
     }
     return b"".join(b"\x00" + literal(name) + literal(value) for name, value in fields.items())
 
@@ -58,11 +59,17 @@ class RawClient:
         self._writer = writer
         self._next = 1
 
-    def call(self, path: str | bytes, data: bytes | None = None, ends: bool = False) -> int:
+    def call(
+        self,
+        path: str | bytes,
+        data: bytes | None = None,
+        ends: bool = False,
+        more: dict[bytes, bytes] | None = None,
+    ) -> int:
         """Begin a call, with a message if `data` is given, and return the number of its stream."""
         stream, self._next = self._next, self._next + 2
         path = path.encode() if isinstance(path, str) else path
-        self._writer.write(frame(HEADERS, END_HEADERS, stream, request_headers(path)))
+        self._writer.write(frame(HEADERS, END_HEADERS, stream, request_headers(path, more or {})))
         if data is not None:
             self._writer.write(frame(DATA, END_STREAM if ends else 0, stream, message(data)))
         return stream
