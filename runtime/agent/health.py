@@ -7,6 +7,7 @@ nothing holds up every change of status, and so the agent's end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Collection
 from typing import Any
@@ -22,6 +23,7 @@ from runtime.identity.addresses import Address
 HEALTH_SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 MAX_WATCHES = 4
 """Watchers at once: fewer than there may be calls, so that checks are always answered."""
+TELL_S = 0.5
 MAX_PROBE_CONNECTIONS = 256
 CALLS_PER_PROBE_CONNECTION = 8
 PROBE_CONNECTION_S = 10.0
@@ -48,10 +50,14 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         """Say SERVING from now on."""
         self._set(health_pb2.HealthCheckResponse.SERVING)
 
-    def stop(self) -> None:
-        """Say NOT_SERVING from now on, to those that watch too, whose calls then end."""
+    async def stop(self) -> None:
+        """Say NOT_SERVING from now on, first to those that watch, whose calls end with it."""
         self._stopping = True
         self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+        with contextlib.suppress(TimeoutError):  # a watcher that does not take it is told nothing
+            async with asyncio.timeout(TELL_S):
+                while self._watches:
+                    await asyncio.sleep(0.01)
 
     def _set(self, status: Any) -> None:
         self._status = status

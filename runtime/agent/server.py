@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from runtime.agent.metrics import Metrics
 
 MAX_REQUEST_BYTES = 64 * 1024
+MORE_STREAMS = 512
 SWEEP_INTERVAL_S = 10.0
 
 log = logging.getLogger("lan.agent")
@@ -138,8 +139,8 @@ def make_server(config: ServerConfig, metrics: Metrics | None) -> Any:
         maximum_concurrent_rpcs=config.max_concurrent_rpcs,
         options=port_options(
             max_connections=share_of_descriptors(MAX_CONNECTIONS, 2),
-            # More than there are slots, so that the next call is refused at once instead of waiting unsent.
-            streams_per_connection=2 * config.max_concurrent_rpcs,
+            # More than there are slots, so that further calls are refused at once instead of waiting unsent.
+            streams_per_connection=config.max_concurrent_rpcs + MORE_STREAMS,
             max_request_bytes=MAX_REQUEST_BYTES,
         ),
     )
@@ -190,7 +191,7 @@ async def serve(
         background.append(asyncio.create_task(scrapes.run()))
     on_ready(bound)
     await stop.wait()
-    health.stop()
+    await health.stop()
     servicer.drain()
     await asyncio.gather(*(each.stop(config.grace_s) for each in servers))
     for task in background:
