@@ -134,6 +134,22 @@ async def test_whatever_a_probe_does_its_connection_ends(
 
 
 @pytest.mark.asyncio
+async def test_checks_whose_answer_nobody_takes_keep_no_probe_out(small_model_bytes: bytes) -> None:
+    port = free_ports(1)
+    async with (
+        served(small_model_bytes, health=Address("127.0.0.1", port), grace_s=0.5),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        for _ in range(20):
+            client = await stack.enter_async_context(raw_client(port, window=0))
+            for path in (CHECK, CHECK, CHECK, WATCH):
+                client.call(path, b"", ends=True)
+        await asyncio.sleep(0.3)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", OWN_CONNECTION) as channel:
+            assert (await health_stub(channel).Check(asked(), timeout=5)).status == SERVING
+
+
+@pytest.mark.asyncio
 async def test_connections_that_say_nothing_are_closed_and_make_room(
     small_model_bytes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
