@@ -28,18 +28,6 @@ SIDE_CALLS = 8
 """Calls of other services, such as health, that may be open beside those of the policy."""
 UNADMITTED_CALLS = 256
 """Calls that may be open without a message, or refused and not yet gone."""
-OPTIONS = (
-    # With port sharing on, a second server on the port silently takes part of the connections.
-    ("grpc.so_reuseport", 0),
-    ("grpc.server_handshake_timeout_ms", 10_000),
-    ("grpc.max_allowed_incoming_connections", 512),
-    # A peer that is gone, or reads nothing, is noticed, and its connection is closed.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.max_connection_idle_ms", 600_000),
-)
-"""How gRPC treats connections; how it treats calls is written here."""
-
 NO_MESSAGE = RequestError("DEADLINE_EXCEEDED", "NO_MESSAGE", f"no message came within {PEER_S:g} s")
 
 
@@ -80,10 +68,13 @@ CURRENT: contextvars.ContextVar[Call] = contextvars.ContextVar("call")
 
 
 class Calls:
-    """The open calls of one server. They count from their message on: at most `most` of the policy's."""
+    """The open calls of one server. They count from their message on: at most `most` of the policy's.
 
-    def __init__(self, most: int) -> None:
-        self._most = {True: most, False: SIDE_CALLS}
+    `side`: how many of other services there may be.
+    """
+
+    def __init__(self, most: int, side: int = SIDE_CALLS) -> None:
+        self._most = {True: most, False: side}
         self._admitted = {True: 0, False: 0}
         self._open: dict[Call, None] = {}  # in the order of their arrival
         self._cut_off = 0
@@ -149,7 +140,7 @@ class CallServer(_server.Server):
             raise InputError(f"grpcio {grpc.__version__} cannot be used here: 1.84 or 1.85 is needed")
         logging.getLogger("grpc._cython.cygrpc").addFilter(without_trace)
         self._loop = asyncio.get_running_loop()
-        self._server = AcceptingServer(calls, self._loop, interceptors, (*OPTIONS, *options))
+        self._server = AcceptingServer(calls, self._loop, interceptors, options)
 
 
 class AcceptingServer(cygrpc.AioServer):  # type: ignore[misc]

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from envs.errors import LanError
+from envs.errors import InputError, LanError
 from envs.types import BoolArray, FloatArray
 from runtime.agent.policy import AgentPolicy, Memory
 
@@ -85,7 +85,7 @@ class Journal(Protocol):
         ...
 
     def forget(self, episode_id: str) -> None:
-        """Drop the episode; an unknown one is no error."""
+        """Drop the episode; an unknown one is no error. When this raises, the episode is still kept."""
         ...
 
 
@@ -143,30 +143,43 @@ class EpisodeTable:
         return episode.reply
 
     def restore(self, episodes: Sequence[Episode], now_s: float) -> int:
-        """Put back the episodes of a journal and return how many; those of another model are forgotten."""
+        """Put back the episodes of a journal and return how many; those of another model are forgotten.
+
+        InputError when the journal cannot forget one.
+        """
         for episode in episodes:
             if episode.model_digest == self.policy.digest:
                 self._live[episode.episode_id] = LiveEpisode(episode, self.policy, now_s)
             elif self._journal is not None:
-                self._journal.forget(episode.episode_id)
+                try:
+                    self._journal.forget(episode.episode_id)
+                except OSError as error:
+                    text = f"a memory of another model cannot be removed from --state-dir: {error.strerror}"
+                    raise InputError(text) from None
         return len(self._live)
 
     def end(self, episode_id: str) -> bool:
         """Forget an episode; return whether it was known."""
         check_episode_id(episode_id)
-        known = self._live.pop(episode_id, None) is not None
-        if known and self._journal is not None:
-            self._journal.forget(episode_id)
-        return known
+        if self._journal is not None:
+            self._journal.forget(episode_id)  # first: when it fails, the episode is still here to be ended
+        return self._live.pop(episode_id, None) is not None
 
     def expire(self, now_s: float) -> int:
-        """Forget the episodes without a request for `idle_s` seconds; return how many those were."""
-        expired = [
-            episode_id for episode_id, live in self._live.items() if now_s - live.touched_s > self.idle_s
-        ]
-        for episode_id in expired:
-            self.end(episode_id)
-        return len(expired)
+        """Forget the episodes without a request for `idle_s` seconds; return how many those were.
+
+        OSError when the journal cannot forget some: these stay, the others are forgotten.
+        """
+        idle = [episode_id for episode_id, live in self._live.items() if now_s - live.touched_s > self.idle_s]
+        failure: OSError | None = None
+        for episode_id in idle:
+            try:
+                self.end(episode_id)
+            except OSError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return len(idle)
 
     def _begin(self, request: StepRequest, digest: bytes, now_s: float) -> StepReply:
         """The first step of an episode that is not in the table."""
@@ -178,8 +191,7 @@ class EpisodeTable:
                 expected_step="0",
             )
         episode = advance(self.policy, self.policy.initial_memory(), request, digest)
-        self.expire(now_s)
-        if len(self._live) >= self.max_episodes:
+        if len(self._live) >= self.max_episodes and not self.expire(now_s):
             raise RequestError(
                 "RESOURCE_EXHAUSTED",
                 "TOO_MANY_EPISODES",

@@ -9,13 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import grpc
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from envs.errors import InputError
 from runtime.agent.episodes import EpisodeTable, RequestError
-from runtime.identity.addresses import Address
 
 LABELS = ("grpc_type", "grpc_service", "grpc_method")
 BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 10.0, 100.0)
@@ -59,13 +57,6 @@ class Metrics(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     def count_refusal(self, error: RequestError) -> None:
         """Count a refused request."""
         self._rejected.labels(error.reason).inc()
-
-    def listen(self, address: Address) -> None:
-        """Answer scrapes at http://address/metrics, from a thread; InputError if the port cannot be used."""
-        try:
-            start_http_server(address.port, address.host, self.registry)
-        except OSError as error:
-            raise InputError(f"--metrics {address} cannot be listened on: {error.strerror}") from None
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         """The handler of a call, counted."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from envs.errors import LanError
 from envs.version import project_version
@@ -20,13 +19,18 @@ from protos.contract import SERVICE_NAME
 from runtime.agent.calls import Calls, CallServer
 from runtime.agent.episodes import EpisodeTable, RequestError, StepRequest
 from runtime.agent.guard import EOF, Guard, check_caller_is_host
+from runtime.agent.health import HEALTH_SERVICE_NAME, MAX_PROBE_CALLS, Health, make_health_server
 from runtime.agent.listening import bind
 from runtime.agent.policy import AgentPolicy
+from runtime.agent.ports import MAX_CONNECTIONS, port_options, share_of_descriptors
 from runtime.identity.addresses import Address
 from runtime.logs import tick_logs
 
+if TYPE_CHECKING:
+    from runtime.agent.metrics import Metrics
+
 MAX_REQUEST_BYTES = 64 * 1024
-HEALTH_IDLE_S = 60.0
+MORE_STREAMS = 512
 SWEEP_INTERVALS_S = (0.05, 1.0)
 """The least and the most time between two looks for what is overdue."""
 STOP_S = 2.0
@@ -103,38 +107,30 @@ def describe(policy: AgentPolicy) -> policy_pb2.DescribeResponse:
     )
 
 
-def make_server(config: ServerConfig, table: EpisodeTable, calls: Calls) -> CallServer:
+def make_server(
+    config: ServerConfig, table: EpisodeTable, calls: Calls, metrics: Metrics | None
+) -> CallServer:
     """A gRPC server with this project's limits and nothing registered yet."""
-    options: dict[str, Any] = {}
-    interceptors: list[Any] = []
+    checks: dict[str, Any] = {}
     if config.credentials is not None:
-        options["check_caller"] = check_caller_is_host
-    if config.metrics is not None:
-        from runtime.agent.metrics import Metrics
-
-        metrics = Metrics(table)
-        metrics.listen(config.metrics)
-        interceptors.append(metrics)
-        options["on_refusal"] = metrics.count_refusal
-    guard = Guard(calls, table.idle_s, **options)
-    limit = ("grpc.max_receive_message_length", MAX_REQUEST_BYTES)
-    return CallServer(calls, (*interceptors, guard), (limit,))
-
-
-def make_health_server(health_servicer: Any, address: Address, calls: Calls) -> CallServer:
-    """A second server for health alone, because container probes can show no certificate."""
-    limit = ("grpc.max_receive_message_length", 1024)
-    server = CallServer(calls, (Guard(calls, HEALTH_IDLE_S),), (limit,))
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    bind(server, address, None, "--health")
-    return server
+        checks["check_caller"] = check_caller_is_host
+    if metrics is not None:
+        checks["on_refusal"] = metrics.count_refusal
+    guard = Guard(calls, table.idle_s, **checks)
+    options = port_options(
+        max_connections=share_of_descriptors(MAX_CONNECTIONS, 2),
+        # More than there are slots, so that further calls are refused at once instead of waiting unsent.
+        streams_per_connection=config.max_concurrent_rpcs + MORE_STREAMS,
+        max_request_bytes=MAX_REQUEST_BYTES,
+    )
+    return CallServer(calls, (guard,) if metrics is None else (metrics, guard), options)
 
 
 def add_reflection(server: Any) -> None:
     """Let clients list the services."""
     from grpc_reflection.v1alpha import reflection
 
-    names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    names = (SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
 
 
@@ -152,31 +148,38 @@ async def serve(
     `on_ready` is called once health says SERVING.
     """
     calls = [Calls(config.max_concurrent_rpcs)]
-    server = make_server(config, table, calls[0])
+    metrics = None
+    if config.metrics is not None:
+        from runtime.agent.metrics import Metrics
+        from runtime.agent.scrapes import ScrapePort
+
+        metrics = Metrics(table)
+        scrapes = ScrapePort(metrics.registry, config.metrics)
+    server = make_server(config, table, calls[0], metrics)
     policy_pb2_grpc.add_PolicyServiceServicer_to_server(PolicyServicer(table), server)  # type: ignore[no-untyped-call]
-    health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    health = Health([SERVICE_NAME])
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if config.reflection:
         add_reflection(server)
     bound = bind(server, address, config.credentials)
     servers = {f"the server on {bound}": server}
     if config.health is not None:
-        calls.append(Calls(0))
-        servers[f"the server on {config.health}"] = make_health_server(
-            health_servicer, config.health, calls[-1]
-        )
+        calls.append(Calls(0, MAX_PROBE_CALLS))
+        servers[f"the server on {config.health}"] = make_health_server(health, config.health, calls[-1])
     await asyncio.gather(*(each.start() for each in servers.values()))
-    for name in ("", SERVICE_NAME):
-        await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    health.serve()
     forever: dict[asyncio.Task[Any], str] = {
         asyncio.create_task(each.wait_for_termination()): what for what, each in servers.items()
     }
     forever[asyncio.create_task(sweep(table, calls))] = "the search for what is overdue"
+    if metrics is not None:
+        forever[asyncio.create_task(scrapes.run())] = f"the metrics port {config.metrics}"
     try:
         on_ready(bound)
         await stay(stop, forever)
     finally:
-        await shut_down(list(servers.values()), calls, health_servicer, config.grace_s)
+        await health.stop()
+        await shut_down(list(servers.values()), calls, config.grace_s)
         for task in forever:
             task.cancel()
         await asyncio.gather(*forever, return_exceptions=True)
@@ -194,13 +197,8 @@ async def stay(stop: asyncio.Event, forever: Mapping[asyncio.Task[Any], str]) ->
     raise ServingError(f"{what} has ended: {cause or 'no reason is known'}") from cause
 
 
-async def shut_down(
-    servers: Sequence[CallServer], calls: Sequence[Calls], health_servicer: Any, grace_s: float
-) -> None:
-    """Say NOT_SERVING, end the calls that wait for a peer, and give the others the grace period."""
-    with contextlib.suppress(TimeoutError):  # a peer that takes no answer to its Watch holds up the news
-        async with asyncio.timeout(STOP_S / 2):
-            await health_servicer.enter_graceful_shutdown()
+async def shut_down(servers: Sequence[CallServer], calls: Sequence[Calls], grace_s: float) -> None:
+    """End the calls that wait for a peer, and give the others the grace period."""
     for each in calls:
         each.end_waiting(RequestError("UNAVAILABLE", "SHUTTING_DOWN", "the agent is stopping"))
     try:

@@ -108,11 +108,15 @@ def read_model_file(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ModelError(f"model file {path} cannot be opened: {error.strerror}") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ModelError(f"model file {path} is not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_MODEL_BYTES + 1)
+    except OSError as error:  # as from a disk or a network that fails
+        raise ModelError(f"model file {path} cannot be read: {error.strerror}") from None
+    finally:
         os.close(descriptor)
-        raise ModelError(f"model file {path} is not a regular file")
-    with os.fdopen(descriptor, "rb") as file:
-        data = file.read(MAX_MODEL_BYTES + 1)
     if len(data) > MAX_MODEL_BYTES:
         raise ModelError(f"model file {path} is larger than {MAX_MODEL_BYTES} bytes; a policy is far smaller")
     return data
@@ -215,7 +219,10 @@ def warm_up(model: Model, source: str) -> None:
     options = onnxruntime.RunOptions()
     watchdog = threading.Timer(WARM_UP_TIMEOUT_S, setattr, (options, "terminate", True))
     watchdog.daemon = True
-    watchdog.start()
+    try:
+        watchdog.start()
+    except RuntimeError as error:  # the system allows no further thread
+        raise ModelError(f"model file {source} cannot be tried: {error}") from None
     try:
         outputs = model.session.run(OUTPUTS, zero_feeds(model.spec), options)
     except Exception as error:

@@ -194,17 +194,19 @@ async def test_headers_that_are_no_text_reveal_nothing_and_stop_nobody(
 
 
 async def test_other_services_cannot_take_the_calls_of_the_policy(small_model_bytes: bytes) -> None:
-    async with served(small_model_bytes, max_concurrent_rpcs=1) as test:
+    async with served(small_model_bytes, max_concurrent_rpcs=1, reflection=True) as test:
         health: Any = health_pb2_grpc.HealthStub(test.channel)
-        watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(calls.SIDE_CALLS)]
-        for watch in watches:
-            assert (await watch.read()).status == 1
+        path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        streams = [test.channel.stream_stream(path)() for _ in range(calls.SIDE_CALLS)]
+        for stream in streams:
+            await stream.write(b"")
+            assert await stream.read() is not grpc.aio.EOF  # type: ignore[attr-defined]
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await health.Check(health_pb2.HealthCheckRequest())
         assert details(caught.value)[0].reason == "TOO_MANY_CALLS"
         await still_serves(test, "e")
-        for watch in watches:
-            watch.cancel()
+        for stream in streams:
+            stream.cancel()
 
 
 async def test_calls_beyond_the_limit_are_counted_and_logged(

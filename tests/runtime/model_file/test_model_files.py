@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,33 @@ def test_paths_that_are_no_model_are_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(ModelError, match=says):
             load_model(tmp_path / name)
+
+
+def test_a_file_that_fails_while_it_is_read_is_refused_in_one_sentence(
+    model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", fail)
+        with pytest.raises(ModelError, match="cannot be read: Input/output error"):
+            load_model(model_file)
+    with pytest.raises(ModelError, match="cannot be read: Input/output error"):
+        load_model("/proc/self/mem")
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+
+
+def test_a_system_without_room_for_a_thread_is_named(
+    small_model_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(ModelError, match="cannot be tried: can't start new thread"):
+        load_model_bytes(small_model_bytes, "test")
 
 
 @pytest.mark.parametrize("kept", [0.001, 0.1, 0.5, 0.9, 0.9999])
