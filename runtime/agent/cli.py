@@ -175,6 +175,9 @@ def change_model(table: EpisodeTable, config: ServingConfig) -> None:
     if differences := model.spec.differences(table.policy.spec):
         log.error("the model stays as it is: %s is for another environment: %s", config.model, differences)
         return
+    if model.digest == table.policy.digest:
+        log.warning("the model is unchanged: %s is still %s", config.model, model.digest[:12])
+        return
     table.policy = AgentPolicy(model, table.policy.agent_id)
     log.warning("new episodes are played by %s (%s)", config.model, model.digest[:12])
 
