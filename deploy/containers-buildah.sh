@@ -1,7 +1,7 @@
 # The boxes of containers.sh as namespaces around images that buildah has built. Sourced, with $tool, $name and $ids set.
 # A volume is a folder below $work; a network is a pair of interfaces, one end in the agent's box, one in the host's.
 ((EUID == 0)) || refuse "with buildah, run it as root: buildah unshare $0 ..."
-for needed in unshare nsenter ip setpriv mount; do
+for needed in unshare nsenter ip setpriv mount pgrep; do
   command -v "$needed" >/dev/null || refuse "with buildah, $needed is needed too"
 done
 declare -A mounted containers agents nets
@@ -33,14 +33,15 @@ new_net() {
   nsenter --net="/proc/${nets[$1]}/ns/net" ip link set lo up
 }
 
-# inside NET IMAGE USER TMPFS FOLDER:PLACE:MODE ... -- COMMAND: the command in new namespaces, as the image's process 1.
-inside() {
+# words_for NET IMAGE USER TMPFS FOLDER:PLACE:MODE ... -- COMMAND: sets `words`, which run the command in new namespaces,
+# as process 1 of the image.
+words_for() {
   local net=$1 root=${mounted[$2]} user=$3 tmpfs=$4 binds=() drop=()
   shift 4
   while [[ $1 != -- ]]; do binds+=("$1"); shift; done
   shift
   [[ $user == 0 ]] || drop=(--no-new-privs --bounding-set=-all --inh-caps=-all)
-  nsenter --net="/proc/${nets[$net]}/ns/net" unshare --mount --pid --ipc --uts --fork --kill-child sh -ec '
+  words=(nsenter --net="/proc/${nets[$net]}/ns/net" unshare --mount --pid --ipc --uts --fork sh -ec '
     root=$1 tmpfs=$2
     shift 2
     mount --rbind "$root" "$root"
@@ -62,7 +63,7 @@ inside() {
     mount -o remount,bind,ro "$root"
     cd "$root"
     exec env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 chroot "$root" "$@"
-  ' sh "$root" "$tmpfs" "${binds[@]}" -- setpriv --reuid "$user" --regid "$user" --clear-groups "${drop[@]}" "$@"
+  ' sh "$root" "$tmpfs" "${binds[@]}" -- setpriv --reuid "$user" --regid "$user" --clear-groups "${drop[@]}" "$@")
 }
 
 box_once() {
@@ -75,7 +76,8 @@ box_once() {
       binds+=("$work/$i:/certs/$i:rw")
     done
   fi
-  inside host certs 0 noexec "${binds[@]}" -- "$@"
+  words_for host certs 0 noexec "${binds[@]}" -- "$@"
+  "${words[@]}"
 }
 
 box_agent() {
@@ -87,8 +89,9 @@ box_agent() {
   nsenter --net="/proc/${nets[host]}/ns/net" ip link set "link-$i" up
   nsenter --net="/proc/${nets[agent-$i]}/ns/net" ip address add "10.99.$i.2/30" dev eth0
   nsenter --net="/proc/${nets[agent-$i]}/ns/net" ip link set eth0 up
-  inside "agent-$i" agent 65532 noexec "$work/agent-$i:/tls:ro" "$work/model:/model:ro" "$work/state-$i:/state:rw" \
-    -- /opt/lan/bin/lan-agent "$@" >"$work/log-$i" 2>&1 </dev/null &
+  words_for "agent-$i" agent 65532 noexec "$work/agent-$i:/tls:ro" "$work/model:/model:ro" "$work/state-$i:/state:rw" \
+    -- /opt/lan/bin/lan-agent "$@"
+  "${words[@]}" >"$work/log-$i" 2>&1 </dev/null &
   agents[$i]=$!
 }
 
@@ -96,15 +99,19 @@ box_address() {
   echo "10.99.$1.2"
 }
 
+# The process that unshare waits for: the agent.
+box_process() {
+  pgrep -P "${agents[$1]}"
+}
+
 box_probe() {
-  local unsharing
-  unsharing=$(pgrep -P "${agents[$1]}" -x unshare || echo "${agents[$1]}")
-  nsenter -t "$(pgrep -P "$unsharing")" --all --root --wd setpriv --reuid 65532 --clear-groups \
+  nsenter -t "$(box_process "$1")" --all --root --wd setpriv --reuid 65532 --regid 65532 --clear-groups \
     /opt/lan/bin/python -c "${@:2}"
 }
 
 box_host() {
-  inside host host 65532 exec "$work/host:/tls:ro" -- /opt/lan/bin/lan-play "$@"
+  words_for host host 65532 exec "$work/host:/tls:ro" -- /opt/lan/bin/lan-play "$@"
+  "${words[@]}"
 }
 
 box_log() {
@@ -112,9 +119,10 @@ box_log() {
 }
 
 box_end() {
-  local image
-  kill "${agents[@]}" "${nets[@]}" 2>/dev/null
-  wait "${agents[@]}" "${nets[@]}" 2>/dev/null
+  local image i
+  for i in "${!agents[@]}"; do kill "$(box_process "$i")"; done 2>/dev/null
+  ((${#agents[@]} == 0)) || wait "${agents[@]}" 2>/dev/null
+  ((${#nets[@]} == 0)) || { kill "${nets[@]}"; wait "${nets[@]}"; } 2>/dev/null
   for image in "${!containers[@]}"; do buildah rm "$name-$image" >/dev/null; done
   [[ -z $work ]] || rm -rf "$work"
 }

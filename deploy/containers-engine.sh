@@ -51,10 +51,12 @@ box_log() {
   "$tool" logs "$name-agent-$1"
 }
 
+# One by one: podman removes nothing at all when one of several is not there.
 box_end() {
-  local i
-  "$tool" rm -f "$name-host" $(for i in $ids; do echo "$name-agent-$i"; done) >/dev/null 2>&1
-  "$tool" network rm $(for i in $ids; do echo "$name-link-$i"; done) >/dev/null 2>&1
-  "$tool" volume rm "$name-certs" "$name-model" "$name-host" \
-    $(for i in $ids; do echo "$name-agent-$i" "$name-state-$i"; done) >/dev/null 2>&1
+  local i it
+  for it in host $(for i in $ids; do echo "agent-$i"; done); do "$tool" rm -f "$name-$it"; done >/dev/null 2>&1
+  for i in $ids; do "$tool" network rm "$name-link-$i"; done >/dev/null 2>&1
+  for it in certs model host $(for i in $ids; do echo "agent-$i" "state-$i"; done); do
+    "$tool" volume rm "$name-$it"
+  done >/dev/null 2>&1
 }

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from envs.command import run_command
 from envs.errors import InputError
 from envs.files import replacing
+from envs.text import one_line
 from runtime.identity.tls import HOST_URI, MAX_PEM_BYTES, Pem, TlsFiles, agent_dns_name, agent_uri, read_pem
 
 DESCRIPTION = (
@@ -75,7 +76,7 @@ def certs(config: CertsConfig) -> int:
             write_files(contents, config.renew, written)
     first, last = (places[f"agent-{i}"].cert.relative_to(config.out) for i in (0, config.agents - 1))
     host = places["host"].cert.relative_to(config.out)
-    print(f"{config.out}: ca.pem, {host} and {first} to {last}, with their keys")
+    print(f"{one_line(config.out)}: ca.pem, {host} and {first} to {last}, with their keys")
     return 0
 
 

@@ -160,3 +160,11 @@ def test_flags_without_sense_are_refused_in_words(tmp_path: Path, flags: list[st
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "pki").exists()
+
+
+def test_a_directory_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
+    out = tmp_path / os.fsdecode(b"\xff\n\x1b[2J")
+    done = run("certs", "--out", out, "--agents", 1)
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
+    assert "\x1b" not in done.stdout
+    check_set(out, 1)
