@@ -4,7 +4,7 @@
 for needed in unshare nsenter ip setpriv mount pgrep; do
   command -v "$needed" >/dev/null || refuse "with buildah, $needed is needed too"
 done
-declare -A mounted containers agents nets
+declare -A mounted=() containers=() agents=() nets=()
 work=''
 
 box_begin() {
@@ -14,7 +14,7 @@ box_begin() {
   for image in agent host certs; do
     containers[$image]=$(buildah from --name "$name-$image" "localhost/lan-$image")
     mounted[$image]=$(buildah mount "$name-$image")
-    mkdir -p "${mounted[$image]}"/{certs,model,state,tls,proc,dev,tmp}
+    mkdir -p "${mounted[$image]}"/{proc,dev,tmp}
   done
   new_net host
 }
@@ -55,6 +55,7 @@ words_for() {
     while [ "$1" != -- ]; do
       folder=${1%%:*} mode=${1##*:} place=${1#*:}
       place=$root${place%:*}
+      mkdir -p "$place"
       mount --bind "$folder" "$place"
       mount -o "remount,bind,$mode,nosuid,nodev" "$place"
       shift
@@ -62,7 +63,7 @@ words_for() {
     shift
     mount -o remount,bind,ro "$root"
     cd "$root"
-    exec env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 chroot "$root" "$@"
+    exec env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 chroot "$root" "$@"
   ' sh "$root" "$tmpfs" "${binds[@]}" -- setpriv --reuid "$user" --regid "$user" --clear-groups "${drop[@]}" "$@")
 }
 
@@ -120,7 +121,7 @@ box_log() {
 
 box_end() {
   local image i
-  for i in "${!agents[@]}"; do kill "$(box_process "$i")"; done 2>/dev/null
+  for i in "${!agents[@]}"; do kill -KILL "$(box_process "$i")"; done 2>/dev/null
   ((${#agents[@]} == 0)) || wait "${agents[@]}" 2>/dev/null
   ((${#nets[@]} == 0)) || { kill "${nets[@]}"; wait "${nets[@]}"; } 2>/dev/null
   for image in "${!containers[@]}"; do buildah rm "$name-$image" >/dev/null; done
