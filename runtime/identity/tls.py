@@ -9,20 +9,41 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import os
 import re
 import ssl
+import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from envs.errors import InputError
+from envs.text import one_line
 from runtime.identity.addresses import Address
 
 HOST_URI = "spiffe://lan/host"
 AGENT_URI = re.compile(r"spiffe://lan/agent/(0|[1-9][0-9]{0,9})")
 HANDSHAKE_TURNS = 10
+MAX_PEM_BYTES = 1 << 20
+GRPC_KEY_KINDS = tuple(
+    bytes.fromhex(identifier)
+    for identifier in (
+        "300d06092a864886f70d0101010500",  # rsaEncryption
+        "301306072a8648ce3d020106082a8648ce3d030107",  # P-256
+        "301006072a8648ce3d020106052b81040022",  # P-384
+    )
+)
+"""The AlgorithmIdentifiers (DER) of the keys that gRPC's TLS shakes hands with; OpenSSL's knows more."""
+RETRY_S = 1.0
+"""The same unusable contents are checked at most this often, whoever opens connections."""
+SAME_ERROR_S = 60.0
+X509_V_FLAG_NO_CHECK_TIME = 0x200000
+X509_V_ERR_CERT_NOT_YET_VALID = 9
+"""Both from OpenSSL's x509_vfy.h; the ssl module passes them on without names."""
 
-log = logging.getLogger("lan.agent")
+log = logging.getLogger("lan.tls")
 
 
 def agent_uri(agent_id: int) -> str:
@@ -48,6 +69,18 @@ def tls_files(
     return TlsFiles(*map(Path, names))
 
 
+class NotYetValidError(InputError):
+    """Everything about a certificate is right except the time: its validity begins later."""
+
+
+class Pem(NamedTuple):
+    """The contents of the three files: certificate chain, its key, and the authority's certificate."""
+
+    cert: bytes
+    key: bytes
+    ca: bytes
+
+
 @dataclass(frozen=True)
 class TlsFiles:
     """Certificate chain, its key, and the authority's certificate, all PEM."""
@@ -56,26 +89,9 @@ class TlsFiles:
     key: Path
     ca: Path
 
-    def read(self) -> tuple[bytes, bytes, bytes]:
+    def read(self) -> Pem:
         """The contents of the three files; InputError naming the one that cannot be read."""
-        contents = []
-        for path in (self.cert, self.key, self.ca):
-            try:
-                contents.append(path.read_bytes())
-            except OSError as error:
-                raise InputError(f"{path} cannot be read: {error.strerror}") from None
-        return contents[0], contents[1], contents[2]
-
-    def versions(self) -> list[tuple[int, int, int]]:
-        """Inode, size and time in ns of each file: they differ for a new file; InputError as `read`."""
-        found = []
-        for path in (self.cert, self.key, self.ca):
-            try:
-                status = path.stat()
-            except OSError as error:
-                raise InputError(f"{path} cannot be read: {error.strerror}") from None
-            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
-        return found
+        return Pem(*(read_pem(path) for path in (self.cert, self.key, self.ca)))
 
     def context(self, protocol: ssl._SSLMethod) -> ssl.SSLContext:
         """A context that shows the certificate and accepts only certificates of this authority."""
@@ -92,29 +108,68 @@ class TlsFiles:
         return context
 
     def check_own_name(self, uri: str) -> None:
-        """InputError unless these files are a valid certificate, with its key, of the name `uri`."""
+        """InputError unless these files are a valid certificate, with its key, of the name `uri`.
+
+        NotYetValidError when that is so and only the time has not come.
+        """
         self.read()
         try:
-            found = uris(self._shake_hands_with_itself())
+            self._check_handshake(uri)
+        except NotYetValidError:
+            self._check_handshake(uri, X509_V_FLAG_NO_CHECK_TIME)
+            raise
+
+    def _check_handshake(self, uri: str, verify_flags: int = 0) -> None:
+        try:
+            shown = self._shake_hands_with_itself(verify_flags)
+            found = uris(shown.getpeercert())
         except ssl.SSLError as error:
             why = getattr(error, "verify_message", "") or error.reason or error
-            raise InputError(f"{self.cert} is not accepted under {self.ca}: {why}") from None
+            early = getattr(error, "verify_code", 0) == X509_V_ERR_CERT_NOT_YET_VALID
+            kind = NotYetValidError if early else InputError
+            raise kind(f"{self.cert} is not accepted under {self.ca}: {why}") from None
+        except ValueError as error:  # a name that is no text
+            raise InputError(f"{self.cert} holds a name that cannot be read: {error}") from None
         if found != [uri]:
             whose = ", ".join(found) or "nobody"
             raise InputError(f"{self.cert} is the certificate of {whose}, not of {uri}")
+        if not any(kind in shown.getpeercert(binary_form=True) for kind in GRPC_KEY_KINDS):
+            raise InputError(f"{self.cert} has a kind of key that gRPC refuses: make it RSA, P-256 or P-384")
 
-    def _shake_hands_with_itself(self) -> Any:
-        """A TLS handshake in memory: the certificate as the other side would decode it."""
+    def _shake_hands_with_itself(self, verify_flags: int) -> Any:
+        """A TLS handshake in memory: its client's side, which has the certificate as others see it."""
+        contexts = [self.context(kind) for kind in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER)]
+        for context in contexts:
+            context.verify_flags |= verify_flags
         to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = self.context(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(to_client, to_server)
-        server = self.context(ssl.PROTOCOL_TLS_SERVER).wrap_bio(to_server, to_client, server_side=True)
+        client = contexts[0].wrap_bio(to_client, to_server)
+        server = contexts[1].wrap_bio(to_server, to_client, server_side=True)
         for _ in range(HANDSHAKE_TURNS):
             for side in (client, server):
                 try:
                     side.do_handshake()
                 except ssl.SSLWantReadError:
                     continue
-        return client.getpeercert()
+        return client
+
+
+def read_pem(path: Path) -> bytes:
+    """The bytes of a regular file of at most 1 MB; InputError otherwise."""
+    try:
+        # Not blocking, so that a named pipe in place of the file cannot hold up a handshake.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InputError(f"{path} cannot be read: it is no regular file")
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(MAX_PEM_BYTES + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > MAX_PEM_BYTES:
+        raise InputError(f"{path} cannot be used: it is larger than {MAX_PEM_BYTES} bytes")
+    return data
 
 
 def uris(certificate: Any) -> list[str]:
@@ -123,37 +178,57 @@ def uris(certificate: Any) -> list[str]:
 
 
 class RenewedFiles:
-    """The certificate for an agent's next handshake: its files as they are now, or as they last were usable.
+    """Certificate, key and authority as the files hold them now, or as they last could be used.
 
-    gRPC calls it at every handshake, from another thread.
+    `pem` and `context` belong to the same contents. Raises InputError when the first ones cannot be used; a
+    certificate that is not valid yet is taken at the start, because there is none to go on with.
     """
 
-    def __init__(self, files: TlsFiles, agent_id: int) -> None:
-        self._files = files
-        self._uri = agent_uri(agent_id)
-        self._seen = files.versions()
-        self.first = self._read()
-
-    def __call__(self) -> Any:
-        """A new configuration when the files have changed and can be used, else None: nothing changes."""
+    def __init__(self, files: TlsFiles, uri: str) -> None:
+        self._files, self._uri = files, uri
+        self._refused: Pem | None = None
+        self._try_again_s = 0.0
+        self._said, self._said_s = "", -math.inf
+        self.pem = files.read()
         try:
-            versions = self._files.versions()
-            if versions == self._seen:
-                return None
-            self._seen = versions
-            configuration = self._read()
-        except InputError as error:
-            log.error("the certificate stays as it is: %s", error)
-            return None
+            self.context = self._check(self.pem)
+        except NotYetValidError as error:
+            log.warning("%s; others will refuse it until then", error)
+            self.context = files.context(ssl.PROTOCOL_TLS_CLIENT)
+
+    def look(self) -> bool:
+        """Read the files; whether they hold something new that can be used, which then counts.
+
+        Contents that were refused are tried again: their time may come, or what was wrong may pass.
+        """
+        now_s = time.monotonic()
+        try:
+            pem = self._files.read()
+            if pem == self.pem or (pem == self._refused and now_s < self._try_again_s):
+                return False
+            self._refused, self._try_again_s = pem, now_s + RETRY_S
+            context = self._check(pem)
+        except (InputError, OSError) as error:
+            self._complain(str(error), now_s)
+            return False
+        self.pem, self.context, self._refused, self._said = pem, context, None, ""
         log.warning("certificate read again from %s", self._files.cert)
-        return configuration
+        return True
 
-    def _read(self) -> Any:
-        import grpc
-
+    def _check(self, pem: Pem) -> ssl.SSLContext:
+        """A context with these contents; InputError when they cannot be used, or are just being replaced."""
         self._files.check_own_name(self._uri)
-        cert, key, ca = self._files.read()
-        return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=ca)
+        context = self._files.context(ssl.PROTOCOL_TLS_CLIENT)
+        if self._files.read() != pem:  # the checks opened the files by their names
+            raise InputError(f"{self._files.cert} or its key is being replaced")
+        return context
+
+    def _complain(self, text: str, now_s: float) -> None:
+        """Log an error, but not at every handshake: somebody may open connections all the time."""
+        if now_s - self._said_s < (SAME_ERROR_S if text == self._said else RETRY_S):
+            return
+        self._said, self._said_s = text, now_s
+        log.error("the certificate stays as it is for now: %s", text)
 
 
 def server_credentials(files: TlsFiles, agent_id: int) -> Any:
@@ -163,34 +238,52 @@ def server_credentials(files: TlsFiles, agent_id: int) -> Any:
     """
     import grpc
 
-    files_now = RenewedFiles(files, agent_id)
-    return grpc.dynamic_ssl_server_credentials(files_now.first, files_now, require_client_authentication=True)
+    renewed = RenewedFiles(files, agent_uri(agent_id))
+
+    def configuration() -> Any:
+        cert, key, ca = renewed.pem
+        return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=ca)
+
+    def at_every_handshake() -> Any:  # in gRPC's thread, one at a time
+        return configuration() if renewed.look() else None
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(), at_every_handshake, require_client_authentication=True
+    )
 
 
 class HostTls:
-    """The host's side: it shows the host's certificate, and learns from the agents' which agent is where."""
+    """The host's side: it shows the host's certificate, and learns from the agents' which agent is where.
+
+    Files that are replaced while the host runs are used from the next connection on.
+    """
 
     def __init__(self, files: TlsFiles) -> None:
-        files.check_own_name(HOST_URI)
-        self._context = files.context(ssl.PROTOCOL_TLS_CLIENT)
-        self._cert, self._key, self._ca = files.read()
+        self._renewed = RenewedFiles(files, HOST_URI)
 
     async def identify(self, address: Address) -> int:
         """The id of the agent whose certificate is shown at an address; ssl.SSLError when none is."""
-        _, writer = await asyncio.open_connection(
-            address.host, address.port, ssl=self._context, server_hostname=""
-        )
+        self._renewed.look()
+        try:
+            _, writer = await asyncio.open_connection(
+                address.host, address.port, ssl=self._renewed.context, server_hostname=""
+            )
+        except ValueError as error:  # asyncio decodes the certificate's names
+            raise ssl.SSLError(f"it shows a certificate with a name that cannot be read: {error}") from None
         names = uris(writer.get_extra_info("peercert"))
         writer.transport.abort()
         match = AGENT_URI.fullmatch(names[0]) if len(names) == 1 else None
         if match is None:
-            raise ssl.SSLError(f"it shows the certificate of {', '.join(names) or 'nobody'}, not of an agent")
+            whose = one_line(", ".join(names) or "nobody", 200)
+            raise ssl.SSLError(f"it shows the certificate of {whose}, not of an agent")
         return int(match[1])
 
     def channel(self, address: Address, agent_id: int, options: tuple[tuple[str, Any], ...]) -> Any:
         """A channel on which only the certificate of this agent is accepted."""
         import grpc
 
-        credentials = grpc.ssl_channel_credentials(self._ca, self._key, self._cert)
+        self._renewed.look()
+        cert, key, ca = self._renewed.pem
+        credentials = grpc.ssl_channel_credentials(ca, key, cert)
         name = ("grpc.ssl_target_name_override", agent_dns_name(agent_id))
         return grpc.aio.secure_channel(address.target, credentials, options=(*options, name))
