@@ -89,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="lan-eval",
         description="Play greedy, decentralised battles in one process and report the win rate.",
         argv=argv,
+        listing=True,
     )
 
 

@@ -141,7 +141,7 @@ def write_new(path: Path, data: bytes, mode: int = 0o666) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 done, 2 bad input."""
-    return run_command(CertsConfig, certs, prog="lan-certs", description=DESCRIPTION, argv=argv)
+    return run_command(CertsConfig, certs, prog="lan-certs", description=DESCRIPTION, argv=argv, listing=True)
 
 
 if __name__ == "__main__":
