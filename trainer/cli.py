@@ -8,8 +8,11 @@ from itertools import zip_longest
 from pathlib import Path
 
 from envs.command import run_command
+from envs.console import patient_output
 from trainer.config import TrainConfig
+from trainer.runs.claim import Claim
 from trainer.runs.plan import continued, plan_run
+from trainer.runs.stopping import StopSignals
 
 DESCRIPTION = (
     "Train a team on a SMAC map. Checkpoints, metrics.jsonl and TensorBoard events go to a run directory; "
@@ -17,13 +20,17 @@ DESCRIPTION = (
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code: 0 done or stopped on request, 1 diverged, 2 bad input."""
+def main(argv: Sequence[str] | None = None, claim: Claim | None = None) -> int:
+    """The command; returns its exit code: 0 done or stopped on request, 1 diverged or not saved, 2 bad input.
+
+    It trains on where nobody can read what it prints. `claim`: the run directory's, if the caller holds it.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
-    return run_command(
-        TrainConfig, train, prog="lan-train", description=DESCRIPTION, argv=words,
-        default=lambda: resumed_defaults(words),
-    )  # fmt: skip
+    with patient_output("lan-train"):
+        return run_command(
+            TrainConfig, lambda config: train(config, claim), prog="lan-train", description=DESCRIPTION,
+            argv=words, default=lambda: resumed_defaults(words),
+        )  # fmt: skip
 
 
 def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
@@ -35,12 +42,13 @@ def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
     return None
 
 
-def train(config: TrainConfig) -> int:
+def train(config: TrainConfig, claim: Claim | None = None) -> int:
     """Plan and train, new or resumed."""
-    plan = plan_run(config)
-    from trainer.runs.session import watch
+    with StopSignals() as signals:
+        plan = plan_run(config)
+        from trainer.runs.session import watch
 
-    return watch(plan)
+        return watch(plan, signals, claim)
 
 
 if __name__ == "__main__":

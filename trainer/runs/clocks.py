@@ -49,9 +49,13 @@ class Clocks:
         return {name: getattr(self, name) for name in SAVED} | {"wall_before_s": self.wall_s}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Go on from what `state_dict` returned; ValueError or KeyError when it is something else."""
         for name in SAVED:
-            setattr(self, name, state[name])
+            value, kinds = state[name], (float, int) if name in REALS else (int,)
+            if type(value) not in kinds and not (value is None and getattr(Clocks, name, 0) is None):
+                raise ValueError(f"its clock {name} shows {value!r}")
+            setattr(self, name, value)
 
 
+REALS = ("best_win_rate", "win_rate", "loss", "wall_before_s")
 SAVED = tuple(field.name for field in fields(Clocks) if field.name != "started")
