@@ -34,9 +34,10 @@ def run_command(
     0 done (or what `run` returns), 1 the machine failed (full disk, no memory, output that nobody can read),
     2 bad input, 130 interrupted; each with one line on stderr.
     """
-    import tyro
 
     def read_flags() -> Config:
+        import tyro  # here, since it takes a while in which Ctrl-C is answered below
+
         given = default()
         fallback = tyro.MISSING_NONPROP if given is None else given
         return tyro.cli(config_type, prog=prog, description=description, args=argv, default=fallback)

@@ -1,4 +1,7 @@
-"""`lan-train`: read and check the flags, then call `trainer.runs.session`."""
+"""`lan-train`: read and check the flags, then call `trainer.runs.session`.
+
+Little is imported before `main` runs, so that Ctrl-C during the imports is answered there.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,11 @@ import sys
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from envs.command import run_command
-from envs.console import patient_output
-from trainer.config import TrainConfig
-from trainer.runs.claim import Claim
-from trainer.runs.plan import continued, plan_run
-from trainer.runs.stopping import StopSignals
+if TYPE_CHECKING:
+    from trainer.config import TrainConfig
+    from trainer.runs.claim import Claim
 
 DESCRIPTION = (
     "Train a team on a SMAC map. Checkpoints, metrics.jsonl and TensorBoard events go to a run directory; "
@@ -26,6 +27,12 @@ def main(argv: Sequence[str] | None = None, claim: Claim | None = None) -> int:
     It trains on where nobody can read what it prints. `claim`: the run directory's, if the caller holds it.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        from envs.command import run_command
+        from envs.console import patient_output
+        from trainer.config import TrainConfig
+    except KeyboardInterrupt:
+        return 130
     with patient_output("lan-train"):
         return run_command(
             TrainConfig, lambda config: train(config, claim), prog="lan-train", description=DESCRIPTION,
@@ -35,6 +42,8 @@ def main(argv: Sequence[str] | None = None, claim: Claim | None = None) -> int:
 
 def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
     """The settings of the run that `--resume DIR` names, in place of the defaults; None without that flag."""
+    from trainer.runs.plan import continued
+
     for word, following in zip_longest(words, words[1:], fillvalue=""):
         if word == "--resume" or word.startswith("--resume="):
             run_dir = Path(following if word == "--resume" else word.removeprefix("--resume="))
@@ -44,6 +53,9 @@ def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
 
 def train(config: TrainConfig, claim: Claim | None = None) -> int:
     """Plan and train, new or resumed."""
+    from trainer.runs.plan import plan_run
+    from trainer.runs.stopping import StopSignals
+
     with StopSignals() as signals:
         plan = plan_run(config)
         from trainer.runs.session import watch
