@@ -92,6 +92,12 @@ def plan_jobs(configs: Sequence[ResolvedConfig], seeds: int, out: Path) -> list[
     return jobs
 
 
+def saved_backend(out: Path) -> str | None:
+    """The backend of the runs in a sweep's folder; None where there is none, or not one."""
+    backends = {load_config(path.parent).env for path in out.glob(f"*/{FILE_NAME}")}
+    return backends.pop() if len(backends) == 1 else None
+
+
 def check_settings(job: Job) -> None:
     """InputError when the run directory of a job holds a run of other settings."""
     if not (job.run_dir / FILE_NAME).exists():
