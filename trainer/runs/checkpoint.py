@@ -16,7 +16,7 @@ from envs.errors import InputError
 from envs.files import replacing
 from envs.types import CONTRACT_VERSION, EnvSpec
 from trainer.learning.networks import AdvantageNet, advantage_net
-from trainer.runs.clocks import Clocks
+from trainer.runs.clocks import Clocks, brief
 
 FORMAT = "lan-checkpoint"
 FORMAT_VERSION = 2
@@ -159,13 +159,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except Exception as error:  # torch has many for damaged bytes
         reason = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise InputError(f"{path} is truncated or no checkpoint of lan-train ({reason})") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
+    if not isinstance(data, dict) or not isinstance(data.get("format"), str) or data["format"] != FORMAT:
         raise InputError(f"{path} is a torch file, but no checkpoint of lan-train")
     for key, ours in (("format_version", FORMAT_VERSION), ("contract_version", CONTRACT_VERSION)):
         version = data.get(key, 1)  # the first format did not name its version
-        if version != ours:
+        if type(version) is not int or version != ours:
             raise InputError(
-                f"{path} is of {key.replace('_', ' ')} {version}, this project reads version {ours}; "
+                f"{path} is of {key.replace('_', ' ')} {brief(version)}, this project reads version {ours}; "
                 "use the project version that wrote it, or train again"
             )
     missing = [field.name for field in fields(Checkpoint) if field.name not in data]
@@ -184,6 +184,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def check(checkpoint: Checkpoint) -> None:
     """ValueError, KeyError or TypeError unless the plain data of a checkpoint has the types that we write."""
+    if not isinstance(checkpoint.config, dict):
+        raise ValueError(f"its config is {brief(checkpoint.config)}")
     plain = {
         "backend": checkpoint.backend,
         "project_version": checkpoint.project_version,
@@ -192,16 +194,17 @@ def check(checkpoint: Checkpoint) -> None:
     }
     for name, value in plain.items():
         if not isinstance(value, str):
-            raise ValueError(f"its {name} is {value!r}")
+            raise ValueError(f"its {name} is {brief(value)}")
     states: Any = checkpoint.states
     if not isinstance(states, dict) or not all(isinstance(state, dict) for state in states.values()):
         raise ValueError("its states are not those of the parts of a run")
     Clocks().load_state_dict(checkpoint.states["clocks"])
     if type(checkpoint.learner["updates"]) is not int:
-        raise ValueError(f"it counts {checkpoint.learner['updates']!r} updates")
+        raise ValueError(f"it counts {brief(checkpoint.learner['updates'])} updates")
     types, n_agents = checkpoint.agent_types, checkpoint.spec.n_agents
-    if types is not None and (len(types) != n_agents or any(type(name) is not str for name in types)):
-        raise ValueError(f"its agent types are {types!r}, for {n_agents} agents")
+    named = isinstance(types, list | tuple) and all(type(name) is str for name in types)
+    if types is not None and not (named and len(types) == n_agents):
+        raise ValueError(f"its agent types are {brief(types)}, for {n_agents} agents")
 
 
 def load_advantage_net(checkpoint: Checkpoint) -> AdvantageNet:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from envs.text import one_line
 from trainer.config import TrainConfig
 
 
@@ -53,9 +54,14 @@ class Clocks:
         for name in SAVED:
             value, kinds = state[name], (float, int) if name in REALS else (int,)
             if type(value) not in kinds and not (value is None and getattr(Clocks, name, 0) is None):
-                raise ValueError(f"its clock {name} shows {value!r}")
+                raise ValueError(f"its clock {name} shows {brief(value)}")
             setattr(self, name, value)
 
 
 REALS = ("best_win_rate", "win_rate", "loss", "wall_before_s")
 SAVED = tuple(field.name for field in fields(Clocks) if field.name != "started")
+
+
+def brief(value: object) -> str:
+    """A value for an error: plain ones as they are, others, which may be huge, by their type."""
+    return one_line(repr(value), 60) if isinstance(value, str | int | float | None) else type(value).__name__

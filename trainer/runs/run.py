@@ -53,7 +53,7 @@ class Reporter(Protocol):
 class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
     """One run in one directory; `run()` returns when the steps are done or it was asked to stop.
 
-    It owns its environments: closing the run closes them, and so does a failure to make it.
+    It owns its environments and its claim: closing the run closes them, and so does a failure to make it.
     """
 
     def __init__(
