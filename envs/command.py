@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -23,31 +25,90 @@ def run_command(
     description: str,
     argv: Sequence[str] | None = None,
     default: Callable[[], Config | None] = lambda: None,
+    listing: bool = False,
 ) -> int:
     """Read the flags of `config_type` from `argv`, run, and return the exit code.
 
-    `default()` may return a config whose values replace the class's defaults.
+    `default()` may return a config whose values replace the class's defaults. `listing`: printing is the last
+    thing that the command does, so that a reader who goes away (head, less) has seen what he wanted.
 
-    0 done (or what `run` returns), 2 bad input (one line on stderr, no traceback), 130 interrupted.
+    0 done (or what `run` returns), 1 the machine failed (full disk, no memory, output that nobody can read),
+    2 bad input, 130 interrupted; each with one line on stderr.
     """
-    hold_standard_streams()
-    import tyro
 
-    try:
+    def read_flags() -> Config:
+        import tyro  # here, since it takes a while in which Ctrl-C is answered below
+
         given = default()
         fallback = tyro.MISSING_NONPROP if given is None else given
-        config = tyro.cli(config_type, prog=prog, description=description, args=argv, default=fallback)
+        return tyro.cli(config_type, prog=prog, description=description, args=argv, default=fallback)
+
+    prepare_streams()
+    try:
+        code = attempt(read_flags, run, prog)
+    except BrokenPipeError as error:
+        code = 0 if listing else complain(prog, f"error: {one_line(error)}", 1)
+    except SystemExit as end:
+        if not listing or end.code != 1:  # with which rich ends a program whose reader is gone
+            raise
+        code = 0
+    finally:  # also after help, which leaves by SystemExit
+        unwritten = settle(sys.stdout)
+        settle(sys.stderr)
+    if unwritten is not None and code == 0 and not (listing and isinstance(unwritten, BrokenPipeError)):
+        return complain(prog, f"error: its output could not be written: {one_line(unwritten)}", 1)
+    return code
+
+
+def attempt(read_flags: Callable[[], Config], run: Callable[[Config], int | None], prog: str) -> int:
+    """Read the flags and run; every error that needs no look at the code is one line."""
+    try:
+        try:
+            config = read_flags()
+        except BrokenPipeError:  # a reader who has seen enough of the help
+            return 0
         return run(config) or 0
     except InputError as error:
-        print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
-        return 2
+        return complain(prog, f"error: {one_line(error)}", 2)
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        return 130
+        return complain(prog, "interrupted", 130)
     except BrokenPipeError:
-        # The reader of a pipe (head, less) went away, which is no failure.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
+    except OSError as error:
+        return complain(prog, f"error: {one_line(error)}", 1)
+    except MemoryError as error:
+        return complain(prog, f"error: not enough memory: {one_line(error) or 'no more is to be had'}", 1)
+
+
+def complain(prog: str, text: str, code: int) -> int:
+    """Print one line on stderr, if anybody can read it; returns the exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(f"{prog}: {text}", file=sys.stderr, flush=True)
+    return code
+
+
+def prepare_streams() -> None:
+    """Make printing safe: every letter in every locale, and no file in the place of a closed stream."""
+    hold_standard_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def settle(stream: io.TextIOBase | object) -> OSError | None:
+    """Write what a stream still holds; where that fails, drop it, or Python would complain at its end."""
+    try:
+        stream.flush()  # type: ignore[union-attr]
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):
+            descriptor = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(descriptor, stream.fileno())  # type: ignore[union-attr]
+            os.close(descriptor)
+            stream.flush()  # type: ignore[union-attr]
+        return error
+    except (AttributeError, ValueError):  # no stream, or a closed one
+        return None
+    return None
 
 
 def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:

@@ -71,6 +71,14 @@ def is_smac_map(name: str) -> bool:
     return name.partition(":")[0] not in PLAIN
 
 
+def is_code(name: str) -> bool:
+    """Whether making the environment of that name imports a module that the name chooses.
+
+    Such a name is taken from the user, never from a file alone.
+    """
+    return name.partition(":")[0] == "pettingzoo"
+
+
 def is_without_fog(name: str) -> bool:
     """Whether a name is of a SMAC map whose agents see all of it, such as `corridor:no-fog`."""
     return name.endswith(NO_FOG) and is_smac_map(name)

@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="lan-inspect",
         description="Show the dimensions, parameters and origin of a checkpoint, a model file or a map.",
         argv=argv,
+        listing=True,
     )
 
 

@@ -94,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             prog="lan-eval",
             description="Play greedy, decentralised battles in one process and report the win rate.",
             argv=argv,
+            listing=True,
         )
     return stop.exit_code(code)
 

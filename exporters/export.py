@@ -73,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="lan-export",
         description="Export the advantage network of a checkpoint to one ONNX file, checked against torch.",
         argv=argv,
+        listing=True,
     )
 
 

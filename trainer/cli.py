@@ -1,4 +1,7 @@
-"""`lan-train`: read and check the flags, then call `trainer.runs.session`."""
+"""`lan-train`: read and check the flags, then call `trainer.runs.session`.
+
+Little is imported before `main` runs, so that Ctrl-C during the imports is answered there.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import sys
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from envs.command import run_command
-from trainer.config import TrainConfig
-from trainer.runs.plan import continued, plan_run
+if TYPE_CHECKING:
+    from trainer.config import TrainConfig
+    from trainer.runs.claim import Claim
 
 DESCRIPTION = (
     "Train a team on a SMAC map. Checkpoints, metrics.jsonl and TensorBoard events go to a run directory; "
@@ -17,17 +21,29 @@ DESCRIPTION = (
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code: 0 done or stopped on request, 1 diverged, 2 bad input."""
+def main(argv: Sequence[str] | None = None, claim: Claim | None = None) -> int:
+    """The command; returns its exit code: 0 done or stopped on request, 1 diverged or not saved, 2 bad input.
+
+    It trains on where nobody can read what it prints. `claim`: the run directory's, if the caller holds it.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
-    return run_command(
-        TrainConfig, train, prog="lan-train", description=DESCRIPTION, argv=words,
-        default=lambda: resumed_defaults(words),
-    )  # fmt: skip
+    try:
+        from envs.command import run_command
+        from envs.console import patient_output
+        from trainer.config import TrainConfig
+    except KeyboardInterrupt:
+        return 130
+    with patient_output("lan-train"):
+        return run_command(
+            TrainConfig, lambda config: train(config, claim), prog="lan-train", description=DESCRIPTION,
+            argv=words, default=lambda: resumed_defaults(words),
+        )  # fmt: skip
 
 
 def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
     """The settings of the run that `--resume DIR` names, in place of the defaults; None without that flag."""
+    from trainer.runs.plan import continued
+
     for word, following in zip_longest(words, words[1:], fillvalue=""):
         if word == "--resume" or word.startswith("--resume="):
             run_dir = Path(following if word == "--resume" else word.removeprefix("--resume="))
@@ -35,12 +51,16 @@ def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
     return None
 
 
-def train(config: TrainConfig) -> int:
+def train(config: TrainConfig, claim: Claim | None = None) -> int:
     """Plan and train, new or resumed."""
-    plan = plan_run(config)
-    from trainer.runs.session import watch
+    from trainer.runs.plan import plan_run
+    from trainer.runs.stopping import StopSignals
 
-    return watch(plan)
+    with StopSignals() as signals:
+        plan = plan_run(config)
+        from trainer.runs.session import watch
+
+        return watch(plan, signals, claim)
 
 
 if __name__ == "__main__":

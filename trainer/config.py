@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 from dataclasses import dataclass, field, fields
 from enum import Flag, auto
@@ -30,11 +31,26 @@ class Free(Flag):
     """The setting says where and how a run is computed; it changes at most roundings and random draws."""
 
 
-COUNTS = (
-    "steps", "envs", "threads", "batch_episodes", "replay_episodes", "updates_per_episode",
-    "first_update_episodes", "target_update_interval", "eval_interval_steps", "eval_episodes",
-    "log_interval_steps", "keep_checkpoints",
-)  # fmt: skip
+@dataclass(frozen=True)
+class Within:
+    """The range of a number; neither end is infinite, so that infinity and nan are in none."""
+
+    low: float
+    high: float
+    without_low: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high and not (self.without_low and value == self.low)
+
+    def __str__(self) -> str:
+        low = f"above {self.low:g}" if self.without_low else f"at least {self.low:g}"
+        return f"{low} and at most {self.high:,}"
+
+
+COUNT = Within(1, 10**6)
+STEPS = Within(1, 10**12)
+SHARE = Within(0, 1)
+POSITIVE = Within(0, 10**6, without_low=True)
 
 
 def learner_threads() -> int:
@@ -57,64 +73,64 @@ class TrainConfig:
     """The learner: lan, lan-mean, iql, iql-nofog, vdn, qmix or qplex."""
     sharing: Annotated[Literal["all", "type"], Free.WHEN_DRAWN] = "all"
     """Which agents share a network: all, or those of one unit type (on maps with several types)."""
-    steps: Annotated[int, Free.ON_RESUME | Free.WHEN_DRAWN] = 2_000_000
+    steps: Annotated[int, Free.ON_RESUME | Free.WHEN_DRAWN, STEPS] = 2_000_000
     """Environment steps to train for; one step is all agents acting once."""
-    seed: Annotated[int, Free.WHEN_DRAWN] = 0
+    seed: Annotated[int, Free.WHEN_DRAWN, Within(0, 2**63 - 1)] = 0
     """Seed of weights, battles, exploration and replay."""
     run_dir: Annotated[Path | None, Free.EVERYWHERE] = None
     """Directory to write the run to, by default runs/MAP-ALGORITHM-seedSEED."""
     resume: Annotated[Path | None, Free.EVERYWHERE] = None
     """Continue the run in this directory with its settings; it may get other --steps or --until-win-rate."""
-    envs: int = 8
+    envs: Annotated[int, Within(1, 10**4)] = 8
     """Battles played side by side; the number of updates per episode stays the same."""
     device: Annotated[str, Free.EVERYWHERE] = "cpu"
     """Device of the networks: cpu or cuda."""
-    threads: Annotated[int, Free.EVERYWHERE] = field(default_factory=learner_threads)
+    threads: Annotated[int, Free.EVERYWHERE, Within(1, 1024)] = field(default_factory=learner_threads)
     """Threads of the learner; each takes a part of the batch. The same seed and number repeat a run."""
-    until_win_rate: Annotated[float | None, Free.ON_RESUME | Free.WHEN_DRAWN] = None
+    until_win_rate: Annotated[float | None, Free.ON_RESUME | Free.WHEN_DRAWN, SHARE] = None
     """Stop once two evaluations in a row reach this win rate."""
     overlap: Literal["on", "off"] = "off"
     """off: play, then learn, as in the paper; on: play the next round while learning, with older weights."""
-    rollout_workers: Annotated[int, Free.EVERYWHERE] = 0
+    rollout_workers: Annotated[int, Free.EVERYWHERE, Within(0, 10**4)] = 0
     """Ray processes that play the training episodes, one environment each; 0: play in this process."""
     ray_address: Annotated[str | None, Free.EVERYWHERE] = None
     """Ray cluster of the rollout workers; by default one is started on this machine."""
-    keep_checkpoints: Annotated[int, Free.EVERYWHERE] = 3
+    keep_checkpoints: Annotated[int, Free.EVERYWHERE, COUNT] = 3
     """Number of latest checkpoints to keep, so that a damaged one costs little."""
-    replay_memory: Annotated[float, Free.EVERYWHERE] = 8.0
+    replay_memory: Annotated[float, Free.EVERYWHERE, Within(0, 10**6)] = 8.0
     """GiB of replay to hold in memory; the rest is read from the run directory."""
     replay_dtype: Literal["float32", "float16"] = "float32"
     """Number format of observations and states in replay; float16 takes half the memory, three digits."""
 
-    batch_episodes: int = 32
+    batch_episodes: Annotated[int, COUNT] = 32
     """Episodes per gradient update."""
-    replay_episodes: int = 5_000
+    replay_episodes: Annotated[int, Within(1, 10**9)] = 5_000
     """Whole episodes kept for replay."""
-    updates_per_episode: Annotated[int | None, Free.BETWEEN_ALGORITHMS] = None
+    updates_per_episode: Annotated[int | None, Free.BETWEEN_ALGORITHMS, COUNT] = None
     """Gradient updates per episode, by default the algorithm's (LAN and QPLEX 2, others 1)."""
-    first_update_episodes: Annotated[int | None, Free.BETWEEN_ALGORITHMS] = None
+    first_update_episodes: Annotated[int | None, Free.BETWEEN_ALGORITHMS, Within(1, 10**9)] = None
     """Episodes in replay before the first update, by default the algorithm's."""
     optimizer: Annotated[str | None, Free.BETWEEN_ALGORITHMS] = None
     """adam or rmsprop, by default the algorithm's (LAN adam, others rmsprop)."""
-    learning_rate: float = 5e-4
+    learning_rate: Annotated[float, POSITIVE] = 5e-4
     """The optimiser's step size."""
-    gamma: float = 0.99
+    gamma: Annotated[float, SHARE] = 0.99
     """Discount per environment step."""
-    grad_norm_clip: float = 10.0
+    grad_norm_clip: Annotated[float, POSITIVE] = 10.0
     """Largest norm of the gradient."""
-    target_update_interval: int = 200
+    target_update_interval: Annotated[int, STEPS] = 200
     """Updates between copies to the target networks."""
-    epsilon_start: float = 1.0
+    epsilon_start: Annotated[float, SHARE] = 1.0
     """Exploration rate at the first step."""
-    epsilon_finish: float = 0.05
+    epsilon_finish: Annotated[float, SHARE] = 0.05
     """Exploration rate from --epsilon-anneal-steps on."""
-    epsilon_anneal_steps: int = 50_000
+    epsilon_anneal_steps: Annotated[int, Within(0, 10**12)] = 50_000
     """Environment steps over which the exploration rate falls linearly."""
-    eval_interval_steps: int = 10_000
+    eval_interval_steps: Annotated[int, STEPS] = 10_000
     """Environment steps between evaluations; each also writes a checkpoint."""
-    eval_episodes: int = 32
+    eval_episodes: Annotated[int, Within(1, 10**5)] = 32
     """Greedy, decentralised episodes per evaluation."""
-    log_interval_steps: int = 2_000
+    log_interval_steps: Annotated[int, STEPS] = 2_000
     """Environment steps per line of metrics."""
     bootstrap_on_timeout: bool = False
     """Learn from a battle that ran out of time as if it went on (published SMAC runs do not)."""
@@ -126,31 +142,11 @@ class TrainConfig:
             if isinstance(path := getattr(self, name), str):
                 object.__setattr__(self, name, Path(path))
         for name in hints():
-            check_type(name, getattr(self, name))
-        for name in COUNTS:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{flag(name)} must be at least 1, not {value}")
-        for name in ("gamma", "epsilon_start", "epsilon_finish", "until_win_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise InputError(f"{flag(name)} must lie between 0 and 1, not {value}")
-        if self.learning_rate <= 0 or self.grad_norm_clip <= 0 or self.epsilon_anneal_steps < 0:
-            raise InputError(
-                "--learning-rate and --grad-norm-clip must be positive, --epsilon-anneal-steps not negative"
-            )
-        if self.replay_episodes < max(self.batch_episodes, self.first_update_episodes or 0):
-            raise InputError(
-                "--replay-episodes must be at least --batch-episodes and --first-update-episodes"
-            )
+            check_value(name, getattr(self, name))
         if self.optimizer not in (None, *OPTIMIZER_NAMES):
             raise InputError(
                 f"--optimizer {self.optimizer!r}: {nearest_names(self.optimizer, OPTIMIZER_NAMES)}"
             )
-        if self.replay_memory < 0 or self.rollout_workers < 0:
-            raise InputError("--replay-memory and --rollout-workers must not be negative")
-        if self.seed < 0:
-            raise InputError(f"--seed must be at least 0, not {self.seed}")
 
     def epsilon(self, env_steps: int) -> float:
         """Exploration rate of an episode that starts at `env_steps`."""
@@ -179,6 +175,16 @@ class ResolvedConfig(TrainConfig):
     updates_per_episode: int = field(kw_only=True)
     first_update_episodes: int = field(kw_only=True)
     optimizer: str = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ascending = ("batch_episodes", "first_update_episodes", "replay_episodes")
+        for fewer, more in itertools.pairwise(ascending):
+            if getattr(self, fewer) > getattr(self, more):
+                raise InputError(
+                    f"{flag(more)} {getattr(self, more)} must be at least {flag(fewer)}, here "
+                    f"{getattr(self, fewer)}: an update draws a batch of different episodes from replay"
+                )
 
     @property
     def environment(self) -> str:
@@ -210,25 +216,33 @@ def hints() -> dict[str, Any]:
     return get_type_hints(TrainConfig, include_extras=True)
 
 
-def check_type(name: str, value: object) -> None:
-    """InputError unless a setting has one of the values, or one of the types, that its hint names."""
-    hint = hints()[name]
+def check_value(name: str, value: object) -> None:
+    """InputError unless a setting has a value that its hint allows: one of a list, or a type in its range."""
+    hint: Any = hints()[name]
+    marks: list[object] = []
     if get_origin(hint) is Annotated:
-        hint = get_args(hint)[0]
+        hint, *marks = get_args(hint)
     known = get_args(hint) or (hint,)
     if get_origin(hint) is Literal:
         fits = value in known
+    elif isinstance(value, bool):  # to Python a kind of int
+        fits = bool in known
     else:
         fits = isinstance(value, (*known, int) if float in known else known)
     if not fits:
         names = " or ".join(str(getattr(each, "__name__", each)) for each in known)
         raise InputError(f"{flag(name)} must be {names}, not {value!r}")
+    if isinstance(value, str | Path) and "\0" in str(value):
+        raise InputError(f"{flag(name)} holds a zero byte, which no name can: {value!r}")
+    for mark in marks:
+        if isinstance(mark, Within) and isinstance(value, int | float) and value not in mark:
+            raise InputError(f"{flag(name)} must be {mark}, not {value}")
 
 
 def may_differ(name: str, where: Free) -> bool:
     """Whether a setting may differ there; one that this version does not know may not."""
     marks = getattr(hints().get(name), "__metadata__", ())
-    return any(where in mark for mark in marks)
+    return any(where in mark for mark in marks if isinstance(mark, Free))
 
 
 def changes(before: TrainConfig, now: TrainConfig, where: Free) -> list[str]:
@@ -253,6 +267,12 @@ def check_resumed(saved: ResolvedConfig, asked: ResolvedConfig) -> None:
 def learner_name(algorithm: str, sharing: str) -> str:
     """The name of run directories and curves: the algorithm, and how its agents share networks."""
     return algorithm + ("-by-type" if sharing == "type" else "")
+
+
+def run_name(config: TrainConfig) -> str:
+    """The name of a run's directory, one folder whatever the map's name holds."""
+    learner = learner_name(config.algorithm, config.sharing)
+    return f"{config.map}-{learner}-seed{config.seed}".replace("/", "_")
 
 
 def flag(name: str) -> str:

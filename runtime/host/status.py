@@ -105,7 +105,9 @@ async def ask(address: Address, tls: HostTls | None) -> tuple[Identity, float] |
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 one team answers, 1 it does not, 2 bad input."""
-    return run_command(StatusConfig, show_status, prog="lan-status", description=DESCRIPTION, argv=argv)
+    return run_command(
+        StatusConfig, show_status, prog="lan-status", description=DESCRIPTION, argv=argv, listing=True
+    )
 
 
 if __name__ == "__main__":

@@ -281,7 +281,7 @@ def write_files(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 done, 2 bad input."""
-    return run_command(CertsConfig, certs, prog="lan-certs", description=DESCRIPTION, argv=argv)
+    return run_command(CertsConfig, certs, prog="lan-certs", description=DESCRIPTION, argv=argv, listing=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,25 @@
 """Settings: what a run leaves to its algorithm, where each may differ, how exploration falls."""
 
+import math
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from envs.errors import InputError
-from trainer.config import Free, ResolvedConfig, TrainConfig, changes, may_differ, resolve
+from trainer.config import (
+    Free,
+    ResolvedConfig,
+    TrainConfig,
+    Within,
+    changes,
+    flag,
+    hints,
+    may_differ,
+    resolve,
+    run_name,
+)
 from trainer.learning.algorithms import ALGORITHMS
 
 CHANGES_NO_NUMBER = {
@@ -73,6 +85,8 @@ def test_every_setting_is_judged_once_for_resuming_drawing_and_sweeps() -> None:
         ("map", None, "--map must be str, not None"),
         ("until_win_rate", "0.9", "--until-win-rate must be float or NoneType, not '0.9'"),
         ("bootstrap_on_timeout", "no", "--bootstrap-on-timeout must be bool, not 'no'"),
+        ("steps", True, "--steps must be int, not True"),
+        ("run_dir", "a\0b", "--run-dir holds a zero byte, which no name can: PosixPath('a\\x00b')"),
     ],
 )
 def test_values_of_another_type_are_refused_by_the_flags_name(name: str, value: Any, message: str) -> None:
@@ -91,3 +105,51 @@ def test_changes_are_named_as_flags() -> None:
     before = TrainConfig(map="3m", seed=1, threads=1)
     now = replace(before, seed=2, threads=2, gamma=0.9)
     assert changes(before, now, Free.ON_RESUME) == ["--seed was 1, now 2", "--gamma was 0.99, now 0.9"]
+
+
+NUMBERS = sorted(
+    name for name, hint in hints().items() if any(isinstance(mark, Within) for mark in get_args(hint))
+)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_has_a_range_and_nothing_beyond_it_is_taken(name: str) -> None:
+    (within,) = (mark for mark in get_args(hints()[name]) if isinstance(mark, Within))
+    is_whole = isinstance(getattr(resolve(TrainConfig()), name), int)
+    beyond: list[float] = [-1, within.high + 1, 10**400, -(10**400)]
+    beyond += [] if is_whole else [math.nan, math.inf, -math.inf]
+    beyond += [0] if within.without_low or within.low > 0 else []
+    for value in beyond:
+        with pytest.raises(InputError, match=f"^{flag(name)} must be"):
+            TrainConfig(**{name: value})
+    for value in (within.high, within.low + 1 if within.without_low else within.low):
+        TrainConfig(**{name: type(within.high)(value)})
+
+
+def test_every_number_of_the_settings_is_in_the_table() -> None:
+    defaults = vars(resolve(TrainConfig(until_win_rate=0.5)))
+    assert [n for n, v in sorted(defaults.items()) if type(v) in (int, float)] == NUMBERS
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"first_update_episodes": 8},
+            "--first-update-episodes 8 must be at least --batch-episodes, here 32",
+        ),
+        ({"replay_episodes": 8}, "--replay-episodes 8 must be at least --first-update-episodes, here 32"),
+        ({"replay_episodes": 50, "algorithm": "qplex"}, "--replay-episodes 50 must be at least"),
+        ({"replay_episodes": 99, "first_update_episodes": 100}, "--replay-episodes 99 must be at least"),
+    ],
+)
+def test_settings_under_which_no_update_could_be_made_are_refused(
+    settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        resolve(TrainConfig(**settings))
+
+
+def test_a_runs_name_is_one_folder() -> None:
+    assert run_name(TrainConfig(map="3m", sharing="type", seed=4)) == "3m-lan-by-type-seed4"
+    assert run_name(TrainConfig(map="pettingzoo:a?path=../b/c")) == "pettingzoo:a?path=.._b_c-lan-seed0"

@@ -33,6 +33,14 @@ class EpisodeBatch:
     last_action: Tensor
     reward: Tensor
     terminated: Tensor
+    whole: EpisodeBatch | None = None
+    """The batch of which this one is a part (see `shards`)."""
+
+    @property
+    def filled(self) -> float:
+        """Steps of the whole batch as a share of the steps it would have, padded to its longest episode."""
+        counts = (self.whole or self).row_counts
+        return sum(counts[1:]) / (counts[0] * (len(counts) - 1))
 
     @property
     def n_episodes(self) -> int:
@@ -83,6 +91,7 @@ class EpisodeBatch:
                     last_action=self.last_action[here],
                     reward=self.reward[after],
                     terminated=self.terminated[after],
+                    whole=self,
                 )
             )
         return shards

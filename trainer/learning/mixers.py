@@ -88,7 +88,7 @@ class QplexMixer(Mixer):
         return q_tot, penalty
 
     def weights(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Attention [K, N] summed over the heads, and the penalty on its logits."""
+        """Attention [K, N] summed over the heads, and the penalty on its logits, a mean over the K steps."""
         units = state[:, : self.n_agents * self.unit_dim].reshape(-1, self.n_agents, self.unit_dim)
         total, penalty = state.new_full((1, 1), 1e-10), state.new_zeros(())
         for query, key in zip(self.query, self.key, strict=True):

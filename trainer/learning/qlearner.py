@@ -37,7 +37,10 @@ class QLearner(Learner):
         super().__init__(advantage_net(spec, agent_types), central, settings, device)
 
     def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
-        """Mean over real steps of the squared TD error, of Q_tot or, without a mixer, of every agent's Q."""
+        """Mean over real steps of the squared TD error, of Q_tot or, without a mixer, of every agent's Q.
+
+        QPLEX's penalty is a mean over padded steps too, where it is 0, as in its authors' code.
+        """
         _, q = self.advantage.unroll(batch)  # [P, N, A]
         q_now = taken(q, batch)  # [K, N]
         with torch.no_grad():
@@ -59,7 +62,7 @@ class QLearner(Learner):
             q_max_next = batch.next(masked_max(target_q, batch))
             q_tot_next, _ = target(q_next, q_max_next, best.squeeze(2), batch.next(state))
             y = batch.reward + self.settings.gamma * (1 - batch.terminated) * q_tot_next
-        return F.mse_loss(q_tot, y) + penalty, q_tot
+        return F.mse_loss(q_tot, y) + batch.filled * penalty, q_tot
 
 
 def mixer_state(batch: EpisodeBatch, n_actions: int) -> Tensor:

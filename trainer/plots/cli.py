@@ -43,7 +43,7 @@ class PlotConfig:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return run_command(PlotConfig, plot, prog="lan-plot", description=DESCRIPTION, argv=argv)
+    return run_command(PlotConfig, plot, prog="lan-plot", description=DESCRIPTION, argv=argv, listing=True)
 
 
 def plot(config: PlotConfig) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from envs.errors import InputError
 from trainer.learning.batch import EpisodeBatch
-from trainer.replay.episode import MAX_ACTIONS, Episode, StoredEpisode, unpack_available
+from trainer.replay.episode import MAX_ACTIONS, Episode, KeptEpisode, StoredEpisode, unpack_available
 
 
 def pack_episodes(
@@ -67,7 +67,7 @@ class ReplayBuffer:
         self.dtype = np.dtype(dtype)
         self.inserted = 0
         self.memory_bytes = 0  # of the episodes that are not on disk
-        self._episodes: dict[int, StoredEpisode] = {}  # by number
+        self._episodes: dict[int, KeptEpisode] = {}  # by number
 
     def __len__(self) -> int:
         return len(self._episodes)
@@ -82,9 +82,10 @@ class ReplayBuffer:
         """Bytes of all episodes, wherever they are."""
         return sum(episode.nbytes for episode in self._episodes.values())
 
-    def insert(self, episode: Episode) -> None:
-        """Keep an episode."""
-        self.insert_stored(StoredEpisode.store(episode, self.dtype))
+    def insert(self, *episodes: Episode) -> None:
+        """Keep episodes; InputError, and none is kept, when one does not fit the number format."""
+        for stored in [StoredEpisode.store(episode, self.dtype) for episode in episodes]:
+            self.insert_stored(stored)
 
     def insert_stored(self, episode: StoredEpisode) -> None:
         """Keep an episode that was kept before."""
@@ -93,21 +94,22 @@ class ReplayBuffer:
         self._put(self.inserted, episode)
         self.inserted += 1
 
-    def move(self, number: int, episode: StoredEpisode) -> None:
-        """Take an equal episode, one on disk, for the one of that number."""
-        self._put(number, episode)
+    def move(self, number: int, episode: KeptEpisode) -> None:
+        """Take an equal episode, one on disk, for the one of that number, where that is still kept."""
+        if self.oldest <= number < self.inserted:
+            self._put(number, episode)
 
-    def episodes_since(self, first: int) -> list[StoredEpisode]:
+    def episodes_since(self, first: int) -> list[KeptEpisode]:
         """The kept episodes numbered `first` and later, in the order they came."""
         return [self._episodes[number] for number in range(max(first, self.oldest), self.inserted)]
 
     def sample(self, rng: np.random.Generator, n_episodes: int) -> EpisodeBatch:
-        """`n_episodes` different episodes, uniformly."""
+        """`n_episodes` different episodes, uniformly; OSError when a file of replay cannot be read now."""
         chosen = rng.choice(len(self._episodes), n_episodes, replace=False)
-        episodes = [self._episodes[self.oldest + int(index)] for index in chosen]
+        episodes = [self._episodes[self.oldest + int(index)].load() for index in chosen]
         return pack_episodes(episodes, self.n_actions, bootstrap_on_timeout=self.bootstrap_on_timeout)
 
-    def _put(self, number: int, episode: StoredEpisode | None) -> None:
+    def _put(self, number: int, episode: KeptEpisode | None) -> None:
         before = self._episodes.pop(number, None)
         if before is not None and not before.on_disk:
             self.memory_bytes -= before.nbytes

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from envs.errors import InputError
 from envs.types import BoolArray, FloatArray, IntArray
 
 ByteArray = npt.NDArray[np.uint8]
@@ -64,7 +66,8 @@ class StoredEpisode:
     def store(cls, episode: Episode, dtype: npt.DTypeLike) -> StoredEpisode:
         """An episode as replay keeps it; copies, so that the round's arrays can be freed.
 
-        With float16 features are rounded to three digits. Actions are below `MAX_ACTIONS`.
+        With float16 features are rounded to three digits; InputError where one is beyond its range. Actions
+        are below `MAX_ACTIONS`.
         """
         from trainer.replay.sparse import gather_values
 
@@ -73,9 +76,9 @@ class StoredEpisode:
         return cls(
             obs_dim=episode.obs.shape[2],
             obs_bits=bits,
-            obs_values=values.astype(dtype, copy=False),
+            obs_values=rounded(values, dtype),
             obs_counts=counts,
-            state=episode.state.astype(dtype),
+            state=rounded(episode.state, dtype, copy=True),
             avail_bits=np.packbits(episode.avail_actions.reshape(rows, -1), axis=1),
             action=episode.action.astype(np.uint8),
             reward=episode.reward.copy(),
@@ -96,8 +99,12 @@ class StoredEpisode:
 
     @property
     def on_disk(self) -> bool:
-        """Whether the large arrays are views of a file rather than memory of this process."""
-        return isinstance(self.obs_values, np.memmap)
+        """Whether a file holds the arrays, rather than the memory of this process."""
+        return False
+
+    def load(self) -> StoredEpisode:
+        """The episode itself: it is in memory."""
+        return self
 
     @property
     def obs(self) -> FloatArray:
@@ -115,6 +122,36 @@ class StoredEpisode:
         values[:-1] = self.obs_values
         words = out.reshape(len(out), -1).view(np.int32)
         spread_values(np.array(self.obs_bits), values.view(np.int32), starts, rows, words)
+
+
+class KeptEpisode(Protocol):
+    """An episode in replay, wherever its arrays are."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes the episode's arrays take."""
+        ...
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether a file holds the arrays, rather than the memory of this process."""
+        ...
+
+    def load(self) -> StoredEpisode:
+        """The episode in memory; OSError when its file cannot be read now."""
+        ...
+
+
+def rounded(values: FloatArray, dtype: npt.DTypeLike, *, copy: bool = False) -> FeatureArray:
+    """Features in another number format; InputError rather than infinity."""
+    try:
+        with np.errstate(over="raise"):
+            return values.astype(dtype, copy=copy)
+    except FloatingPointError:
+        raise InputError(
+            f"an observation or a state holds {np.abs(values[np.isfinite(values)]).max():.6g}, which "
+            f"--replay-dtype {np.dtype(dtype).name} cannot hold: train anew with --replay-dtype float32"
+        ) from None
 
 
 def unpack_available(bits: ByteArray, n_agents: int, n_actions: int) -> BoolArray:

@@ -12,9 +12,10 @@ from envs.make import battles_at_once, env_spec, make_env
 from trainer.config import ResolvedConfig
 from trainer.learning.algorithms import make_learner, types_to_split
 from trainer.learning.learner import LearnerSettings
+from trainer.runs.claim import Claim
 from trainer.runs.config_file import begin_directory, save_end
 from trainer.runs.directory import Found, RunDirectory
-from trainer.runs.plan import Plan
+from trainer.runs.plan import Plan, check_free
 from trainer.runs.process_memory import keep_freed_memory
 from trainer.runs.run import TrainingRun, make_replay
 
@@ -22,19 +23,24 @@ EVALUATION_SEED_OFFSET = 1_000_003
 """Evaluation battles come from another seed, so that no battle is both trained on and tested on."""
 
 
-def assemble(plan: Plan) -> TrainingRun:
+def assemble(plan: Plan, claim: Claim | None = None) -> TrainingRun:
     """A planned run with its environments and its learner, new or resumed; writes its settings.
 
-    InputError when it cannot be trained on this machine, or was trained on another backend.
+    `claim`: the directory's, where the caller holds it; else the run takes one, and frees it when it closes.
+    InputError when it cannot be trained on this machine, when another process trains in its directory, or
+    when that cannot be read or written.
     """
     config, device = plan.config, torch_device(plan.config.device)
-    directory = RunDirectory(plan.run_dir, config.keep_checkpoints)
-    found = None if config.resume is None or directory.is_new else go_back(plan, directory)
-    agent_types = types_to_split(config.sharing, config.environment)
-    keep_freed_memory()
-    torch.set_num_threads(1)  # the learner splits its batches over --threads instead
-    torch.manual_seed(config.seed)
     with contextlib.ExitStack() as opened:
+        own = opened.enter_context(Claim(plan.run_dir)) if claim is None else None
+        if config.resume is None:
+            check_free(plan.run_dir, config.map)  # again: now nobody else can begin one
+        directory = RunDirectory(plan.run_dir, config.keep_checkpoints)
+        found = None if config.resume is None or directory.is_new else go_back(plan, directory)
+        agent_types = types_to_split(config.sharing, config.environment)
+        keep_freed_memory()
+        torch.set_num_threads(1)  # the learner splits its batches over --threads instead
+        torch.manual_seed(config.seed)
         env = make_env(config.environment, plan.backend, n_battles=config.envs, seed=config.seed)
         opened.enter_context(env)
         eval_env = make_env(
@@ -50,18 +56,30 @@ def assemble(plan: Plan) -> TrainingRun:
         else:
             save_end(plan.run_dir, config)
         opened.pop_all()  # from here on the run closes them
-        return TrainingRun(config, plan.backend, directory, env, eval_env, learner, found)
+        return TrainingRun(config, plan.backend, directory, env, eval_env, learner, found, own)
 
 
 def go_back(plan: Plan, directory: RunDirectory) -> Found:
-    """The newest usable checkpoint, made the directory's newest; InputError when another backend made it."""
-    found = directory.find(lambda: make_replay(plan.config, env_spec(plan.config.environment)))
-    if found.checkpoint.backend != plan.backend:
+    """The newest usable checkpoint, made the directory's newest.
+
+    InputError when another backend or environment made it, or when a file cannot be read now.
+    """
+    config, spec = plan.config, env_spec(plan.config.environment)
+    try:
+        found = directory.find(lambda: make_replay(config, spec), config.replay_memory * 2**30)
+        if found.checkpoint.backend != plan.backend:
+            raise InputError(
+                f"{directory.path} was trained on {found.checkpoint.backend}, not {plan.backend}; "
+                "results must not mix"
+            )
+        if different := spec.differences(found.checkpoint.spec):
+            raise InputError(f"{found.path} was made for another {spec.name}: {'; '.join(different)}")
+        directory.go_back_to(found)
+    except OSError as error:
         raise InputError(
-            f"{directory.path} was trained on {found.checkpoint.backend}, not {plan.backend}; "
-            "results must not mix"
-        )
-    directory.go_back_to(found)
+            f"{directory.path} cannot be read or written now ({error}): try again, or where one file stays "
+            "unreadable, move it away, and the run goes on from the checkpoint before"
+        ) from None
     return found
 
 
@@ -78,6 +96,8 @@ def torch_device(name: str) -> torch.device:
         raise InputError(f"unknown device {name!r}: say cpu, cuda or cuda:0") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch sees no CUDA device here; --device cpu works everywhere")
+    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        raise InputError(f"--device {name}: torch sees {count} CUDA devices here, numbered from 0")
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"--device {name}: only cpu and cuda are supported")
     return device

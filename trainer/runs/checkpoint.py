@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,7 +16,7 @@ from envs.errors import InputError
 from envs.files import replacing
 from envs.types import CONTRACT_VERSION, EnvSpec
 from trainer.learning.networks import AdvantageNet, advantage_net
-from trainer.runs.clocks import Clocks
+from trainer.runs.clocks import Clocks, brief
 
 FORMAT = "lan-checkpoint"
 FORMAT_VERSION = 2
@@ -134,49 +133,93 @@ def write_tensors(path: Path, data: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint in a file, or in a run directory's `run.pt`; tensors on the CPU.
 
-    InputError when it is missing, truncated, not one of ours, or of another version of format or contract.
+    InputError when it is missing, truncated, not one of ours, of another version of format or contract, or
+    cannot be read.
     """
+    try:
+        return read_checkpoint(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """As `load_checkpoint`, with an OSError when the file cannot be read now, which says nothing about it."""
     if path.is_dir():
         path = path / FILE_NAME
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}: lan-train writes one as RUN_DIR/{FILE_NAME}")
-    if not zipfile.is_zipfile(path):  # as torch writes them
+    content = io.BytesIO(path.read_bytes())  # from here on an error is the file's
+    if not zipfile.is_zipfile(content):  # as torch writes them
         raise InputError(f"{path} is truncated or no checkpoint of lan-train")
+    content.seek(0)
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+        data = torch.load(content, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # torch has many for damaged bytes
         reason = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise InputError(f"{path} is truncated or no checkpoint of lan-train ({reason})") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
+    if not isinstance(data, dict) or not isinstance(data.get("format"), str) or data["format"] != FORMAT:
         raise InputError(f"{path} is a torch file, but no checkpoint of lan-train")
     for key, ours in (("format_version", FORMAT_VERSION), ("contract_version", CONTRACT_VERSION)):
         version = data.get(key, 1)  # the first format did not name its version
-        if version != ours:
+        if type(version) is not int or version != ours:
             raise InputError(
-                f"{path} is of {key.replace('_', ' ')} {version}, this project reads version {ours}; "
+                f"{path} is of {key.replace('_', ' ')} {brief(version)}, this project reads version {ours}; "
                 "use the project version that wrote it, or train again"
             )
     missing = [field.name for field in fields(Checkpoint) if field.name not in data]
     if missing:
         raise InputError(f"{path} is damaged: it lacks {', '.join(missing)}")
     try:
-        spec = EnvSpec.from_json(data["spec"])
-        Clocks().load_state_dict(data["states"]["clocks"])
-        int(data["states"]["learner"]["updates"])
-        types = data["agent_types"]
-        if types is not None and [type(name) for name in types] != [str] * spec.n_agents:
-            raise ValueError(f"its agent types are {types!r}, for {spec.n_agents} agents")
+        checkpoint = Checkpoint(
+            **{field.name: data[field.name] for field in fields(Checkpoint)}
+            | {"spec": EnvSpec.from_json(data["spec"])}
+        )
+        check(checkpoint)
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
-    return Checkpoint(**{f.name: data[f.name] for f in fields(Checkpoint)} | {"spec": spec})
+    return checkpoint
+
+
+def check(checkpoint: Checkpoint) -> None:
+    """ValueError, KeyError or TypeError unless the plain data of a checkpoint has the types that we write."""
+    if not isinstance(checkpoint.config, dict):
+        raise ValueError(f"its config is {brief(checkpoint.config)}")
+    plain = {
+        "backend": checkpoint.backend,
+        "project_version": checkpoint.project_version,
+        "config.algorithm": checkpoint.config["algorithm"],
+        "config.sharing": checkpoint.config["sharing"],
+    }
+    for name, value in plain.items():
+        if not isinstance(value, str):
+            raise ValueError(f"its {name} is {brief(value)}")
+    states: Any = checkpoint.states
+    if not isinstance(states, dict) or not all(isinstance(state, dict) for state in states.values()):
+        raise ValueError("its states are not those of the parts of a run")
+    Clocks().load_state_dict(checkpoint.states["clocks"])
+    if type(checkpoint.learner["updates"]) is not int:
+        raise ValueError(f"it counts {brief(checkpoint.learner['updates'])} updates")
+    types, n_agents = checkpoint.agent_types, checkpoint.spec.n_agents
+    named = isinstance(types, list | tuple) and all(type(name) is str for name in types)
+    if types is not None and not (named and len(types) == n_agents):
+        raise ValueError(f"its agent types are {brief(types)}, for {n_agents} agents")
 
 
 def load_advantage_net(checkpoint: Checkpoint) -> AdvantageNet:
     """The advantage network of a checkpoint, and nothing else of it; InputError when it does not fit."""
     try:
+        weights = checkpoint.advantage
+        with torch.device("meta"):  # where the dimensions that the file claims take no memory
+            wanted = advantage_net(checkpoint.spec, checkpoint.agent_types).state_dict()
+        for name in wanted | weights:
+            own, shape = weights[name], wanted[name].shape
+            if own.shape != shape or own.dtype != torch.float32 or not own.is_contiguous():
+                raise ValueError(f"{name} is {own.dtype} {list(own.shape)}, not {list(shape)}")
         net = advantage_net(checkpoint.spec, checkpoint.agent_types)
-        net.load_state_dict(checkpoint.advantage)
-    except (KeyError, RuntimeError) as error:
+        net.load_state_dict(weights)
+    except (KeyError, RuntimeError, AttributeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(
             f"the checkpoint's advantage network does not fit its {checkpoint.spec.name}: {reason}"

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from envs.text import one_line
 from trainer.config import TrainConfig
 
 
@@ -49,9 +50,18 @@ class Clocks:
         return {name: getattr(self, name) for name in SAVED} | {"wall_before_s": self.wall_s}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Go on from what `state_dict` returned; ValueError or KeyError when it is something else."""
         for name in SAVED:
-            setattr(self, name, state[name])
+            value, kinds = state[name], (float, int) if name in REALS else (int,)
+            if type(value) not in kinds and not (value is None and getattr(Clocks, name, 0) is None):
+                raise ValueError(f"its clock {name} shows {brief(value)}")
+            setattr(self, name, value)
 
 
+REALS = ("best_win_rate", "win_rate", "loss", "wall_before_s")
 SAVED = tuple(field.name for field in fields(Clocks) if field.name != "started")
+
+
+def brief(value: object) -> str:
+    """A value for an error: plain ones as they are, others, which may be huge, by their type."""
+    return one_line(repr(value), 60) if isinstance(value, str | int | float | None) else type(value).__name__

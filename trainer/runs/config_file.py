@@ -4,42 +4,75 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
 from envs.files import write_atomically
+from envs.make import BACKEND_NAMES
 from envs.types import EnvSpec
 from envs.version import project_version
 from trainer.config import ResolvedConfig, TrainConfig, resolve
+from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 
 FILE_NAME = "config.json"
+MAX_CHARACTERS = 1 << 20
+REPLAY_NAME = "replay"
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
-    """The file as it is: config, backend, spec, versions; OSError or ValueError when it cannot be read."""
-    data: dict[str, Any] = json.loads((run_dir / FILE_NAME).read_text())
+    """The file: config, and where it is whole backend, spec, versions.
+
+    FileNotFoundError where there is none, InputError where it is something else.
+    """
+    path = run_dir / FILE_NAME
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is no ordinary file")
+        with path.open(encoding="utf-8") as file:
+            data = json.loads(file.read(MAX_CHARACTERS))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    if not isinstance(data, dict) or not isinstance(data.get("config"), dict):
+        raise InputError(f"{path} cannot be used: it is no object with the settings of a run as its config")
+    kinds = {"backend": str, "spec": dict}
+    if wrong := [key for key, kind in kinds.items() if not isinstance(data.get(key, kind()), kind)]:
+        raise InputError(f"{path} cannot be used: its {wrong[0]} is {data[wrong[0]]!r}")
     return data
 
 
 def load_config(run_dir: Path) -> ResolvedConfig:
     """The settings saved in a run directory; InputError when it holds no run."""
-    if run_dir.is_file():
-        raise InputError(f"{run_dir} is a file; name the run's directory, {run_dir.parent}")
     try:
+        if run_dir.is_file():
+            raise InputError(f"{run_dir} is a file; name the run's directory, {run_dir.parent}")
         data = read_config(run_dir)
     except FileNotFoundError:
         raise InputError(f"no run to resume in {run_dir}: it has no {FILE_NAME}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{run_dir / FILE_NAME} cannot be read: {error}") from None
+    except OSError as error:
+        raise InputError(f"{run_dir} cannot be read: {error.strerror or error}") from None
     try:
-        return resolve(TrainConfig.from_dict(data["config"]))
+        config = TrainConfig.from_dict(data["config"])
+        if config.env == "auto" and data.get("backend") in BACKEND_NAMES:  # so runs were saved at first
+            config = replace(config, env=data["backend"])
+        return resolve(config)
     except InputError as error:
         raise InputError(f"{run_dir / FILE_NAME} cannot be used: {error}") from None
 
 
+def is_unborn(run_dir: Path) -> bool:
+    """Whether no line of metrics, no checkpoint and no replay was ever written there."""
+    metrics = run_dir / METRICS_NAME
+    if any(run_dir.glob("*.pt")) or (run_dir / REPLAY_NAME).exists():
+        return False
+    return not metrics.exists() or (metrics.is_file() and metrics.stat().st_size == 0)
+
+
 def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: EnvSpec) -> None:
-    """Make the directory and write its settings; InputError when the disk says no."""
+    """Write the settings, which makes a directory a run; InputError when the disk says no."""
     import torch
 
     data = {
@@ -52,10 +85,6 @@ def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: E
             "python": sys.version.split()[0],
         },
     }
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot begin a run in {run_dir}: {error.strerror or error}") from None
     write_config(run_dir, data)
 
 

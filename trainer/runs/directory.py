@@ -6,6 +6,8 @@ makes the others count: on resume, everything after the newest readable checkpoi
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import re
 import shutil
@@ -17,7 +19,8 @@ from envs.errors import InputError
 from envs.files import replacing, sync_folder
 from trainer.replay.buffer import ReplayBuffer
 from trainer.replay.segments import ReplaySegments
-from trainer.runs.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
+from trainer.runs.checkpoint import FILE_NAME, Checkpoint, read_checkpoint, save_checkpoint
+from trainer.runs.config_file import REPLAY_NAME
 from trainer.runs.metrics import MetricsWriter
 
 BEST_NAME = "best.pt"
@@ -40,7 +43,7 @@ class RunDirectory:
     def __init__(self, path: Path, keep_checkpoints: int) -> None:
         self.path = path
         self.keep_checkpoints = keep_checkpoints
-        self.segments = ReplaySegments(path / "replay")
+        self.segments = ReplaySegments(path / REPLAY_NAME)
         self.saved_steps: int | None = None  # environment steps of the newest checkpoint
         self._saved_episodes = 0
         self._earlier: dict[Path, int] = {}  # oldest first; how many episodes each one knows of
@@ -63,28 +66,33 @@ class RunDirectory:
             self._earlier[earlier] = self._saved_episodes
         save_checkpoint(newest, checkpoint)
         self.saved_steps, self._saved_episodes = checkpoint.env_steps, checkpoint.episodes
+        with contextlib.suppress(OSError):  # all is saved; the next time removes what is no longer needed
+            self._tidy(replay)
+
+    def _tidy(self, replay: ReplayBuffer) -> None:
         while len(self._earlier) > self.keep_checkpoints - 1:
             path = next(iter(self._earlier))
             path.unlink(missing_ok=True)
             del self._earlier[path]
-        oldest = min([checkpoint.episodes, *self._earlier.values()])
+        oldest = min([self._saved_episodes, *self._earlier.values()])
         self.segments.drop(before=oldest - replay.capacity_episodes, after=replay.inserted)
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         """Make `checkpoint` the best; before `save`, so that no kill leaves the newest without its best."""
         save_checkpoint(self.path / BEST_NAME, checkpoint)
 
-    def find(self, make_replay: Callable[[], ReplayBuffer]) -> Found:
+    def find(self, make_replay: Callable[[], ReplayBuffer], replay_memory_bytes: float = math.inf) -> Found:
         """The newest checkpoint that can be resumed exactly, with its replay; no file is changed.
 
-        InputError when there is none.
+        InputError when there is none. OSError when a file cannot be read now: that is no reason to go back
+        to an earlier one.
         """
         unusable: dict[Path, InputError] = {}
         for path in [self.path / FILE_NAME, *reversed(self._earlier_paths())]:
             try:
-                checkpoint = load_checkpoint(path)
+                checkpoint = read_checkpoint(path)
                 replay = make_replay()
-                self.segments.load(replay, checkpoint.episodes)
+                self.segments.load(replay, checkpoint.episodes, replay_memory_bytes)
             except InputError as error:
                 unusable[path] = error
                 continue
@@ -102,7 +110,7 @@ class RunDirectory:
         self.saved_steps, self._saved_episodes = checkpoint.env_steps, checkpoint.episodes
         for earlier in self._earlier_paths():
             try:
-                self._earlier[earlier] = load_checkpoint(earlier).episodes
+                self._earlier[earlier] = read_checkpoint(earlier).episodes
             except InputError:
                 earlier.replace(earlier.with_suffix(".damaged"))
 

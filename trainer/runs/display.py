@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from envs.text import one_line
 from trainer.config import TrainConfig
 from trainer.runs.clocks import Clocks
 
@@ -55,7 +56,7 @@ class PlainReporter:
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        print(f"lan-train: warning: {text}", file=sys.stderr, flush=True)
+        print(f"lan-train: warning: {one_line(text)}", file=sys.stderr, flush=True)
 
 
 class LiveReporter:
@@ -106,4 +107,4 @@ class LiveReporter:
 
     def warn(self, text: str) -> None:
         """Print a warning above the bar."""
-        self.live.console.print(Text(f"warning: {text}", style="yellow"))
+        self.live.console.print(Text(f"warning: {one_line(text)}", style="yellow"))

@@ -69,10 +69,16 @@ class AppendedFile:
         self._write()
         os.fsync(self._file.fileno())
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing waits for room."""
+        return not self._pending
+
     def close(self) -> None:
         """Write what the disk takes, and close."""
         self.append(b"")
-        self._file.close()
+        with contextlib.suppress(OSError):  # a file system in the network may say late what flush() asked
+            self._file.close()
 
     def _write(self) -> None:
         while self._pending:
@@ -120,7 +126,7 @@ class MetricsWriter:
 
     def __init__(self, run_dir: Path, resumed_at_steps: int | None = None) -> None:
         self.path = run_dir / FILE_NAME
-        self.lines = 0
+        self.lines = self.missing = 0
         with contextlib.ExitStack() as opened:
             self._file = opened.enter_context(contextlib.closing(AppendedFile(self.path)))
             self._events = EventFile(run_dir, resumed_at_steps)
@@ -134,9 +140,10 @@ class MetricsWriter:
         return {"lines": self.lines}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Drop every line after those that `state_dict` counted."""
-        kept = self.path.read_bytes().splitlines(keepends=True)[: state["lines"]]
-        self.lines = len(kept)
+        """Drop every line after those that `state_dict` counted; `missing` is how many of these are gone."""
+        lines = self.path.read_bytes().splitlines(keepends=True)[: state["lines"]]
+        kept = [line for line in lines if line.endswith(b"\n")]
+        self.lines, self.missing = len(kept), state["lines"] - len(kept)
         self._file.cut(sum(len(line) for line in kept))
 
     def write(self, record: Mapping[str, Any]) -> None:
@@ -155,12 +162,25 @@ class MetricsWriter:
         self._file.flush()
         self._events.file.append(b"")
 
+    @property
+    def has_all_events(self) -> bool:
+        """Whether TensorBoard's file has what the metrics have."""
+        return self._events.file.is_whole
+
     def close(self) -> None:
         """Write what the disk takes, and close both."""
         self._opened.close()
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Every record of a run; a last line that is still being written does not count."""
-    lines = (run_dir / FILE_NAME).read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    """Every record of a run; a last line that is still being written does not count.
+
+    ValueError when a line is no record.
+    """
+    lines = (run_dir / FILE_NAME).read_text(encoding="utf-8").split("\n")
+    records = [json.loads(line) for line in lines[:-1]]
+    for number, record in enumerate(records, 1):
+        steps = record.get("env_steps") if isinstance(record, dict) else None
+        if type(steps) is not int or not isinstance(record.get("kind"), str):
+            raise ValueError(f"line {number} of {FILE_NAME} is no record of a run")
+    return records

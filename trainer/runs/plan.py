@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from envs.command import nearest_names
 from envs.errors import InputError
-from envs.make import env_spec, resolve_backend
-from trainer.config import ResolvedConfig, TrainConfig, check_resumed, learner_name, resolve
+from envs.make import BACKEND_NAMES, env_spec, has_sc2_game, is_code, resolve_backend, sc2_root
+from trainer.config import ResolvedConfig, TrainConfig, check_resumed, resolve, run_name
 from trainer.learning.algorithms import types_to_split
-from trainer.runs.config_file import FILE_NAME, load_config
+from trainer.runs.config_file import FILE_NAME, is_unborn, load_config
 
 
 @dataclass(frozen=True)
@@ -25,22 +26,63 @@ class Plan:
 
 def plan_run(config: TrainConfig) -> Plan:
     """Check and resolve the settings; InputError when they cannot be used."""
+    if config.resume is not None:
+        return plan_resumed(config, config.resume)
     if not config.map:
         raise InputError(
             "say which map to learn, e.g. --map 3m, or which run to go on with, --resume RUN_DIR"
         )
+    run_dir = config.run_dir or Path("runs") / run_name(config)
+    check_free(run_dir, config.map)
     resolved, backend = resolve_playable(config)
-    learner = learner_name(config.algorithm, config.sharing)
-    run_dir = config.run_dir or Path("runs") / f"{config.map}-{learner}-seed{config.seed}"
-    if config.resume is not None:
-        check_resumed(load_config(config.resume), resolved)
-        run_dir = config.resume
-        resolved = replace(resolved, run_dir=run_dir)  # which may have moved
-    elif (run_dir / FILE_NAME).exists():
-        raise InputError(
-            f"{run_dir} already holds a run: go on with it by --resume {run_dir}, or choose another --run-dir"
-        )
     return Plan(resolved, run_dir, backend)
+
+
+def plan_resumed(config: TrainConfig, run_dir: Path) -> Plan:
+    """The plan of a run that goes on: its own settings, and the backend that it was begun on."""
+    saved = load_config(run_dir)
+    if not config.map:
+        raise InputError(
+            f"{run_dir} asks to import code, as the environment {saved.map!r}; "
+            f"say --map {shlex.quote(saved.map)} as well if you trust it"
+        )
+    if config.env == "auto":
+        config = replace(config, env=saved.env)
+    check_resumed(saved, resolve(config))
+    if saved.env in ("sc2", "smac") and not has_sc2_game(sc2_root()):
+        raise InputError(
+            f"{run_dir} was trained on {BACKEND_NAMES[saved.env]} and goes on there only, but {sc2_root()} "
+            "holds no game: set SC2PATH to where it is, or train anew in another directory with --env sim"
+        )
+    resolved, backend = resolve_playable(replace(config, run_dir=run_dir))  # which may have moved
+    return Plan(resolved, run_dir, backend)
+
+
+def check_free(run_dir: Path, map_name: str) -> None:
+    """InputError when a run was begun there; settings alone, of a start that failed, are none."""
+    try:
+        if (run_dir / FILE_NAME).exists() and not (is_unborn(run_dir) and is_readable(run_dir)):
+            raise InputError(
+                f"{run_dir} already holds a run: go on with it by {resume_words(run_dir, map_name)}, "
+                "or choose another --run-dir"
+            )
+    except OSError as error:
+        raise InputError(f"--run-dir {run_dir} cannot be used: {error.strerror or error}") from None
+
+
+def is_readable(run_dir: Path) -> bool:
+    """Whether the settings in a directory are a run's."""
+    try:
+        load_config(run_dir)
+    except InputError:
+        return False
+    return True
+
+
+def resume_words(run_dir: Path, map_name: str) -> str:
+    """The flags of `lan-train` that go on with a run, for a shell; a name that is code must be said again."""
+    words = ["--resume", str(run_dir), *(["--map", map_name] if is_code(map_name) else [])]
+    return shlex.join(words)
 
 
 def resolve_playable(config: TrainConfig) -> tuple[ResolvedConfig, str]:
@@ -48,16 +90,20 @@ def resolve_playable(config: TrainConfig) -> tuple[ResolvedConfig, str]:
     resolved = resolve(config)
     env_spec(resolved.environment)
     types_to_split(resolved.sharing, resolved.environment)
-    return resolved, resolve_backend(resolved.env, resolved.environment)
+    backend = resolve_backend(resolved.env, resolved.environment)
+    return replace(resolved, env=backend), backend
 
 
 def continued(run_dir: Path, **changes: Any) -> TrainConfig:
     """The settings of the run in a directory, to go on with it; `changes` are those asked for now.
 
-    InputError when there is no run, and for a setting that does not exist.
+    A map whose name is code must be among them. InputError when there is no run, and for a setting that does
+    not exist.
     """
     known = {field.name for field in fields(TrainConfig)}
     for name in changes:
         if name not in known:
             raise InputError(f"no setting is called {name!r}: {nearest_names(name, known)}")
-    return replace(load_config(run_dir), **{"resume": run_dir, "run_dir": run_dir, **changes})
+    saved = load_config(run_dir)
+    asked = {"map": "" if is_code(saved.map) else saved.map, "resume": run_dir, "run_dir": run_dir, **changes}
+    return replace(saved, **asked)

@@ -15,20 +15,23 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from envs.errors import DivergedError, InputError
+from envs.errors import InputError
 from envs.outcomes import EpisodeStats, summarise
+from envs.text import one_line
 from envs.types import EnvSpec, MultiAgentEnv
 from envs.version import project_version
 from trainer.config import ResolvedConfig
-from trainer.learning.batch import EpisodeBatch
 from trainer.learning.learner import Learner
 from trainer.playing.collector import make_collector
 from trainer.playing.rollout import evaluate
 from trainer.replay.buffer import ReplayBuffer
-from trainer.runs.checkpoint import FILE_NAME, Checkpoint, GeneratorState, Stateful, write_tensors
+from trainer.runs.checkpoint import Checkpoint, GeneratorState, Stateful
+from trainer.runs.claim import Claim
 from trainer.runs.clocks import Clocks
 from trainer.runs.directory import Found, RunDirectory
+from trainer.runs.failures import diverged, draw, gpu_is_full
 from trainer.runs.metrics import MetricsWriter, Window
+from trainer.runs.plan import resume_words
 
 
 class Reporter(Protocol):
@@ -50,7 +53,7 @@ class Reporter(Protocol):
 class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
     """One run in one directory; `run()` returns when the steps are done or it was asked to stop.
 
-    It owns its environments: closing the run closes them, and so does a failure to make it.
+    It owns its environments and its claim: closing the run closes them, and so does a failure to make it.
     """
 
     def __init__(
@@ -62,21 +65,28 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         eval_env: MultiAgentEnv,
         learner: Learner,
         found: Found | None = None,
+        claim: Claim | None = None,
     ) -> None:
         self.config, self.backend, self.directory = config, backend, directory
         self.env, self.eval_env, self.learner = env, eval_env, learner
-        self.set_aside = [] if found is None else list(found.unusable.values())
+        self.notes = [] if claim is None or claim.warning is None else [claim.warning]
         self.stop_requested = False
         self.is_saved = False  # whether the newest checkpoint holds everything
         self.wall_split_s = dict.fromkeys(("collect", "learn", "evaluate", "checkpoint"), 0.0)
         self.rng = np.random.default_rng([config.seed, 1])
         self.clocks, self.window = Clocks(), Window()
+        self._replay_is_stuck = False  # in memory, since the disk does not take it
         with contextlib.ExitStack() as opened:
+            if claim is not None:
+                opened.enter_context(claim)
             opened.callback(eval_env.close)
             opened.callback(env.close)
             self.replay = make_replay(config, env.spec) if found is None else found.replay
             resumed_at_steps = None if found is None else found.checkpoint.env_steps
-            self.metrics = MetricsWriter(directory.path, resumed_at_steps)
+            try:
+                self.metrics = MetricsWriter(directory.path, resumed_at_steps)
+            except OSError as error:
+                raise InputError(f"{directory.path} cannot be written: {error.strerror or error}") from None
             opened.callback(self.metrics.close)
             self.collector = make_collector(config, backend, env, learner.advantage, self.rng)
             opened.callback(self.collector.close)
@@ -89,12 +99,19 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
                 "learner": learner,
             }
             if found is not None:
-                self._restore(found.checkpoint)
+                self._restore(found)
             self._opened = opened.pop_all()
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        for name, part in self.parts.items():
-            part.load_state_dict(checkpoint.states[name])
+    def _restore(self, found: Found) -> None:
+        try:
+            for name, part in self.parts.items():
+                part.load_state_dict(found.checkpoint.states[name])
+        except Exception as error:  # of torch, numpy and Python, for states that are not ours
+            raise InputError(f"{found.path} does not fit this run: {one_line(repr(error), 200)}") from None
+        steps = f"{self.clocks.env_steps:,} steps"
+        self.notes += [f"set aside a checkpoint, going on from {steps}: {d}" for d in found.unusable.values()]
+        if self.metrics.missing:
+            self.notes.append(f"{self.metrics.path} has lost {self.metrics.missing} lines before {steps}")
         self.env.next_episode = self.clocks.episodes
         self.eval_env.next_episode = self.clocks.evaluations * self.config.eval_episodes
 
@@ -113,17 +130,18 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
     def run(self, reporter: Reporter) -> None:
         """Train until finished or `stop_requested`; leaves a checkpoint either way.
 
-        DivergedError when the loss is not finite; the last checkpoint then stays as it is.
+        DivergedError when the loss is not finite; the last checkpoint then stays as it is. An error of the
+        environment, or of a file of replay, leaves a checkpoint of all that was learned before it.
         """
-        for damage in self.set_aside:
-            reporter.warn(f"set aside a checkpoint, going on from {self.clocks.env_steps:,} steps: {damage}")
+        for note in self.notes:
+            reporter.warn(note)
         while not (self.finished and self.clocks.pending_updates == 0) and not self.stop_requested:
             if self.clocks.pending_updates == 0 and self.clocks.env_steps >= self.clocks.next_eval_steps:
                 self._evaluate(reporter)
                 continue  # this evaluation may have been the last thing to do
             if self.clocks.pending_updates == 0:
                 self._collect(reporter)
-            self._learn()
+            self._learn(reporter)
             if self.clocks.pending_updates == 0 and self.clocks.env_steps >= self.clocks.next_log_steps:
                 self._log(reporter)
             reporter.progress(self.clocks, self.config.epsilon(self.clocks.env_steps))
@@ -138,12 +156,25 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         yield
         self.wall_split_s[part] += time.perf_counter() - start
 
+    @contextlib.contextmanager
+    def _saved_if_it_fails(self, reporter: Reporter) -> Iterator[None]:
+        """Save before an error of the block leaves it; until its end it changes random numbers alone."""
+        before = self.rng.bit_generator.state
+        try:
+            yield
+        except Exception:
+            self.rng.bit_generator.state = before
+            if self.clocks.env_steps:
+                self.checkpoint(reporter)
+            raise
+
     def _collect(self, reporter: Reporter) -> None:
         clocks, config = self.clocks, self.config
         with self._timed("collect"):
-            episodes, stats = self.collector.take(config.epsilon(clocks.env_steps), clocks.episodes)
-            for episode, stat in zip(episodes, stats, strict=True):
-                self.replay.insert(episode)
+            with self._saved_if_it_fails(reporter):
+                episodes, stats = self.collector.take(config.epsilon(clocks.env_steps), clocks.episodes)
+                self.replay.insert(*episodes)
+            for stat in stats:
                 clocks.episodes += 1
                 clocks.env_steps += stat.length_steps
                 for name, value in means([stat]).items():
@@ -153,46 +184,33 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
             self.collector.prepare(config.epsilon(clocks.env_steps), clocks.episodes, begin=not self.finished)
         if self.replay.memory_bytes > config.replay_memory * 2**30:
             with self._timed("checkpoint"):
-                try:
-                    self.directory.segments.spill(self.replay)
-                except OSError as error:
-                    reporter.warn(f"replay stays in memory: it could not be written ({error})")
+                self._spill(reporter)
 
-    def _learn(self) -> None:
+    def _spill(self, reporter: Reporter) -> None:
+        try:
+            self.directory.segments.spill(self.replay)
+            self._replay_is_stuck = False
+        except OSError as error:
+            if not self._replay_is_stuck:
+                reporter.warn(f"replay stays in memory until it can be written: {error}")
+            self._replay_is_stuck = True
+
+    def _learn(self, reporter: Reporter) -> None:
         with self._timed("learn"):
             while self.clocks.pending_updates and not self.stop_requested:
-                batch = self.replay.sample(self.rng, self.config.batch_episodes)
+                with self._saved_if_it_fails(reporter):
+                    batch = draw(self.replay, self.rng, self.config.batch_episodes, reporter.warn)
+                update, folder = self.learner.updates + 1, self.directory.path
                 try:
                     result = {name: float(value) for name, value in self.learner.update(batch).items()}
                 except torch.cuda.OutOfMemoryError:
-                    raise self._gpu_is_full(batch) from None
+                    raise gpu_is_full(batch, update, resume_words(folder, self.config.map)) from None
                 if not math.isfinite(result["loss"]) or not math.isfinite(result["grad_norm"]):
-                    raise self._diverged(batch, result)
+                    raise diverged(batch, update, result, folder)
                 self.clocks.pending_updates -= 1
                 self.clocks.loss = result["loss"]
                 for name, value in result.items():
                     self.window.add(name, value)
-
-    def _gpu_is_full(self, batch: EpisodeBatch) -> InputError:
-        n, folder = batch.n_episodes, self.directory.path
-        return InputError(
-            f"the GPU ran out of memory at update {self.learner.updates + 1}, on {n} episodes with "
-            f"{batch.n_rows:,} observations per agent: train anew with a lower --batch-episodes than {n}, or "
-            f"go on from the last checkpoint on the processor: lan-train --resume {folder} --device cpu"
-        )
-
-    def _diverged(self, batch: EpisodeBatch, result: dict[str, float]) -> DivergedError:
-        path = self.directory.path / "diverged-batch.pt"
-        try:
-            write_tensors(path, vars(batch))
-            where = f"is in {path}"
-        except OSError as error:
-            where = f"could not be written ({error})"
-        return DivergedError(
-            f"update {self.learner.updates} gave loss {result['loss']} and gradient norm "
-            f"{result['grad_norm']}; its batch {where}, the last good checkpoint in "
-            f"{self.directory.path / FILE_NAME}"
-        )
 
     def _write(self, kind: str, numbers: dict[str, float]) -> dict[str, Any]:
         clocks = self.clocks
@@ -217,7 +235,7 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
     def _evaluate(self, reporter: Reporter) -> None:
         """Evaluate, write the result and a checkpoint; the one that won most is also kept as `best.pt`."""
         clocks, config = self.clocks, self.config
-        with self._timed("evaluate"):
+        with self._timed("evaluate"), self._saved_if_it_fails(reporter):
             stats = evaluate(self.eval_env, self.learner.advantage, config.eval_episodes)
         result = means(stats)
         clocks.evaluations += 1

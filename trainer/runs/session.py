@@ -1,34 +1,39 @@
-"""One sitting of `lan-train`: a planned run with a display, signals answered, and a summary at the end."""
+"""One sitting of `lan-train`: a planned run with a display, and a summary at the end."""
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from types import FrameType
+from contextlib import nullcontext
 
 from rich.console import Console
 
 from envs.errors import DivergedError
 from envs.make import BACKEND_NAMES
+from envs.text import one_line
 from trainer.runs.assembly import assemble
 from trainer.runs.checkpoint import FILE_NAME
+from trainer.runs.claim import Claim
 from trainer.runs.display import LiveReporter, PlainReporter, format_duration
-from trainer.runs.plan import Plan
+from trainer.runs.plan import Plan, resume_words
 from trainer.runs.process_memory import peak_memory_mb
 from trainer.runs.run import TrainingRun
+from trainer.runs.stopping import StopSignals
 
 
-def watch(plan: Plan) -> int:
-    """Train; returns 0 when finished or stopped on request, 1 when the run diverged or is not saved."""
+def watch(plan: Plan, signals: StopSignals, claim: Claim | None = None) -> int:
+    """Train; returns 0 when finished or stopped on request, 1 when the run diverged or is not saved.
+
+    `claim`: the directory's, where the caller holds it.
+    """
     config, console = plan.config, Console()
-    with assemble(plan) as run, stop_on_signals(run):
+    with assemble(plan, claim) as run:
+        signals.watch(run)
         first_steps, saved = run.clocks.env_steps, run.directory.saved_steps
         begins = "new run" if saved is None else f"resumed at {saved:,} steps"
         print(
-            f"lan-train: {config.environment} on {BACKEND_NAMES[plan.backend]} (--env {plan.backend}), "
-            f"{config.algorithm}, seed {config.seed}, {begins}, writing to {plan.run_dir}",
+            f"lan-train: {one_line(config.environment)} on {BACKEND_NAMES[plan.backend]} "
+            f"(--env {plan.backend}), {config.algorithm}, seed {config.seed}, {begins}, writing to "
+            f"{one_line(plan.run_dir)}",
             flush=True,
         )
         live = LiveReporter(console, config, first_steps) if console.is_terminal else None
@@ -36,37 +41,22 @@ def watch(plan: Plan) -> int:
             with live or nullcontext(PlainReporter()) as reporter:
                 run.run(reporter)
         except DivergedError as error:
-            print(f"lan-train: the run diverged: {error}", file=sys.stderr)
+            print(f"lan-train: the run diverged: {one_line(error)}", file=sys.stderr)
             return 1
     print_summary(run, first_steps)
-    if not run.is_saved:
-        print("lan-train: the end of this run is not saved: its last checkpoint failed", file=sys.stderr)
-    return 0 if run.is_saved else 1
-
-
-@contextmanager
-def stop_on_signals(run: TrainingRun) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the run to save and stop; the second one stops it at once."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if run.stop_requested:
-            raise KeyboardInterrupt
-        run.stop_requested = True
-        print("\nstopping: saving after this update; once more to stop without saving", file=sys.stderr)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    unsaved = [] if run.is_saved else ["the end of this run: its last checkpoint failed"]
+    unsaved += [] if run.metrics.has_all_events else ["the last of TensorBoard's events"]
+    if unsaved:
+        print(f"lan-train: not saved: {' and '.join(unsaved)}", file=sys.stderr)
+    return 1 if unsaved else 0
 
 
 def print_summary(run: TrainingRun, first_steps: int) -> None:
     """Print how the run ended, how fast it was, where its time went, and its memory."""
     folder, clocks, split = run.directory.path, run.clocks, run.wall_split_s
     steps, wall_s = clocks.env_steps - first_steps, clocks.wall_s - clocks.wall_before_s
-    ended = "finished" if run.finished else f"stopped; go on with lan-train --resume {folder}"
+    words = resume_words(folder, run.config.map)
+    ended = "finished" if run.finished else f"stopped; go on with lan-train {words}"
     parts = ", ".join(f"{part} {seconds / wall_s:.1%}" for part, seconds in split.items())
     win_rate = "not evaluated yet" if clocks.win_rate is None else f"{clocks.win_rate:.0%}"
     print(

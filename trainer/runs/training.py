@@ -43,7 +43,7 @@ def train(config: TrainConfig, *, on_evaluation: Callable[[Evaluation], None] | 
     """Train a team as `lan-train` does, without a display; `on_evaluation` is called after each evaluation.
 
     An evaluation is saved before its call, so a callback may read the checkpoint, or raise to end the run;
-    after Ctrl-C, `resume` goes on from the last evaluation.
+    after Ctrl-C, `resume` goes on from the last evaluation. No other process may train in the directory.
     Seeds torch and gives it one thread; the learner has its own threads.
     InputError when settings cannot be used or the end could not be saved; DivergedError when the loss is not
     finite. A failure that does not stop the run is a RuntimeWarning.
@@ -58,7 +58,8 @@ def resume(
 ) -> TrainResult:
     """Go on with the run in a directory by its own settings, exactly where its last checkpoint left it.
 
-    `changes` are fields of `TrainConfig` that may differ, such as `steps=3_000_000`. Errors as `train`.
+    `changes` are fields of `TrainConfig` that may differ, such as `steps=3_000_000`. A map whose name is
+    code, such as `pettingzoo:MODULE`, must be among them: it is not taken from a file. Errors as `train`.
     """
     return run_to_end(continued(Path(run_dir), **changes), on_evaluation)
 

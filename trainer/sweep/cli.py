@@ -20,7 +20,7 @@ from envs.command import run_command
 from envs.errors import InputError
 from trainer.config import TrainConfig
 from trainer.runs.plan import resolve_playable
-from trainer.sweep.jobs import LOG_NAME, Job, plan_jobs
+from trainer.sweep.jobs import LOG_NAME, Job, plan_jobs, saved_backend
 from trainer.sweep.process import Outcome
 from trainer.sweep.table import READ_EVERY_S, LiveSweepDisplay, PlainSweepDisplay, Row
 
@@ -124,6 +124,8 @@ def make_jobs(config: SweepConfig) -> list[Job]:
     if not config.maps or not config.algorithms:
         raise InputError("say what to learn and how, e.g. --maps 3m 2s3z --algorithms lan qmix")
     settings = TrainConfig(**{f.name: getattr(config.settings, f.name) for f in fields(TrainConfig)})
+    if settings.env == "auto":  # a sweep stays on the backend that it began on
+        settings = replace(settings, env=saved_backend(config.out) or "auto")
     configs, backends = [], set()
     for map_name, algorithm in itertools.product(
         dict.fromkeys(config.maps), dict.fromkeys(config.algorithms)

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
-from trainer.config import Free, ResolvedConfig, TrainConfig, changes, flag, learner_name, may_differ
+from trainer.config import (
+    Free,
+    ResolvedConfig,
+    TrainConfig,
+    changes,
+    flag,
+    learner_name,
+    may_differ,
+    run_name,
+)
 from trainer.runs.config_file import FILE_NAME, load_config
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 
@@ -52,7 +61,7 @@ class Job:
 
     def resume_flags(self) -> list[str]:
         """The command line of `lan-train` that resumes this run, with the settings a sweep may change."""
-        words = ["--resume", str(self.run_dir), "--steps", str(self.config.steps)]
+        words = ["--resume", str(self.run_dir), "--map", self.config.map, "--steps", str(self.config.steps)]
         for field in fields(TrainConfig):
             value = getattr(self.config, field.name)
             if may_differ(field.name, Free.IN_SWEEP) and field.name != "run_dir" and value is not None:
@@ -77,11 +86,16 @@ def plan_jobs(configs: Sequence[ResolvedConfig], seeds: int, out: Path) -> list[
     jobs = []
     for seed in range(seeds):
         for config in configs:
-            learner = learner_name(config.algorithm, config.sharing)
-            run_dir = out / f"{config.map}-{learner}-seed{seed}"
-            jobs.append(Job(replace(config, seed=seed, run_dir=run_dir)))
+            config = replace(config, seed=seed)
+            jobs.append(Job(replace(config, run_dir=out / run_name(config))))
             check_settings(jobs[-1])
     return jobs
+
+
+def saved_backend(out: Path) -> str | None:
+    """The backend of the runs in a sweep's folder; None where there is none, or not one."""
+    backends = {load_config(path.parent).env for path in out.glob(f"*/{FILE_NAME}")}
+    return backends.pop() if len(backends) == 1 else None
 
 
 def check_settings(job: Job) -> None:

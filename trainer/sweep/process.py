@@ -7,26 +7,23 @@ directory, so that two sweeps never train the same run, and writes `finished.jso
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import TextIOWrapper
 from pathlib import Path
 
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.processes import end_with_parent
+from trainer.runs.claim import Claim
 from trainer.runs.config_file import FILE_NAME, load_config
 from trainer.sweep.jobs import FINISHED_NAME, LOG_NAME
 
-LOCK_NAME = "lock"
 STOP_NAME = "stop"
 """A file in a run directory that asks the run to end. Ray's cancelling would end the worker's wait and then
 kill the training process before it has saved."""
@@ -95,31 +92,14 @@ def main(argv: Sequence[str]) -> int:
     from trainer.cli import main as lan_train
 
     try:
-        with take_lock(run_dir / LOCK_NAME):
-            code = lan_train(argv[2:])
+        with Claim(run_dir, LOCK_WAIT_S) as claim:
+            code = lan_train(argv[2:], claim)
             if code == 0:
                 mark_finished(run_dir)
     except InputError as error:
         print(f"lan-sweep: error: {error}", file=sys.stderr)
         return 2
     return code
-
-
-def take_lock(path: Path, wait_s: float = LOCK_WAIT_S) -> TextIOWrapper:
-    """The open lock file, held until it is closed or its process ends; InputError after `wait_s`."""
-    file = path.open("a+")
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                file.close()
-                raise InputError(
-                    f"another process trains in {path.parent}: stop it, or wait until it ends"
-                ) from None
-            time.sleep(0.1)
 
 
 def mark_finished(run_dir: Path) -> None:

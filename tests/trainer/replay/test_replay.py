@@ -1,35 +1,15 @@
 """Replay keeps whole episodes at their true lengths and packs them without padding."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from envs.errors import InputError
 from tests.trainer.support.learning import pack
+from tests.trainer.support.numbered import A, N, numbered_episode
 from trainer.replay.buffer import ReplayBuffer
-from trainer.replay.episode import STORED_ARRAYS, Episode, StoredEpisode, unpack_available
-from trainer.replay.segments import ReplaySegments
-
-N, A = 2, 11
-
-
-def numbered_episode(number: int, length: int) -> Episode:
-    """Every value tells which episode, step and agent it belongs to."""
-    rng = np.random.default_rng(number)
-    steps = np.arange(length + 1, dtype=np.float32)
-    obs = (number * 100 + steps)[:, None, None] + np.array([0.25, 0.5], np.float32)[None, :, None]
-    return Episode(
-        obs=np.repeat(obs, 3, axis=2),
-        state=(number * 100 + steps)[:, None],
-        avail_actions=rng.random((length + 1, N, A)) < 0.5,
-        action=rng.integers(0, A, (length, N)),
-        reward=(number * 100 + steps[1:]).astype(np.float32),
-        terminated=number % 2 == 0,
-        truncated=number % 2 == 1,
-        won=False,
-    )
+from trainer.replay.episode import STORED_ARRAYS, StoredEpisode, unpack_available
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -96,29 +76,6 @@ def test_the_oldest_episode_makes_room() -> None:
     assert sorted(sampled.state[:3, 0].tolist()) == [200, 300, 400]
 
 
-def test_segments_bring_back_exactly_what_replay_held(tmp_path: Path) -> None:
-    replay, segments = ReplayBuffer(4, A), ReplaySegments(tmp_path / "replay")
-    for number in range(7):
-        replay.insert(numbered_episode(number, number + 1))
-        if number in (1, 4, 6):
-            segments.append(replay)
-            segments.drop(before=replay.inserted - 4, after=replay.inserted)
-    assert sorted(path.name for path in (tmp_path / "replay").iterdir()) == [
-        "episodes-00000002-00000005.npz",
-        "episodes-00000005-00000007.npz",
-    ]
-    restored, again = ReplayBuffer(4, A), ReplaySegments(tmp_path / "replay")
-    again.load(restored, 7)
-    assert restored.inserted == 7
-    for mine, theirs in zip(restored.episodes_since(0), replay.episodes_since(0), strict=True):
-        assert mine.terminated == theirs.terminated
-        assert mine.truncated == theirs.truncated
-        for name in STORED_ARRAYS:
-            assert np.array_equal(getattr(mine, name), getattr(theirs, name))
-    one, other = (buffer.sample(np.random.default_rng(3), 4) for buffer in (restored, replay))
-    assert (one.obs == other.obs).all()
-
-
 def test_observations_come_back_bit_by_bit_without_room_for_their_zeros() -> None:
     rng = np.random.default_rng(5)
     replay = ReplayBuffer(10, A)
@@ -153,46 +110,12 @@ def test_half_precision_takes_half_the_room_and_rounds() -> None:
     assert features == 2 * halved
 
 
-def test_spilled_episodes_are_read_from_their_files(tmp_path: Path) -> None:
-    replay, memory = ReplayBuffer(6, A), ReplayBuffer(6, A)
-    segments = ReplaySegments(tmp_path / "replay")
-    for number in range(9):
-        for buffer in (replay, memory):
-            buffer.insert(numbered_episode(number, number % 4 + 1))
-        if number in (3, 7):
-            segments.spill(replay)
-            assert replay.memory_bytes == 0
-    assert replay.memory_bytes == replay.episodes_since(8)[0].nbytes
-    assert replay.nbytes == memory.nbytes
-    one, other = (buffer.sample(np.random.default_rng(2), 6) for buffer in (replay, memory))
-    assert (one.obs == other.obs).all()
-    assert (one.avail_actions == other.avail_actions).all()
-    assert (one.last_action == other.last_action).all()
-
-
-def test_segments_after_the_checkpoint_are_played_again(tmp_path: Path) -> None:
-    replay, segments = ReplayBuffer(10, A), ReplaySegments(tmp_path / "replay")
-    for number in range(4):
-        replay.insert(numbered_episode(number, 2))
-        segments.append(replay)
-    restored, again = ReplayBuffer(10, A), ReplaySegments(tmp_path / "replay")
-    again.load(restored, 3)
-    assert len(restored) == 3
-    assert len(list((tmp_path / "replay").iterdir())) == 4  # nothing is removed before all is well
-    again.drop(before=0, after=3)
-    assert len(list((tmp_path / "replay").iterdir())) == 3
-
-
-def test_a_missing_or_damaged_segment_is_said(tmp_path: Path) -> None:
-    replay, segments = ReplayBuffer(10, A), ReplaySegments(tmp_path / "replay")
-    for number in range(3):
-        replay.insert(numbered_episode(number, 2))
-        segments.append(replay)
-    middle = tmp_path / "replay" / "episodes-00000001-00000002.npz"
-    content = middle.read_bytes()
-    middle.write_bytes(content[: len(content) // 2])
-    with pytest.raises(InputError, match="damaged"):
-        ReplaySegments(tmp_path / "replay").load(ReplayBuffer(10, A), 3)
-    middle.unlink()
-    with pytest.raises(InputError, match="lacks episodes 1 to 2"):
-        ReplaySegments(tmp_path / "replay").load(ReplayBuffer(10, A), 3)
+def test_half_precision_refuses_what_would_be_infinite_and_keeps_nothing_of_it() -> None:
+    replay = ReplayBuffer(10, A, dtype="float16")
+    for name in ("obs", "state"):
+        odd = numbered_episode(2, 3)
+        getattr(odd, name)[0, 0] = 70_000
+        with pytest.raises(InputError, match="70000, which --replay-dtype float16 cannot hold"):
+            replay.insert(numbered_episode(1, 3), odd)
+        assert len(replay) == 0
+    ReplayBuffer(10, A).insert(odd)

@@ -1,5 +1,6 @@
 """A checkpoint is whole or not there, and a file that is none is refused by name."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import torch
 
 from envs.errors import InputError
 from envs.types import CONTRACT_VERSION, EnvSpec
+from exporters.card import of_checkpoint
+from trainer.learning.networks import advantage_net
+from trainer.replay.buffer import ReplayBuffer
 from trainer.runs.checkpoint import (
     FORMAT_VERSION,
     Checkpoint,
@@ -16,6 +20,7 @@ from trainer.runs.checkpoint import (
     save_checkpoint,
 )
 from trainer.runs.clocks import Clocks
+from trainer.runs.directory import RunDirectory
 
 SPEC = EnvSpec("toy", 2, 4, 5, 3, 2, 9)
 
@@ -126,3 +131,57 @@ def test_agent_types_are_one_name_per_agent(tmp_path: Path, types: Any) -> None:
 def test_agent_types_that_cannot_name_a_network_do_not_fit() -> None:
     with pytest.raises(InputError, match="does not fit"):
         load_advantage_net(checkpoint(agent_types=("training", "a.b")))
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in nested plain data, by the keys that lead there."""
+    inner = [key for key in data if isinstance(data, dict)] if isinstance(data, dict) else []
+    return [path, *(place for key in inner for place in places(data[key], (*path, key)))]
+
+
+def with_value(data: dict[Any, Any], place: tuple[Any, ...], value: Any) -> Any:
+    if not place:
+        return value
+    return {**data, place[0]: with_value(data[place[0]], place[1:], value)}
+
+
+WHOLE = EnvSpec("toy", 2, 4, 5, 3, 2, 9)
+ODD = [
+    None, [], {}, [1], {"a": 1}, 3, -1, 2**40, 0.5, "text", "{}", torch.ones(2), torch.ones(1).expand(2**40),
+    WHOLE.to_json().replace('"obs_dim": 5', f'"obs_dim": {2**40}'),
+    WHOLE.to_json().replace('"n_agents": 2', f'"n_agents": {2**40}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ODD, ids=lambda value: repr(value)[:30])
+def test_whatever_a_checkpoint_holds_it_is_refused_in_one_sentence_or_used(
+    tmp_path: Path, value: Any
+) -> None:
+    net = advantage_net(WHOLE)
+    learner = {"advantage": dict(net.state_dict()), "updates": 4}
+    sound = checkpoint(spec=WHOLE, states={"clocks": Clocks().state_dict(), "learner": learner})
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, sound)
+    data = torch.load(path, weights_only=True)
+    for place in places(data):
+        torch.save(with_value(data, place, value), path)
+        with contextlib.suppress(InputError):
+            loaded = load_checkpoint(path)
+            load_advantage_net(loaded)
+            of_checkpoint(loaded)
+
+
+def test_a_file_that_cannot_be_read_now_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path / "run.pt", checkpoint())
+
+    def too_many_files(path: Path) -> bytes:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", too_many_files)
+    with pytest.raises(InputError, match="cannot be read: Too many open files"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(OSError, match="Too many open files"):
+        RunDirectory(tmp_path, 3).find(lambda: ReplayBuffer(5, 4))
+    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]

@@ -1,13 +1,23 @@
 """`lan-train` refuses what it cannot do in one sentence, with exit code 2, and loses nothing."""
 
+import contextlib
 import json
+import os
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from envs.errors import InputError
+from trainer import resume
 from trainer.cli import main
 from trainer.config import TrainConfig, check_resumed, resolve
 from trainer.runs.config_file import load_config
+from trainer.runs.plan import continued, plan_run, resume_words
+from trainer.sweep.jobs import saved_backend
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -67,6 +77,10 @@ def test_a_directory_that_holds_a_run_is_left_alone(
         (("--until-win-rate", "90"), "--until-win-rate"),
         (("--device", "toaster"), "toaster"),
         (("--steps", "many"), "many"),
+        (("--learning-rate", "nan"), "--learning-rate"),
+        (("--seed", str(2**64)), "--seed"),
+        (("--first-update-episodes", "8"), "--batch-episodes"),
+        (("--algorithm", "qplex", "--replay-episodes", "50"), "--first-update-episodes"),
     ],
 )
 def test_impossible_settings_are_named(
@@ -94,3 +108,83 @@ def test_a_resumed_run_keeps_its_settings(capsys: pytest.CaptureFixture[str], tm
 def test_settings_of_another_version_are_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"config": {"map": "3m", "warp": 9}}))
     assert "warp" in refused(capsys, "--resume", str(tmp_path))
+
+
+ODD: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+SETTING = st.sampled_from([field.name for field in fields(TrainConfig)])
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(data=ODD | st.fixed_dictionaries({"config": ODD | st.dictionaries(SETTING, ODD, max_size=3)}))
+def test_whatever_stands_in_the_settings_file_is_refused_in_one_sentence_or_used(
+    tmp_path: Path, data: object
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(data))
+    with contextlib.suppress(InputError):
+        config = load_config(tmp_path)
+        assert resolve(config) == config
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b'{"config": {}, "backend": 3}', b"9" * 5000]
+)
+def test_what_is_no_settings_file_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    assert "config.json cannot be" in refused(capsys, "--resume", str(tmp_path))
+
+
+def test_a_settings_file_that_is_a_pipe_is_not_waited_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    assert "no ordinary file" in refused(capsys, "--resume", str(tmp_path))
+
+
+def test_the_module_of_a_map_is_imported_only_where_the_command_line_names_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "planted.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run_dir = tmp_path / "a run"
+    run_dir.mkdir()
+    saved = resolve(TrainConfig(map="pettingzoo:planted", env="sim", run_dir=run_dir))
+    (run_dir / "config.json").write_text(json.dumps({"config": saved.to_dict(), "backend": "sim"}))
+    assert "say --map pettingzoo:planted as well" in refused(capsys, "--resume", str(run_dir))
+    with pytest.raises(InputError, match="say --map pettingzoo:planted as well"):
+        resume(run_dir)
+    assert "--map was pettingzoo:planted, now 3m" in refused(capsys, "--resume", str(run_dir), "--map", "3m")
+    with pytest.raises(SystemExit, match="imported"):
+        main(["--resume", str(run_dir), "--map", "pettingzoo:planted"])
+    assert resume_words(run_dir, saved.map) == f"--resume '{run_dir}' --map pettingzoo:planted"
+
+
+def test_a_run_stays_on_its_backend_whatever_is_installed_later(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SC2PATH", raising=False)
+    plan = plan_run(TrainConfig(map="3m", run_dir=tmp_path / "run"))
+    assert (plan.backend, plan.config.env) == ("sim", "sim")
+    asked_auto = plan.config.to_dict() | {"env": "auto"}  # as it was saved at first
+    for config in (plan.config.to_dict(), asked_auto):
+        plan.run_dir.mkdir(exist_ok=True)
+        (plan.run_dir / "config.json").write_text(json.dumps({"config": config, "backend": "sim"}))
+        monkeypatch.setattr("envs.make.has_sc2_game", lambda root: True)
+        monkeypatch.setenv("SC2PATH", str(tmp_path))
+        for words in ({}, {"env": "auto"}, {"env": "sim"}):
+            again = plan_run(continued(plan.run_dir, **words))
+            assert (again.backend, again.config.env) == ("sim", "sim")
+        with pytest.raises(InputError, match="--env was sim, now sc2"):
+            plan_run(continued(plan.run_dir, env="sc2"))
+        assert saved_backend(tmp_path) == "sim"  # so does a sweep
+    live = plan.config.to_dict() | {"env": "sc2"}
+    (plan.run_dir / "config.json").write_text(json.dumps({"config": live, "backend": "sc2"}))
+    monkeypatch.setattr("trainer.runs.plan.has_sc2_game", lambda root: False)
+    error = refused(capsys, "--resume", str(plan.run_dir))
+    assert "was trained on the live game through pysc2 and goes on there only" in error
+    assert "set SC2PATH" in error

@@ -10,13 +10,12 @@ import pytest
 import tyro
 from rich.console import Console
 
-from envs.errors import InputError
 from tests.trainer.support.small_runs import without_clock
 from trainer.config import TrainConfig, resolve
 from trainer.runs.config_file import load_config
 from trainer.sweep.cli import conduct, main
 from trainer.sweep.jobs import FINISHED_NAME, Job, plan_jobs, read_progress
-from trainer.sweep.process import STOP_NAME, Outcome, run_job, take_lock
+from trainer.sweep.process import STOP_NAME, Outcome, run_job
 from trainer.sweep.table import Row, make_table
 
 SETTINGS = TrainConfig(env="sim", steps=1_000, value_gradient_to_gru=False, learning_rate=1e-3, threads=1)
@@ -143,12 +142,6 @@ def test_a_run_that_cannot_begin_says_so_by_its_log(tmp_path: Path) -> None:
     away = run_job(tmp_path / "elsewhere", [], [])
     assert away.error is not None
     assert "must share --out" in away.error
-
-
-def test_a_run_directory_is_trained_in_by_one_process(tmp_path: Path) -> None:
-    with take_lock(tmp_path / "lock"), pytest.raises(InputError, match="another process trains in"):
-        take_lock(tmp_path / "lock", wait_s=0.05)
-    take_lock(tmp_path / "lock", wait_s=0).close()
 
 
 @pytest.mark.parametrize(
