@@ -33,7 +33,8 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         partial.replace(path)
         sync_folder(path.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error says more, and a read-only disk allows nothing
+            partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -43,6 +44,16 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def expanded(path: Path | str) -> Path:
+    """The path with a leading `~` replaced as a shell does; InputError where that home is not known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{path}: the home folder is not known here; set HOME, or write the whole path"
+        ) from None
 
 
 def sync_folder(folder: Path) -> None:
