@@ -79,14 +79,16 @@ class _Place(NamedTuple):
 
 @cache
 def _place() -> _Place:
-    """The first of `$LAN_CACHE_DIR` or the user's cache, and a folder in the system's temporary one."""
-    home_cache = os.environ.get("LAN_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    """The first safe one of `$LAN_CACHE_DIR`, or the user's cache, and a folder among temporary files."""
     names = ("lan-smac", "kernels", sources_digest())
+    home_cache = os.environ.get("LAN_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     refusals = []
-    for root, own in ((home_cache, names), (tempfile.gettempdir(), (f"cache-{os.geteuid()}", *names))):
+    for find_base, own in (
+        (lambda: expanded(home_cache).absolute(), names),
+        (lambda: Path(tempfile.gettempdir()), (f"cache-{os.geteuid()}", *names)),
+    ):
         try:
-            base = expanded(root).absolute()
-            folder = _private_folder(base, own)
+            folder = _private_folder(find_base(), own)
         except (InputError, OSError) as error:
             refusals.append(str(error))
             continue
