@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from envs.errors import InputError
+from envs.flags import flag_rules
 from envs.text import one_line
 
 Config = TypeVar("Config")
@@ -34,7 +35,10 @@ def run_command(
     try:
         given = default()
         fallback = tyro.MISSING_NONPROP if given is None else given
-        config = tyro.cli(config_type, prog=prog, description=description, args=argv, default=fallback)
+        config = tyro.cli(
+            config_type, prog=prog, description=description, args=argv, default=fallback,
+            registry=flag_rules(),
+        )  # fmt: skip
         return run(config) or 0
     except InputError as error:
         print(f"{prog}: error: {one_line(error)}", file=sys.stderr)

@@ -83,12 +83,9 @@ def _place() -> _Place:
     names = ("lan-smac", "kernels", sources_digest())
     home_cache = os.environ.get("LAN_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     refusals = []
-    for find_base, own in (
-        (lambda: expanded(home_cache).absolute(), names),
-        (lambda: Path(tempfile.gettempdir()), (f"cache-{os.geteuid()}", *names)),
-    ):
+    for root, own in ((home_cache, names), (None, (f"cache-{os.geteuid()}", *names))):
         try:
-            folder = _private_folder(find_base(), own)
+            folder = _private_folder(expanded(root or tempfile.gettempdir()).absolute(), own)
         except (InputError, OSError) as error:
             refusals.append(str(error))
             continue

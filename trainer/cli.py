@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from itertools import zip_longest
-from pathlib import Path
 
 from envs.command import run_command
+from envs.flags import path_of
 from trainer.config import TrainConfig
 from trainer.runs.plan import continued, plan_run
 
@@ -30,7 +30,7 @@ def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
     """The settings of the run that `--resume DIR` names, in place of the defaults; None without that flag."""
     for word, following in zip_longest(words, words[1:], fillvalue=""):
         if word == "--resume" or word.startswith("--resume="):
-            run_dir = Path(following if word == "--resume" else word.removeprefix("--resume="))
+            run_dir = path_of(following if word == "--resume" else word.removeprefix("--resume="))
             return continued(run_dir)
     return None
 

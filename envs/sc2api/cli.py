@@ -11,7 +11,6 @@ from pathlib import Path
 
 from envs.command import run_command
 from envs.errors import InputError
-from envs.files import expanded
 from envs.sc2api.ids import BASE_BUILD
 
 DESCRIPTIONS = {
@@ -47,7 +46,7 @@ def install_tree(config: InstallConfig) -> int:
 
     if not 55958 <= config.base_build <= 999_999:
         raise InputError(f"--base-build {config.base_build}: pysc2 wants 55958 (3.16.1) or newer")
-    root = expanded(config.root).resolve()
+    root = config.root.resolve()
     install(root, config.base_build)
     print(f"installed; now: export SC2PATH={shlex.quote(str(root))}")
     return 0

@@ -17,6 +17,7 @@ from envs.errors import InputError
 from trainer.config import Free, TrainConfig, learner_name, may_differ
 from trainer.learning.algorithms import ALGORITHMS
 from trainer.runs.config_file import read_config
+from trainer.runs.grid import point_of
 from trainer.runs.metrics import read_metrics
 
 Reals = npt.NDArray[np.float64]
@@ -131,12 +132,6 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
             found.append(f"seed {run.seed} of {run.learner} on {run.map} twice: {taken[key]}, {run.path}")
         taken[key] = run.path
     return found
-
-
-def point_of(steps: float, settings: dict[str, Any]) -> int:
-    """The point of the grid that an evaluation belongs to: a multiple of the interval, or the run's end."""
-    end, interval = int(settings["steps"]), int(settings["eval_interval_steps"])
-    return end if steps >= end else int(steps) // interval * interval
 
 
 def setting(run: Run, name: str) -> Any:
