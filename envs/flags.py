@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def flag_rules() -> ConstructorRegistry:
-    """A path that begins with `~` begins at the home folder, also in `--out=~/x`, which shells leave alone."""
+    """A path that begins with `~` begins at the home folder, also in `--out=~/x`, which shells leave."""
     from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
     registry = ConstructorRegistry()

@@ -83,7 +83,7 @@ def running_ray() -> Any | None:
 
 
 def check_alive(ray: Any) -> None:
-    """ConnectionError when the Ray that this program is connected to has ended, of which waits say nothing."""
+    """ConnectionError when the Ray that this program is connected to has ended; waits do not say so."""
     own = ray.get_runtime_context().get_node_id()
     if not any(node["NodeID"] == own and node["Alive"] for node in ray.nodes()):
         raise ConnectionError("Ray has ended on this machine; go on from the last checkpoint")
