@@ -161,7 +161,7 @@ def test_a_model_that_agents_would_refuse_for_its_size_is_refused_with_the_limit
 def test_a_pipe_in_place_of_a_file_holds_lan_inspect_up_no_longer_than_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     done = subprocess.run(
-        [sys.executable, "-m", "exporters.card", tmp_path / "pipe"],
+        [Path(sys.executable).with_name("lan-inspect"), tmp_path / "pipe"],
         capture_output=True,
         text=True,
         timeout=60,
