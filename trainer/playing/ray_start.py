@@ -55,12 +55,14 @@ def begin_ray(asking: str, n_cpus: int, **settings: Any) -> Any:
                 **(QUIET | settings),
             )  # fmt: skip
     except Exception as error:  # Ray's own have no common base
-        raise InputError(f"{asking}: Ray does not start on this machine: {reason(error)}") from None
+        raise InputError(
+            f"Ray, which {asking} needs, does not start on this machine: {reason(error)}"
+        ) from None
     address = context.address_info["node_ip_address"]
     if address not in ("127.0.0.1", "::1"):
         ray.shutdown()
         raise InputError(
-            f"{asking}: Ray would listen on {address}, where other machines reach it; "
+            f"Ray, which {asking} needs, would listen on {address}, where other machines reach it; "
             "set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 before the program starts"
         )
     return ray
@@ -82,11 +84,13 @@ def running_ray() -> Any | None:
     return ray if ray is not None and ray.is_initialized() else None
 
 
-def check_alive(ray: Any) -> None:
-    """ConnectionError when the Ray that this program is connected to has ended; waits do not say so."""
+def is_alive(ray: Any) -> bool:
+    """Whether the Ray that this program is connected to still runs; a wait for a dead one never ends."""
+    node = importlib.import_module("ray._private.worker")._global_node
+    if node is not None and any(node.all_processes.values()):  # begun here: these are our children
+        return not node.dead_processes()
     own = ray.get_runtime_context().get_node_id()
-    if not any(node["NodeID"] == own and node["Alive"] for node in ray.nodes()):
-        raise ConnectionError("Ray has ended on this machine; go on from the last checkpoint")
+    return any(known["NodeID"] == own and known["Alive"] for known in ray.nodes())
 
 
 def keep_to_this_machine() -> None:

@@ -19,7 +19,7 @@ from envs.errors import InputError
 from envs.make import make_env
 from envs.outcomes import EpisodeStats
 from trainer.learning.networks import AdvantageNet
-from trainer.playing.ray_start import begin_ray, join_ray, running_ray
+from trainer.playing.ray_start import begin_ray, is_alive, join_ray, running_ray
 from trainer.playing.rollout import AbandonedError, Round, collect
 from trainer.replay.episode import Episode
 
@@ -85,6 +85,8 @@ class WorkerPool:
                 playing[self.workers[index].play.remote(weights, epsilon, number)] = index, number
             ready, _ = self.ray.wait(list(playing), num_returns=1, timeout=POLL_S)
             quiet_s = 0.0 if ready else quiet_s + POLL_S
+            if not ready and not is_alive(self.ray):
+                raise ConnectionError("the Ray of the rollout workers has ended")
             for task in ready or (list(playing) if quiet_s > EPISODE_DEADLINE_S else []):
                 index, number = playing.pop(task)
                 try:

@@ -149,6 +149,9 @@ def do_runs(config: SweepConfig, rows: Sequence[Row], signals: StopSignals) -> d
         try:
             signals.watch(sitting)
             failures = conduct(rows, executor, sitting)
+        except ConnectionError:
+            if not sitting.stop_requested:  # a signal for all processes ends Ray's too
+                raise
         finally:
             executor.close()
     if sitting.stop_requested:

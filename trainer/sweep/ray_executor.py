@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from envs.text import one_line
-from trainer.playing.ray_start import REASON_CHARS, begin_ray, check_alive, join_ray
+from trainer.playing.ray_start import REASON_CHARS, begin_ray, is_alive, join_ray
 from trainer.sweep.jobs import Job
 from trainer.sweep.process import STOP_NAME, STOP_WAIT_S, Outcome, run_job
 
@@ -45,8 +45,10 @@ class RayExecutor:
         ConnectionError when Ray itself has ended.
         """
         ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
-        if not ready:
-            check_alive(self._ray)
+        if not ready and not is_alive(self._ray):
+            raise ConnectionError(
+                "Ray has ended; its runs save and stop, and the same command continues them"
+            )
         ended = [(self._running.pop(reference), self._outcome(reference)) for reference in ready]
         self._start()
         return ended
@@ -61,8 +63,7 @@ class RayExecutor:
                 with contextlib.suppress(OSError):  # a full disk
                     (job.run_dir / STOP_NAME).touch()
             waiting, deadline = list(self._running), time.monotonic() + CLOSE_WAIT_S
-            while waiting and time.monotonic() < deadline:
-                check_alive(self._ray)
+            while waiting and time.monotonic() < deadline and is_alive(self._ray):
                 _, waiting = self._ray.wait(waiting, num_returns=len(waiting), timeout=LOOK_EVERY_S)
         finally:
             self._ray.shutdown()
