@@ -70,7 +70,7 @@ def load_run(path: Path, metric: str, *, until_steps: int | None = None, by: str
         raise InputError(f"{path} is no run directory of lan-train: it lacks {lacking}") from None
     except KeyError as error:
         raise InputError(f"{path} cannot be read: it lacks {error}") from None
-    except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
 
 
