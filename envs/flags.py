@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envs.errors import InputError
 from envs.files import expanded
+from envs.text import one_line
 
 if TYPE_CHECKING:
     from tyro.constructors import ConstructorRegistry
+
+SHOWN_CHARS = 200
 
 
 def flag_rules() -> ConstructorRegistry:
@@ -34,7 +38,17 @@ def flag_rules() -> ConstructorRegistry:
 
 
 def path_of(text: str) -> Path:
-    """The path that a word of the command line names; InputError when it is empty: an unset variable."""
+    """The path that a word of the command line names.
+
+    InputError when it is empty, as of an unset variable, when no file can have that name, or when this user
+    may not look there.
+    """
     if not text:
         raise InputError("a path is empty; write . for the current folder")
-    return expanded(text)
+    path = expanded(text)
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.EACCES):
+            raise InputError(f"{one_line(path, SHOWN_CHARS)}: {error.strerror}") from None
+    return path

@@ -29,7 +29,13 @@ def test_a_tilde_that_the_shell_left_is_the_home(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("", "a path is empty"), ("~nobody-has-this-name/x", "the home folder is not known")]
+    ("word", "said"),
+    [
+        ("", "a path is empty"),
+        ("~nobody-has-this-name/x", "the home folder is not known"),
+        ("x" * 300, "File name too long"),
+        ("a/" * 5_000, "File name too long"),
+    ],
 )
 def test_a_path_that_means_nothing_is_one_sentence(
     word: str, said: str, capsys: pytest.CaptureFixture[str]
@@ -37,3 +43,4 @@ def test_a_path_that_means_nothing_is_one_sentence(
     assert read(f"--out={word}") == (2, [])
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+    assert len(line) < 300
