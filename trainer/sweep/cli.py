@@ -27,6 +27,7 @@ from trainer.sweep.jobs import LOG_NAME, Job, plan_jobs
 from trainer.sweep.process import Outcome
 from trainer.sweep.table import READ_EVERY_S, LiveSweepDisplay, PlainSweepDisplay, Row
 
+MAX_SEEDS = 10_000
 LOCK_NAME = ".lock"
 """A file in --out, locked while a sweep writes there; hidden, so that OUT/* names run directories only."""
 DESCRIPTION = (
@@ -70,8 +71,8 @@ class SweepConfig:
     settings: tyro.conf.OmitArgPrefixes[RunSettings] = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise InputError(f"--seeds must be at least 1, not {self.seeds}")
+        if not 1 <= self.seeds <= MAX_SEEDS:
+            raise InputError(f"--seeds must be at least 1 and at most {MAX_SEEDS:,}, not {self.seeds}")
         if self.workers is not None and self.workers < 1:
             raise InputError(f"--workers must be at least 1, not {self.workers}")
         if self.ray_address is None and self.cores < self.settings.threads:
