@@ -13,6 +13,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,11 @@ from envs.errors import InputError
 BATTLES = 32
 BATTLE_SEED = 20_000
 """Of the battles in the table; training and its evaluations use other seeds."""
-STOP_TIMEOUT_S = 15.0
+START_TIMEOUT_S = 120.0
+STAGE_TIMEOUT_S = 1_800.0
+"""Of every stage but training, which ends after --steps."""
+STOP_TIMEOUT_S = 60.0
+"""How long a stage that is to stop may take, so that a training saves."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def demo(config: DemoConfig) -> None:
 
     stage(console, "1. train: advantage and value network together, until the team wins")
     lan("lan-train", "--map", config.map, "--steps", config.steps, "--seed", config.seed,
-        "--until-win-rate", config.win_rate, "--run-dir", run_dir)  # fmt: skip
+        "--until-win-rate", config.win_rate, "--run-dir", run_dir, timeout_s=None)  # fmt: skip
     trained_s = time.monotonic() - started
 
     stage(console, "2. export: the advantage network alone, of the checkpoint that won most")
@@ -128,20 +133,40 @@ def stage(console: Console, title: str) -> None:
     console.print(f"\n[bold]{title}[/bold]")
 
 
-def lan(command: str, *words: object) -> None:
+def lan(command: str, *words: object, timeout_s: float | None = STAGE_TIMEOUT_S) -> None:
     """Run one of the project's commands, its output going where ours goes; InputError when it fails."""
-    done = subprocess.run(command_line(command, words), check=False)
-    if done.returncode != 0:
-        raise InputError(f"{command} ended with exit code {done.returncode}; see above")
+    finish(command, subprocess.Popen(command_line(command, words)), timeout_s)
 
 
 def lan_json(command: str, *words: object) -> dict[str, Any]:
     """The JSON object that a command prints last."""
-    done = subprocess.run(command_line(command, words), check=False, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise InputError(f"{command} ended with exit code {done.returncode}; see above")
-    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    process = subprocess.Popen(command_line(command, words), stdout=subprocess.PIPE, text=True)
+    result: dict[str, Any] = json.loads(finish(command, process, STAGE_TIMEOUT_S).strip().splitlines()[-1])
     return result
+
+
+def finish(command: str, process: subprocess.Popen[Any], timeout_s: float | None) -> str:
+    """What a command printed to its pipe, if it has one; InputError when it fails or takes too long."""
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{command} did not end within {timeout_s:.0f} s") from None
+    finally:
+        stop(process)
+    if process.returncode != 0:
+        raise InputError(f"{command} ended with exit code {process.returncode}; see above")
+    return output or ""
+
+
+def stop(process: subprocess.Popen[Any]) -> None:
+    """End a process that still runs: politely, then at once."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_TIMEOUT_S)
 
 
 def command_line(command: str, words: Sequence[object]) -> list[str]:
@@ -161,22 +186,25 @@ def agents(model: Path, n_agents: int) -> Iterator[str]:
         wait_until_serving(process)
         yield ",".join(f"127.0.0.1:{port + agent}" for agent in range(n_agents))
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_TIMEOUT_S)
+        stop(process)
 
 
 def wait_until_serving(process: subprocess.Popen[str]) -> None:
-    """Print the output of lan-agents until all agents serve; it gives up by itself when they do not."""
+    """Print the output of lan-agents until all agents serve; InputError when they do not in time."""
     assert process.stdout is not None
-    for line in process.stdout:
-        print(f"  {line}", end="")
-        if "agents serve" in line:
-            return
-    raise InputError("the agents did not start; see above")
+    late = threading.Timer(START_TIMEOUT_S, process.kill)
+    late.start()
+    try:
+        for line in process.stdout:
+            print(f"  {line}", end="")
+            if "agents serve" in line:
+                break
+        else:
+            raise InputError("the agents did not start; see above")
+    finally:
+        late.cancel()
+    # Somebody has to read on: a full pipe would stop the agents.
+    threading.Thread(target=process.stdout.read, daemon=True).start()
 
 
 def free_ports(count: int) -> int:

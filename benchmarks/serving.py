@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
@@ -81,19 +82,21 @@ def write_model(path: Path, spec: EnvSpec) -> None:
 @contextlib.contextmanager
 def running(command: list[str], until: str, **environment: str) -> Iterator[tuple[str, float, int]]:
     """Run a command until it prints `until`; yields its output, the seconds that took, and its process id."""
-    start_s = time.perf_counter()
+    said, start_s = "", time.perf_counter()
     environ = {**os.environ, **environment}
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, env=environ)
     assert process.stdout is not None
-    said = ""
+    late = threading.Timer(START_TIMEOUT_S, process.kill)
+    late.start()
     try:
         while until not in said:
-            line = process.stdout.readline()
-            if not line:
+            if not (line := process.stdout.readline()):
                 raise SystemExit(f"{command} ended early")
             said += line
+        late.cancel()
         yield said, time.perf_counter() - start_s, process.pid
     finally:
+        late.cancel()
         process.send_signal(signal.SIGTERM)
         process.wait(START_TIMEOUT_S)
         process.stdout.close()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from envs.errors import InputError
+from envs.flags import flag_rules
 from envs.streams import hold_standard_streams
 from envs.text import one_line
 
@@ -41,7 +42,10 @@ def run_command(
 
         given = default()
         fallback = tyro.MISSING_NONPROP if given is None else given
-        return tyro.cli(config_type, prog=prog, description=description, args=argv, default=fallback)
+        return tyro.cli(
+            config_type, prog=prog, description=description, args=argv, default=fallback,
+            registry=flag_rules(),
+        )  # fmt: skip
 
     prepare_streams()
     try:

@@ -7,20 +7,27 @@ another version of the project looks elsewhere and can never run stale machine c
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.core import caching
+
+from envs.errors import InputError
+from envs.files import expanded
+from envs.text import one_line
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -45,6 +52,7 @@ KERNEL_SOURCES: Final = (
 _UNUSED_DAYS = 30
 
 _njit: Any = numba.njit
+_caching: Any = caching
 _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 """How kernels are compiled. `_nrt`: without numba's reference counts, which cost most of the time (atomic
 operations at every row of an array) and which nothing needs here: kernels allocate nothing."""
@@ -62,28 +70,79 @@ def sources_digest() -> str:
     return digest.hexdigest()[:16]
 
 
+class _Place(NamedTuple):
+    """Where machine code is kept; None, and why, where no folder is safe."""
+
+    folder: Path | None
+    refusals: str = ""
+
+
 @cache
-def cache_folder() -> Path | None:
-    """Where machine code is kept: `$LAN_CACHE_DIR`, else the user's cache; None when nothing is writable."""
-    base = os.environ.get("LAN_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    for root in (Path(base), Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"):
-        folder = root / "lan-smac" / "kernels" / sources_digest()
+def _place() -> _Place:
+    """The first safe one of `$LAN_CACHE_DIR`, or the user's cache, and a folder among temporary files."""
+    names = ("lan-smac", "kernels", sources_digest())
+    home_cache = os.environ.get("LAN_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    refusals = []
+    for root, own in ((home_cache, names), (None, (f"cache-{os.geteuid()}", *names))):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            os.utime(folder)
-        except OSError:
+            folder = _private_folder(expanded(root or tempfile.gettempdir()).absolute(), own)
+        except (InputError, OSError) as error:
+            refusals.append(str(error))
             continue
-        if os.access(folder, os.W_OK):
-            _remove_unused(folder)
-            return folder
-    return None
+        _remove_unused(folder)
+        return _Place(folder)
+    return _Place(None, "; ".join(refusals))
+
+
+def cache_folder() -> Path | None:
+    """Where machine code is kept: `$LAN_CACHE_DIR`, else the user's cache; None when no folder is safe."""
+    return _place().folder
+
+
+def _private_folder(base: Path, own: Sequence[str]) -> Path:
+    """The folder `base` / own[0] / own[1] …, made where it is missing; InputError or OSError if unsafe.
+
+    What lies in it is run: numba's index files are pickles. So nobody else may write into the folders of
+    `own`, nor put others in their place.
+    """
+    base.mkdir(parents=True, exist_ok=True)
+    base = base.resolve()
+    for above in (base, *base.parents):
+        found = above.stat()
+        if found.st_uid not in (0, os.geteuid()):
+            raise InputError(f"{above} belongs to somebody else")
+        if _others_may_write(found) and not found.st_mode & stat.S_ISVTX:
+            raise InputError(f"others may write in {above}")
+    folder = base
+    for name in own:
+        folder = folder / name
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise InputError(f"{folder} is no folder")
+        if found.st_uid != os.geteuid():
+            raise InputError(f"{folder} belongs to somebody else")
+        if _others_may_write(found):
+            raise InputError(f"others may write in {folder}")
+    os.utime(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{folder} cannot be written")
+    return folder
+
+
+def _others_may_write(found: os.stat_result) -> bool:
+    """Whether a folder's mode lets others in; the user's own group, which many systems give to each, may."""
+    group = found.st_mode & stat.S_IWGRP and found.st_gid != os.getegid()
+    return bool(group or found.st_mode & stat.S_IWOTH)
 
 
 def _remove_unused(folder: Path) -> None:
     """Delete the machine code of other versions that was not used for a month."""
     for other in folder.parent.iterdir():
-        if other != folder and time.time() - other.stat().st_mtime > _UNUSED_DAYS * 86400:
-            shutil.rmtree(other, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another process may delete it first
+            if other != folder and time.time() - other.stat().st_mtime > _UNUSED_DAYS * 86400:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def helper(function: Function, **options: Any) -> Function:
@@ -93,16 +152,44 @@ def helper(function: Function, **options: Any) -> Function:
 
 def kernel(function: Function, **options: Any) -> Function:
     """Compile `function`, which allocates nothing, for calls from Python, lock released, cached on disk."""
-    folder = cache_folder()
-    if folder is None:
-        return helper(function, **options)
-    settings: Any = numba.config
-    before = settings.CACHE_DIR
-    settings.CACHE_DIR = str(folder)  # read while decorating; other libraries keep their own
-    try:
-        return cast(Function, _njit(cache=True, **_OPTIONS, **options)(function))
-    finally:
-        settings.CACHE_DIR = before
+    compiled: Any = _njit(**_OPTIONS, **options)(function)
+    folder, settings = cache_folder(), cast(Any, numba.config)
+    if folder is not None and not settings.DISABLE_JIT:
+        before = settings.CACHE_DIR
+        settings.CACHE_DIR = str(folder)  # read by the cache's constructor; other libraries keep their own
+        try:
+            compiled._cache = _DiskCache(function)
+        except RuntimeError:  # nothing can be written there any more: a full disk
+            pass
+        finally:
+            settings.CACHE_DIR = before
+    return cast(Function, compiled)
+
+
+class _OurFolderOnly(_caching.CompileResultCacheImpl):  # type: ignore[misc]
+    """Keeps machine code in `CACHE_DIR` or nowhere: beside the sources it would outlive their next change."""
+
+    _locator_classes: ClassVar = [_caching.UserProvidedCacheLocator]
+
+
+class _DiskCache(_caching.FunctionCache):  # type: ignore[misc]
+    """numba's cache of one function; a full disk or a damaged file costs time, and ends nothing."""
+
+    _impl_class = _OurFolderOnly
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The machine code for a signature; None when there is none, or when its file is damaged."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # unpickling a damaged file may raise anything
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep machine code, if the disk allows it."""
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)
 
 
 def _is_cached(compiled: Any) -> bool:
@@ -116,7 +203,7 @@ def _is_cached(compiled: Any) -> bool:
 
 def announce(what: str, *kernels: Callable[..., Any]) -> None:
     """Say on stderr, in one line, that `kernels` have to be compiled first, when they are not cached."""
-    folder = cache_folder()
+    folder, refusals = _place()
     if folder is None or not all(map(_is_cached, kernels)):
-        kept = f"kept in {folder}" if folder else "not kept: no writable cache folder; set LAN_CACHE_DIR"
-        print(f"compiling {what}, once, about half a minute ({kept})", file=sys.stderr, flush=True)
+        kept = f"kept in {folder}" if folder else f"not kept: {refusals}; set LAN_CACHE_DIR"
+        print(f"compiling {what}, once, about half a minute ({one_line(kept)})", file=sys.stderr, flush=True)

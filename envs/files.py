@@ -17,8 +17,11 @@ from envs.errors import InputError
 def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` at the end of the block; an exception in it changes nothing.
 
-    `mode`: its permissions, less the process's umask. OSError when the disk says no.
+    `mode`: its permissions, less the process's umask. OSError when the disk says no, or when `path` is no
+    regular file: a device such as /dev/null would be gone for the whole machine.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "it is no regular file, and is not replaced", str(path))
     # No other thread has this id, in whatever process; names are cut because they may have 255 bytes.
     partial = path.with_name(f".{path.name[:50]}.{threading.get_native_id()}.partial")
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -33,7 +36,8 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         partial.replace(path)
         sync_folder(path.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error says more, and a read-only disk allows nothing
+            partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -43,6 +47,16 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def expanded(path: Path | str) -> Path:
+    """The path with a leading `~` replaced as a shell does; InputError where that home is not known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{path}: the home folder is not known here; set HOME, or write the whole path"
+        ) from None
 
 
 def sync_folder(folder: Path) -> None:

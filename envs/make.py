@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envs.command import nearest_names
 from envs.errors import InputError
+from envs.files import expanded
+from envs.text import one_line
 from envs.types import EnvSpec, MultiAgentEnv
 
 if TYPE_CHECKING:
@@ -27,20 +31,44 @@ NO_FOG = ":no-fog"
 
 
 def sc2_root() -> Path:
-    """The folder of StarCraft II: `$SC2PATH`, else `~/StarCraftII` (as for pysc2)."""
-    return Path(os.environ.get("SC2PATH") or Path.home() / "StarCraftII")
+    """The folder of StarCraft II: `$SC2PATH`, else `~/StarCraftII`, as for pysc2; InputError without home."""
+    return expanded(os.environ.get("SC2PATH") or "~/StarCraftII")
 
 
 def has_sc2_game(root: Path) -> bool:
     """Whether `root` holds an executable game, `Versions/Base*/SC2_x64`."""
-    return any(os.access(binary, os.X_OK) for binary in root.glob("Versions/Base*/SC2_x64"))
+    try:
+        return any(
+            game.is_file() and os.access(game, os.X_OK) for game in root.glob("Versions/Base*/SC2_x64")
+        )
+    except OSError:  # no folder can have such a name, or nobody may look into it
+        return False
+
+
+def game_is_asked_for() -> bool:
+    """Whether `$SC2PATH` names a game; says so, once, when it names a folder without one."""
+    root = sc2_root() if os.environ.get("SC2PATH") else None
+    if root is None or has_sc2_game(root):
+        return root is not None
+    say_no_game(root)
+    return False
+
+
+@cache
+def say_no_game(root: Path) -> None:
+    """Say on stderr that battles are simulated although `$SC2PATH` is set."""
+    print(
+        f"SC2PATH is {one_line(root)}, where no executable Versions/Base*/SC2_x64 lies: the simulator plays",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def resolve_backend(backend: str, map_name: str = "") -> str:
     """The backend that `--env` stands for: `sim`, `sc2` or `smac`.
 
-    `auto` takes the live game where `$SC2PATH` names one, else the simulator. Environments that are no SMAC
-    maps are simulated whatever is installed.
+    `auto` takes the live game where `$SC2PATH` names one, else the simulator; a `$SC2PATH` without a game is
+    reported on stderr. Environments that are no SMAC maps are simulated whatever is installed.
     """
     if backend not in BACKENDS:
         raise InputError(f"unknown environment backend {backend!r}: {nearest_names(backend, BACKENDS)}")
@@ -56,11 +84,11 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
     if backend == "sim":
         return "sim"
     if backend == "auto":
-        return "sc2" if os.environ.get("SC2PATH") and has_sc2_game(sc2_root()) else "sim"
+        return "sc2" if game_is_asked_for() else "sim"
     if not has_sc2_game(sc2_root()):
         raise InputError(
-            f"--env {backend} needs StarCraft II, and {sc2_root()} holds no Versions/Base*/SC2_x64. "
-            "Install Blizzard's Linux package there or set SC2PATH to where it is; "
+            f"--env {backend} needs StarCraft II, and {sc2_root()} holds no Versions/Base*/SC2_x64 that "
+            "can be run. Install Blizzard's Linux package there or set SC2PATH to where it is; "
             "--env sim plays on the embedded simulator and needs no game"
         )
     return backend
@@ -123,7 +151,7 @@ def spread(name: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
     from envs.spread import SpreadEnv, SpreadSettings
 
     n_agents = name.removeprefix("spread:")
-    if not (n_agents.isdecimal() and 1 <= int(n_agents) <= 100):
+    if not (n_agents.isdecimal() and len(n_agents) <= 3 and 1 <= int(n_agents) <= 100):
         return None
     return SpreadEnv(SpreadSettings(n_agents=int(n_agents)), n_battles=n_battles, seed=seed)
 
@@ -184,8 +212,20 @@ def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: 
     return NoFogEnv(env, smac_map, map_name)
 
 
+def prepare_for_games() -> None:
+    """Set the environment variables by which pysc2 and SMAC find the game that we found, and reach it."""
+    if "SC2PATH" in os.environ:
+        os.environ["SC2PATH"] = str(sc2_root())
+    names = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    here = [name for name in ("127.0.0.1", "localhost", "::1") if name not in names]
+    direct = ",".join([name for name in names if name] + here)
+    os.environ |= {"no_proxy": direct, "NO_PROXY": direct}  # a game on this machine is behind no proxy
+
+
 def make_smac(smac_map: SmacMap, backend: str, *, n_battles: int, seed: int) -> MultiAgentEnv:
     """A SMAC map on one of the backends."""
+    if backend != "sim":
+        prepare_for_games()
     if backend == "sc2":
         from envs.sc2.env import Sc2Env
 

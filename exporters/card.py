@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -102,7 +103,7 @@ def of_map(name: str, algorithm: str, sharing: str = "all") -> Card:
 
 def of_file(path: Path) -> Card:
     """The card of a checkpoint, a run directory or a model file, whichever `path` is."""
-    if not path.exists():
+    if not os.path.lexists(path):  # also where nobody may look
         raise InputError(f"there is no file {path}")
     if path.is_dir() or is_zip(path):
         from trainer.runs.checkpoint import load_checkpoint
@@ -112,9 +113,14 @@ def of_file(path: Path) -> Card:
 
 
 def is_zip(path: Path) -> bool:
-    """Whether the file begins as torch's files do, with a zip entry."""
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
+    """Whether the file begins as torch's files do, with a zip entry; a pipe, which has no end, does not."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def of_checkpoint(checkpoint: Checkpoint) -> Card:
@@ -207,7 +213,7 @@ def print_card(card: Card) -> None:
     from rich.table import Table
 
     spec = card.spec
-    table = Table(title=f"{card.kind} · {shown(spec.name)}", show_header=False, title_justify="left")
+    table = Table(title=f"{card.kind}: {shown(spec.name)}", show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for label, value in (
@@ -225,7 +231,7 @@ def print_card(card: Card) -> None:
         table.add_row(f"parameters, {part}", f"{count:,} ({fate})")
     table.add_section()
     for label, value in card.provenance.items():
-        table.add_row(shown(label.replace("_", " ")), "–" if value is None else shown(str(value)))
+        table.add_row(shown(label.replace("_", " ")), "-" if value is None else shown(str(value)))
     Console(highlight=False, soft_wrap=True).print(table)
 
 

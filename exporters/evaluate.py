@@ -44,7 +44,7 @@ class EvaluateConfig:
     seed: int = 0
     """Seed of the battles."""
     map: str | None = None
-    """Map that --team plays; for a file only needed to confirm an environment that is code (pettingzoo:…)."""
+    """Map that --team plays; for a file only to confirm an environment that is code (pettingzoo:...)."""
     env: str | None = None
     """Backend that plays the battles: auto, sim, sc2 or smac; by default the one it was trained on."""
     record: Path | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ import tyro
 from envs.command import run_command
 from envs.errors import InputError
 from envs.files import write_atomically
+from envs.text import one_line
 
 if TYPE_CHECKING:
-    from envs.types import MultiAgentEnv
+    from envs.types import EnvSpec, MultiAgentEnv
     from exporters.parity import ParityReport
     from runtime.model_file.loader import Model
     from trainer.learning.networks import AdvantageNet
@@ -36,7 +38,7 @@ class ExportConfig:
     force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replace the file if it exists."""
     map: str | None = None
-    """Only needed to confirm a checkpoint's environment that is code to import (pettingzoo:…)."""
+    """Only needed to confirm a checkpoint's environment that is code to import (pettingzoo:...)."""
     env: str | None = None
     """Backend of the check's battles: auto, sim, sc2 or smac; by default the checkpoint's."""
     battles: int = N_BATTLES
@@ -119,6 +121,7 @@ def export_checkpoint(
     checkpoint = load_checkpoint(Path(ckpt))
     net = load_advantage_net(checkpoint)
     model_bytes = build(net, checkpoint)
+    check_size(model_bytes, checkpoint.spec)
     model = load_model_bytes(model_bytes, str(out))
     spec, backend, n_at_once = checkpoint.spec, env or checkpoint.backend, min(4, battles // 2)
     with environment_of(spec, backend, named=map, n_battles=n_at_once, seed=seed) as environment:
@@ -150,6 +153,8 @@ def check_arguments(out: Path, force: bool, battles: int, seed: int) -> None:
         raise InputError(f"--out {out} is a directory; name a file in it, e.g. {out}/agent.onnx")
     if out.exists() and not force:
         raise InputError(f"--out {out} exists; say --force to replace it, or name another file")
+    if not os.access(out.parent, os.W_OK):
+        raise InputError(f"--out {out}: nothing can be written in {out.parent}")
 
 
 def build(net: AdvantageNet, checkpoint: Checkpoint) -> bytes:
@@ -161,6 +166,20 @@ def build(net: AdvantageNet, checkpoint: Checkpoint) -> bytes:
         return build_model(weights, checkpoint.spec, metadata(checkpoint), checkpoint.agent_types)
     except ValueError as error:
         raise InputError(f"the checkpoint cannot be exported: {error}") from None
+
+
+def check_size(model_bytes: bytes, spec: EnvSpec) -> None:
+    """InputError when agents would refuse the file for its size, naming the limit and what is too large."""
+    from runtime.model_file.loader import MAX_MODEL_BYTES
+    from runtime.model_file.operators import MAX_DIM
+
+    inputs = spec.obs_dim + spec.n_actions + spec.n_agents
+    if len(model_bytes) > MAX_MODEL_BYTES or inputs > MAX_DIM:
+        raise InputError(
+            f"{one_line(spec.name)} has {spec.obs_dim:,} features, {spec.n_actions:,} actions and "
+            f"{spec.n_agents:,} agents, which makes a file of {len(model_bytes):,} bytes; agents accept "
+            f"at most {MAX_MODEL_BYTES:,} bytes and {MAX_DIM:,} inputs: show the agents less"
+        )
 
 
 def metadata(checkpoint: Checkpoint) -> dict[str, str]:
@@ -204,10 +223,10 @@ def check_parity(
 def print_report(report: ExportReport) -> None:
     """Print the file's size, digest and origin, the parts left behind, and the check."""
     win_rate = "not evaluated" if report.win_rate is None else f"win rate {report.win_rate:.1%}"
-    print(f"wrote        {report.path} ({report.n_bytes:,} bytes)")
+    print(f"wrote        {one_line(report.path)} ({report.n_bytes:,} bytes)")
     print(f"sha256       {report.sha256}")
     print(
-        f"from         {report.algorithm} on {report.map} ({report.backend}), "
+        f"from         {report.algorithm} on {one_line(report.map)} ({report.backend}), "
         f"{report.env_steps:,} steps, {win_rate}"
     )
     print(f"exported     advantage network: {report.parameters['advantage']:,} parameters")

@@ -61,12 +61,14 @@ def output_nodes() -> list[onnx.NodeProto]:
 def constant(name: str, value: float | list[int] | list[float] | FloatArray) -> onnx.NodeProto:
     """A constant that is no parameter: a number or an array, f32 or i64 as given."""
     dtype = np.float32 if isinstance(np.ravel(value)[0].item(), float) else np.int64
-    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(value, dtype)))
+    return helper.make_node(
+        "Constant", [], [name], name=name, value=numpy_helper.from_array(np.array(value, dtype))
+    )
 
 
 def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
-    """An operator with one output; its inputs are separated by blanks."""
-    return helper.make_node(op, inputs.split(), [output], **attributes)
+    """An operator with one output, whose name it has; its inputs are separated by blanks."""
+    return helper.make_node(op, inputs.split(), [output], name=output, **attributes)
 
 
 def gru_node(x: str, name: str, hidden: str, next_hidden: str) -> onnx.NodeProto:
@@ -75,6 +77,7 @@ def gru_node(x: str, name: str, hidden: str, next_hidden: str) -> onnx.NodeProto
         "GRU",
         [x, f"{name}.W", f"{name}.R", f"{name}.B", "", hidden],
         ["", next_hidden],
+        name=next_hidden,
         hidden_size=HIDDEN_DIM,
         linear_before_reset=1,  # torch applies the reset gate after the recurrent matrix and its bias
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,11 +41,12 @@ def main(argv: Sequence[str] | None = None, claim: Claim | None = None) -> int:
 
 def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
     """The settings of the run that `--resume DIR` names, in place of the defaults; None without that flag."""
+    from envs.flags import path_of
     from trainer.runs.plan import continued
 
     for word, following in zip_longest(words, words[1:], fillvalue=""):
         if word == "--resume" or word.startswith("--resume="):
-            run_dir = Path(following if word == "--resume" else word.removeprefix("--resume="))
+            run_dir = path_of(following if word == "--resume" else word.removeprefix("--resume="))
             return continued(run_dir)
     return None
 

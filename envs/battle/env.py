@@ -15,6 +15,7 @@ from envs.battle.roster import make_world
 from envs.battle.views import Units
 from envs.battle.world import Orders, Views, make_battles
 from envs.compiled import announce
+from envs.cores import usable_cores
 from envs.slots import BatchEnv, integer_actions, unavailable
 from envs.smac.actions import IDLE
 from envs.smac.layout import layout_tables
@@ -57,7 +58,7 @@ class BattleEnv(BatchEnv):
         self._orders = Orders(np.zeros((B, N), np.int64), np.zeros((B, N), np.int64), np.zeros((B, N, 2)))
         self._avail = np.zeros((B, N, self._spec.n_actions), np.bool_)  # as last shown
         self.units = Units(self._battles, self._world)
-        self.n_threads = min(threads or os.cpu_count() or 1, B) if B * U >= THREADED_UNITS else 1
+        self.n_threads = min(threads or usable_cores(), B) if B * U >= THREADED_UNITS else 1
         self._own_battles = B // self.n_threads
         """Battles that the calling thread plays, adapted after every step: waking the others takes time."""
         self._pool: ThreadPoolExecutor | None = None

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from envs.errors import InputError
+from envs.text import one_line
 
 FIRST_CLIENT_DEADLINE_S: Final = 300.0
 """A game without a client ends after this time."""
@@ -20,8 +21,8 @@ def read_arguments(argv: Sequence[str]) -> tuple[str, int]:
     """Host and port from `-listen HOST -port PORT …`; the game's other flags are ignored."""
     values = {flag: value for flag, value in pairwise(argv) if flag.startswith("-")}
     port = values.get("-port", "")
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise InputError(f"-port {port!r} is no port")
+    if not port.isdecimal() or len(port) > 5 or not 0 < int(port) < 65536:
+        raise InputError(f"-port {port[:20]!r} is no port")
     return values.get("-listen", "127.0.0.1"), int(port)
 
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         server = Server(host, port)
     except InputError as error:
-        print(f"SC2_x64: error: {error}", file=sys.stderr)
+        print(f"SC2_x64: error: {one_line(error)}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # nothing to save
     server.on_leave = server.close

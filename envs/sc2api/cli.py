@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ DESCRIPTIONS = {
     "install": "Make a tree that pysc2 and SMAC take for StarCraft II, the simulator in the game's place.",
     "serve": "Serve the simulator over the SC2 API until interrupted; every client plays in a separate game.",
 }
-USAGE = "usage: lan-sc2 {install,serve} …   (lan-sc2 install --help, lan-sc2 serve --help)"
+USAGE = "usage: lan-sc2 {install,serve} ...   (lan-sc2 install --help, lan-sc2 serve --help)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +46,9 @@ def install_tree(config: InstallConfig) -> int:
 
     if not 55958 <= config.base_build <= 999_999:
         raise InputError(f"--base-build {config.base_build}: pysc2 wants 55958 (3.16.1) or newer")
-    root = config.root.expanduser().resolve()
+    root = config.root.resolve()
     install(root, config.base_build)
-    print(f"installed; now: export SC2PATH={root}")
+    print(f"installed; now: export SC2PATH={shlex.quote(str(root))}")
     return 0
 
 
@@ -58,7 +59,8 @@ def serve(config: ServeConfig) -> int:
     if not 0 <= config.port < 65536:
         raise InputError(f"--port {config.port} is no port")
     server = Server(config.host, config.port)
-    print(f"serving ws://{config.host}:{server.port}/sc2api, pid {os.getpid()}", flush=True)
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    print(f"serving ws://{host}:{server.port}/sc2api, pid {os.getpid()}", flush=True)
     server.serve()
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shlex
 import sys
 from importlib import resources
@@ -22,7 +23,7 @@ def install(root: Path, base_build: int) -> None:
     check_free(root)
     try:
         binary.parent.mkdir(parents=True, exist_ok=True)
-        _write(binary, _script().encode(), executable=True)
+        _write(binary, _script(), executable=True)
         maps = root / "Maps" / "SMAC_Maps"
         maps.mkdir(parents=True, exist_ok=True)
         data = resources.files("envs.smac") / "data"
@@ -30,7 +31,7 @@ def install(root: Path, base_build: int) -> None:
             _write(maps / f"{name}.SC2Map", (data / f"{name}.json").read_bytes())
         (root / "Replays").mkdir(exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot install under {root}: {error}") from None
+        raise InputError(f"cannot install under {root}: {error.strerror or error}") from None
 
 
 def check_free(root: Path) -> None:
@@ -51,16 +52,19 @@ def is_ours(binary: Path) -> bool:
         return False
 
 
-def _script() -> str:
+def _script() -> bytes:
     """Runs this server with this interpreter and this copy of the project in any client's environment."""
     spec = importlib.util.find_spec("envs")
     assert spec is not None
     assert spec.origin is not None
-    sources = shlex.quote(str(Path(spec.origin).parent.parent))
-    return (
-        f"#!/bin/sh\n{MARK}\nunset PYTHONHOME PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION\n"
-        f'PYTHONPATH={sources} exec {shlex.quote(sys.executable)} -P -m envs.sc2api.binary "$@"\n'
+    sources = Path(spec.origin).parent.parent
+    program = (  # not PYTHONPATH, which a colon in the folder's name would part
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+        "from envs.sc2api.binary import main; sys.exit(main())"
     )
+    command = shlex.join([sys.executable, "-P", "-c", program, str(sources)])
+    unset = "unset PYTHONPATH PYTHONHOME PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
+    return os.fsencode(f'#!/bin/sh\n{MARK}\n{unset}\nexec {command} "$@"\n')
 
 
 def _write(path: Path, content: bytes, *, executable: bool = False) -> None:

@@ -1,6 +1,9 @@
 """Results are written whole or not at all."""
 
+import errno
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -54,6 +57,17 @@ def test_a_link_is_replaced_and_its_target_stays(tmp_path: Path) -> None:
     assert (link.is_symlink(), link.read_bytes(), target.read_bytes()) == (False, b"new", b"old")
 
 
+def test_devices_and_pipes_are_not_replaced(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(os.devnull)  # as /dev/stdout is a link
+    for path in (pipe, link, tmp_path):
+        with pytest.raises(InputError, match="no regular file"):
+            write_atomically(path, b"new")
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+
+
 def test_permissions_are_the_modes_less_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
@@ -92,6 +106,34 @@ def test_what_stood_there_stays_when_the_disk_is_full(tmp_path: Path) -> None:
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_first_error_is_the_one_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a read-only disk not even the removal of the unfinished file is allowed."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*folder: Is a directory"):
+        write_atomically(tmp_path / "folder", b"content")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_read_only_file_system_is_one_sentence(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from envs.errors import InputError\n"
+        "from envs.files import write_atomically\n"
+        "try: write_atomically(Path(sys.argv[1]), b'')\n"
+        "except InputError as error: print(error)"
+    )
+    mounted = 'mount -t tmpfs -o ro none "$0" && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", mounted, str(tmp_path), sys.executable, "-c", program]
+    done = subprocess.run([*command, str(tmp_path / "x")], capture_output=True, text=True, timeout=60)
+    if "Operation not permitted" in done.stderr:
+        pytest.skip("nothing may be mounted here")
+    assert done.stdout == f"cannot write {tmp_path / 'x'}: Read-only file system\n", done.stderr
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import envs
+from envs.make import prepare_for_games, resolve_backend
 
 
 def test_what_is_public_can_be_pickled() -> None:
@@ -29,6 +31,59 @@ def test_environments_of_every_kind_are_closed_by_their_block_and_may_be_closed_
     env.close()
     with pytest.raises(ValueError, match="plays at least one battle"):
         envs.make_env(name, "sim", n_battles=0)
+
+
+def test_a_game_is_found_by_the_home_folders_short_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    game = tmp_path / "my games/Versions/Base75689/SC2_x64"
+    game.parent.mkdir(parents=True)
+    game.touch(0o755)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SC2PATH", "~/my games")
+    assert resolve_backend("auto", "3m") == "sc2"
+    assert resolve_backend("auto", "checkers") == "sim"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("fault", ["missing", "not executable", "a folder", "a name that is too long"])
+def test_a_game_that_is_asked_for_and_not_there_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    root = tmp_path / ("x" * 300 if fault == "a name that is too long" else "a\ngame")
+    game = root / "Versions/Base75689/SC2_x64"
+    if fault == "not executable":
+        game.parent.mkdir(parents=True)
+        game.touch(0o644)
+    elif fault == "a folder":
+        game.mkdir(parents=True)
+    monkeypatch.setenv("SC2PATH", str(root))
+    for _ in range(3):
+        assert resolve_backend("auto", "3m") == "sim"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"SC2PATH is {tmp_path}")
+    with pytest.raises(envs.InputError, match="needs StarCraft II"):
+        resolve_backend("sc2", "3m")
+
+
+def test_games_on_this_machine_are_reached_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = pytest.importorskip("websocket._url")
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "intranet.example")
+    monkeypatch.setenv("SC2PATH", "/games")
+    assert url.get_proxy_info("127.0.0.1", False)[0] == "proxy.example"
+    for _ in range(2):
+        prepare_for_games()
+    assert url.get_proxy_info("127.0.0.1", False)[0] is None
+    assert url.get_proxy_info("intranet.example", False)[0] is None
+    assert url.get_proxy_info("elsewhere.example", False)[0] == "proxy.example"
+
+
+@pytest.mark.parametrize("name", ["spread:" + "9" * 5_000, "spread:101", "spread:-1", "spread:1e2"])
+def test_a_number_of_agents_that_cannot_be_is_one_sentence(name: str) -> None:
+    with pytest.raises(envs.InputError, match="N from 1 to 100"):
+        envs.env_spec(name)
 
 
 def test_the_public_names_play_an_episode() -> None:

@@ -99,6 +99,14 @@ def test_the_file_holds_the_advantage_networks_parameters_and_not_one_more(
     assert sorted(floats) == [-np.inf, 0.0, 1.0]
 
 
+def test_every_node_has_a_name_of_its_own(write_checkpoint: Write, tmp_path: Path) -> None:
+    assert main(["--ckpt", str(write_checkpoint()), "--out", str(tmp_path / "agent.onnx")]) == 0
+    names = [node.name for node in onnx.load(tmp_path / "agent.onnx").graph.node]
+    assert all(names)
+    assert len(set(names)) == len(names)
+    assert {"fc1_out", "next_hidden_seq", "advantages", "action"} <= set(names)
+
+
 def test_metadata_says_where_the_model_comes_from(write_checkpoint: Write, tmp_path: Path) -> None:
     ckpt, out = write_checkpoint(), tmp_path / "agent.onnx"
     assert export(ckpt, out) == 0

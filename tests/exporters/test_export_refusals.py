@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -128,7 +132,43 @@ def test_an_environment_that_is_code_to_import_must_be_named_by_the_user(
 ) -> None:
     ckpt = write_checkpoint(spec=replace(SPEC, name="pettingzoo:antigravity"))
     assert export(ckpt, tmp_path / "agent.onnx") == 2
-    assert "say --map 'pettingzoo:antigravity'" in only_line(capsys)
+    assert "say --map pettingzoo:antigravity if" in only_line(capsys)
+
+
+def test_the_name_that_must_be_said_again_can_be_pasted_into_a_shell(
+    tmp_path: Path, write_checkpoint: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "pettingzoo:it's?size=(3,4)&n=$HOME"
+    assert export(write_checkpoint(spec=replace(SPEC, name=name)), tmp_path / "agent.onnx") == 2
+    pasted = only_line(capsys).partition("say --map ")[2].removesuffix(" if you trust it")
+    assert shlex.split(pasted) == [name]
+
+
+def test_a_model_that_agents_would_refuse_for_its_size_is_refused_with_the_limit(
+    tmp_path: Path, write_checkpoint: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, obs_dim in enumerate((16_000, 70_000)):  # too many bytes, too many inputs
+        spec = replace(SPEC, obs_dim=obs_dim)
+        wide = {"advantage": advantage_net(spec).state_dict()}
+        ckpt = write_checkpoint(f"run{number}", spec=spec, learner=wide)
+        assert export(ckpt, tmp_path / "agent.onnx") == 2
+        said = only_line(capsys)
+        assert f"{obs_dim:,} features" in said
+        assert "at most 4,000,000 bytes and 65,536 inputs" in said
+    assert not (tmp_path / "agent.onnx").exists()
+
+
+def test_a_pipe_in_place_of_a_file_holds_lan_inspect_up_no_longer_than_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lan-inspect"), tmp_path / "pipe"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "is not a regular file" in done.stderr
 
 
 def test_an_existing_file_is_kept_unless_forced(

@@ -8,7 +8,6 @@ worker that dies or hangs is replaced, and its episode is played anew.
 from __future__ import annotations
 
 import copy
-import importlib
 import threading
 from collections import deque
 from typing import Any
@@ -20,6 +19,7 @@ from envs.errors import InputError
 from envs.make import make_env
 from envs.outcomes import EpisodeStats
 from trainer.learning.networks import AdvantageNet
+from trainer.playing.ray_start import begin_ray, is_alive, join_ray, running_ray
 from trainer.playing.rollout import AbandonedError, Round, collect
 from trainer.replay.episode import Episode
 
@@ -85,6 +85,8 @@ class WorkerPool:
                 playing[self.workers[index].play.remote(weights, epsilon, number)] = index, number
             ready, _ = self.ray.wait(list(playing), num_returns=1, timeout=POLL_S)
             quiet_s = 0.0 if ready else quiet_s + POLL_S
+            if not ready and not is_alive(self.ray):
+                raise ConnectionError("the Ray of the rollout workers has ended")
             for task in ready or (list(playing) if quiet_s > EPISODE_DEADLINE_S else []):
                 index, number = playing.pop(task)
                 try:
@@ -101,11 +103,13 @@ class WorkerPool:
 
     def close(self) -> None:
         """End the workers, and Ray if this pool began it, since the next pool may need more cores."""
-        for worker in self.workers:
-            self.ray.kill(worker)
-        self.workers = []
-        if self._is_ours:
-            self.ray.shutdown()
+        workers, self.workers = self.workers, []
+        try:
+            for worker in workers:
+                self.ray.kill(worker)
+        finally:
+            if self._is_ours:
+                self.ray.shutdown()
 
     def _hire(self, index: int) -> Any:
         return self._actor.remote(self._net, *self.where, index)
@@ -121,18 +125,7 @@ class WorkerPool:
 
 def connect(address: str | None, n_workers: int) -> tuple[Any, bool]:
     """The ray module, connected to a cluster or to one begun here; and whether this call connected it."""
-    try:
-        ray = importlib.import_module("ray")
-    except ImportError:
-        raise InputError("--rollout-workers needs Ray: pip install 'lan-smac[sweep]'") from None
-    if ray.is_initialized():
+    asking = "--rollout-workers"
+    if (ray := running_ray()) is not None:
         return ray, False
-    try:
-        if address is None:
-            ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, logging_level="error")
-        else:
-            ray.init(address=address, log_to_driver=False, logging_level="error")
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"no Ray cluster at {address or 'this machine'}: {reason}") from None
-    return ray, True
+    return (begin_ray(asking, n_workers) if address is None else join_ray(asking, address)), True

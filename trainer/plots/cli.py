@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import tyro
 from envs.command import run_command
 from envs.errors import InputError
 from envs.files import write_atomically
+from envs.text import one_line
 
 DESCRIPTION = (
     "Draw the evaluations of runs: median and quartiles over seeds, a panel per map, and the average of win "
@@ -73,9 +75,9 @@ def plot(config: PlotConfig) -> None:
     table = markdown_table(curves)
     write_atomically(config.out, render(config.out, figure, table))
     if config.data is not None:
-        write_atomically(config.data, evaluations_csv(runs, config.metric).encode())
+        write_atomically(config.data, evaluations_csv(runs, config.metric).encode(errors="backslashreplace"))
     for difference in differences:
-        print(f"lan-plot: drawn in spite of {difference}", file=sys.stderr)
+        print(f"lan-plot: drawn in spite of {one_line(difference)}", file=sys.stderr)
     print(table)
 
 
@@ -83,8 +85,12 @@ def check_target(flag: str, path: Path, *, force: bool) -> None:
     """InputError unless a file may be written there."""
     if not path.parent.is_dir():
         raise InputError(f"{flag} {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise InputError(f"{flag} {path} is a folder: name a file in it")
     if path.exists() and not force:
         raise InputError(f"{path} exists: choose another {flag}, or --force to replace it")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{flag} {path}: nothing can be written in {path.parent}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from envs.errors import InputError
 from trainer.config import Free, TrainConfig, learner_name, may_differ
 from trainer.learning.algorithms import ALGORITHMS
 from trainer.runs.config_file import read_config
+from trainer.runs.grid import point_of
 from trainer.runs.metrics import read_metrics
 
 Reals = npt.NDArray[np.float64]
@@ -63,22 +64,37 @@ def load_run(path: Path, metric: str, *, until_steps: int | None = None, by: str
     Runs that differ in the setting `by` belong to different curves.
     """
     try:
-        config = read_config(path)
-        records = read_metrics(path)
+        return make_run(path, metric, until_steps, by)
     except FileNotFoundError as error:
         lacking = Path(error.filename).name
         raise InputError(f"{path} is no run directory of lan-train: it lacks {lacking}") from None
-    except (OSError, ValueError) as error:
+    except KeyError as error:
+        raise InputError(f"{path} cannot be read: it lacks {error}") from None
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
+
+
+def make_run(path: Path, metric: str, until_steps: int | None, by: str | None) -> Run:
+    """As `load_run`; files that are not ours may raise KeyError, ValueError, TypeError and the like."""
+    config, records = read_config(path), read_metrics(path)
+    settings = config["config"]
+    check_plain(
+        settings, {"map": str, "algorithm": str, "seed": int, "steps": int, "eval_interval_steps": int}
+    )
+    check_plain(config, {"backend": str})
+    check_plain(config["spec"], {"contract_version": int})
+    if min(settings["steps"], settings["eval_interval_steps"]) < 1:
+        raise ValueError("its steps are not positive")
     evaluations = [record for record in records if record["kind"] == "evaluation"]
     if not evaluations:
         raise InputError(f"{path} is empty: it has no evaluation yet")
-    if metric not in evaluations[0]:
-        known = sorted(name for name in evaluations[0] if name not in ("kind", "env_steps", "wall_s"))
+    known = sorted(name for name in evaluations[0] if name not in ("kind", "env_steps", "wall_s"))
+    if metric not in known:
         raise InputError(f"evaluations have no {metric!r}; they have {', '.join(known)}")
-    settings = config["config"]
     if until_steps is not None:
         evaluations = [r for r in evaluations if point_of(r["env_steps"], settings) <= until_steps]
+    if not evaluations:
+        raise InputError(f"{path} has no evaluation up to step {until_steps}")
     return Run(
         path=path,
         map=settings["map"],
@@ -91,6 +107,13 @@ def load_run(path: Path, metric: str, *, until_steps: int | None = None, by: str
         values=np.array([record[metric] for record in evaluations], float),
         by=by,
     )
+
+
+def check_plain(data: dict[str, Any], kinds: dict[str, type]) -> None:
+    """ValueError naming the first entry that is not of its type; KeyError when it is missing."""
+    for name, kind in kinds.items():
+        if type(data[name]) is not kind:
+            raise ValueError(f"its {name} is {data[name]!r}")
 
 
 def known_setting(name: str) -> str:
@@ -131,12 +154,6 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
             found.append(f"seed {run.seed} of {run.learner} on {run.map} twice: {taken[key]}, {run.path}")
         taken[key] = run.path
     return found
-
-
-def point_of(steps: float, settings: dict[str, Any]) -> int:
-    """The point of the grid that an evaluation belongs to: a multiple of the interval, or the run's end."""
-    end, interval = int(settings["steps"]), int(settings["eval_interval_steps"])
-    return end if steps >= end else int(steps) // interval * interval
 
 
 def setting(run: Run, name: str) -> Any:

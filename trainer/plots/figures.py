@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from envs.text import one_line
 from trainer.learning.algorithms import ALGORITHMS
 from trainer.plots.statistics import Curve, average_over_maps, count_first
 
@@ -39,13 +40,15 @@ def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figur
     for panel, map_name in zip(axes, maps, strict=False):
         for curve in (curve for curve in curves if curve.map == map_name):
             draw_curve(panel, curve, styles[curve.learner])
-        dress(panel, f"{map_name} ({', '.join(backends)})", metric)
+        dress(panel, f"{one_line(map_name)} ({', '.join(backends)})", metric)
     if over_maps:
         for learner, (steps, mean) in average_over_maps(curves).items():
             axes[len(maps)].plot(steps / 1000, mean, **styles[learner])
         dress(axes[len(maps)], f"mean of the medians over {len(maps)} maps", metric)
         counts, panel = count_first(curves), axes[len(maps) + 1]
-        panel.barh(list(counts), list(counts.values()), color=[styles[name]["color"] for name in counts])
+        places = range(len(counts))
+        panel.barh(places, list(counts.values()), color=[styles[name]["color"] for name in counts])
+        panel.set_yticks(places, [one_line(name) for name in counts], parse_math=False)
         panel.set_title("maps led by 1/32 at the end", fontsize=10)
         panel.xaxis.get_major_locator().set_params(integer=True)
     for panel in axes[n_panels:]:
@@ -62,9 +65,11 @@ def add_legend(figure: Figure, curves: Sequence[Curve], styles: dict[str, dict[s
     for learner, style in styles.items():
         n_seeds = sorted({curve.n_seeds for curve in curves if curve.learner == learner})
         seeds = " to ".join(str(n) for n in dict.fromkeys((n_seeds[0], n_seeds[-1])))
-        label = f"{learner} ({seeds} seed{'s' * (n_seeds[-1] > 1)})"
-        lines.append(Line2D([], [], **style, label=label))
-    figure.legend(handles=lines, loc="outside right upper", fontsize=8)
+        label = f"{one_line(learner)} ({seeds} seed{'s' * (n_seeds[-1] > 1)})"
+        lines.append((Line2D([], [], **style), label))
+    legend = figure.legend(*zip(*lines, strict=True), loc="outside right upper", fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def draw_curve(panel: Axes, curve: Curve, style: dict[str, Any]) -> None:
@@ -77,7 +82,7 @@ def draw_curve(panel: Axes, curve: Curve, style: dict[str, Any]) -> None:
 
 def dress(panel: Axes, title: str, metric: str) -> None:
     """Title, labels, grid."""
-    panel.set_title(title, fontsize=10)
+    panel.set_title(title, fontsize=10, parse_math=False)
     panel.set_xlabel("environment steps (thousands)")
     panel.set_ylabel(metric.replace("_", " "))
     if metric == "win_rate":

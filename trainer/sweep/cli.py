@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
-import os
-import signal
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 import tyro
 from rich.console import Console
 
 from envs.command import run_command
+from envs.console import patient_output
+from envs.cores import usable_cores
 from envs.errors import InputError
+from envs.text import one_line
 from trainer.config import TrainConfig
 from trainer.runs.plan import resolve_playable
+from trainer.runs.stopping import StopSignals
+from trainer.sweep.advice import plot_command
 from trainer.sweep.jobs import LOG_NAME, Job, plan_jobs, saved_backend
 from trainer.sweep.process import Outcome
 from trainer.sweep.table import READ_EVERY_S, LiveSweepDisplay, PlainSweepDisplay, Row
 
+MAX_SEEDS = 10_000
+LOCK_NAME = ".lock"
+"""A file in --out, locked while a sweep writes there; hidden, so that OUT/* names run directories only."""
 DESCRIPTION = (
     "Train every map with every algorithm and seed, as many runs side by side as there are cores. The same "
     "command again continues a sweep that was stopped or killed, and tries failed runs again."
@@ -65,17 +71,24 @@ class SweepConfig:
     settings: tyro.conf.OmitArgPrefixes[RunSettings] = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise InputError(f"--seeds must be at least 1, not {self.seeds}")
-        cores = self.workers if self.workers is not None else os.cpu_count() or 1
-        if self.ray_address is None and cores < self.settings.threads:
+        if not 1 <= self.seeds <= MAX_SEEDS:
+            raise InputError(f"--seeds must be at least 1 and at most {MAX_SEEDS:,}, not {self.seeds}")
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"--workers must be at least 1, not {self.workers}")
+        if self.ray_address is None and self.cores < self.settings.threads:
             raise InputError(
-                f"--threads {self.settings.threads}: every run needs that many cores; --workers is {cores}"
+                f"--threads {self.settings.threads}: every run needs that many cores; "
+                f"--workers is {self.cores}"
             )
         if self.workers is not None and self.ray_address is not None:
             raise InputError("--workers is for this machine; a cluster at --ray-address has its own")
         if not 0 < self.gpu_share <= 1:
             raise InputError(f"--gpu-share must be above 0 and at most 1, not {self.gpu_share}")
+
+    @property
+    def cores(self) -> int:
+        """The cores to use on this machine."""
+        return usable_cores() if self.workers is None else self.workers
 
 
 class Executor(Protocol):
@@ -90,37 +103,92 @@ class Executor(Protocol):
         ...
 
 
+@dataclass
+class Sitting:
+    """One sitting of a sweep, which a signal may ask to stop."""
+
+    stop_requested: bool = False
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code: 0 all finished, 1 some failed, 2 bad input, 130 interrupted."""
-    return run_command(SweepConfig, sweep, prog="lan-sweep", description=DESCRIPTION, argv=argv)
+    """The command; returns its exit code: 0 all finished, 1 some failed, 2 bad input, 130 interrupted.
+
+    It goes on where nobody can read what it prints.
+    """
+    with patient_output("lan-sweep"):
+        return run_command(SweepConfig, sweep, prog="lan-sweep", description=DESCRIPTION, argv=argv)
 
 
 def sweep(config: SweepConfig) -> int:
     """Plan the runs, do those that are not finished, print how they ended."""
-    jobs = make_jobs(config)
-    rows = [Row(job) for job in jobs]
-    todo = [row for row in rows if row.state != "finished"]
-    print(
-        f"lan-sweep: {len(jobs)} runs on --env {jobs[0].config.env}, {len(jobs) - len(todo)} finished "
-        f"before, writing to {config.out}",
-        flush=True,
-    )
-    failures: dict[str, tuple[Job, Outcome]] = {}
-    if todo:
-        from trainer.sweep.ray_executor import RayExecutor
-
-        executor = RayExecutor(workers=config.workers, address=config.ray_address, gpu_share=config.gpu_share)
-        signal.signal(signal.SIGTERM, interrupt)  # in the place of Ray's own handler
-        try:
-            failures = conduct(rows, executor)
-        finally:
-            executor.close()
-    report(config, failures)
+    with StopSignals() as signals:
+        jobs = make_jobs(config)
+        rows = [Row(job) for job in jobs]
+        todo = [row for row in rows if row.state != "finished"]
+        print(
+            f"lan-sweep: {len(jobs)} runs on --env {jobs[0].config.env}, {len(jobs) - len(todo)} finished "
+            f"before, writing to {one_line(config.out)}",
+            flush=True,
+        )
+        failures = do_runs(config, rows, signals) if todo else {}
+    report(config, jobs, failures)
     return 1 if failures else 0
 
 
+def do_runs(config: SweepConfig, rows: Sequence[Row], signals: StopSignals) -> dict[str, tuple[Job, Outcome]]:
+    """Do the runs that are not finished; returns those that failed. KeyboardInterrupt when asked to stop."""
+    from trainer.playing.ray_start import require_ray
+    from trainer.sweep.ray_executor import RayExecutor
+
+    require_ray("lan-sweep")
+    sitting = Sitting()
+    with hold(config.out):
+        with writing_to(config.out):
+            for row in rows:  # every machine of a cluster can see by them that it shares --out
+                row.job.run_dir.mkdir(parents=True, exist_ok=True)
+        executor = RayExecutor(cores=config.cores, address=config.ray_address, gpu_share=config.gpu_share)
+        try:
+            signals.watch(sitting)
+            failures = conduct(rows, executor, sitting)
+        except ConnectionError:
+            if not sitting.stop_requested:  # a signal for all processes ends Ray's too
+                raise
+        finally:
+            executor.close()
+    if sitting.stop_requested:
+        raise KeyboardInterrupt
+    return failures
+
+
+@contextmanager
+def hold(out: Path) -> Iterator[None]:
+    """Let one sweep at a time write to `out`, which is made where it is missing; InputError otherwise."""
+    with writing_to(out):
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / LOCK_NAME).open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another sweep writes to {out}: wait for its end, or choose another --out"
+            ) from None
+        except OSError:  # a file system without locks; each run has its own, and says so
+            pass
+        yield
+
+
+@contextmanager
+def writing_to(out: Path) -> Iterator[None]:
+    """Turn an OSError of the block into one sentence that names the flag."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+
+
 def make_jobs(config: SweepConfig) -> list[Job]:
-    """Plan the runs and make their directories; InputError when the settings cannot be used."""
+    """Plan the runs; InputError when the settings cannot be used."""
     if not config.maps or not config.algorithms:
         raise InputError("say what to learn and how, e.g. --maps 3m 2s3z --algorithms lan qmix")
     settings = TrainConfig(**{f.name: getattr(config.settings, f.name) for f in fields(TrainConfig)})
@@ -138,28 +206,22 @@ def make_jobs(config: SweepConfig) -> list[Job]:
             f"--maps {' '.join(config.maps)} would be played by {' and '.join(sorted(backends))}, "
             "which must not mix: name one by --env, or make two sweeps"
         )
-    jobs = plan_jobs(configs, config.seeds, config.out.absolute())
-    try:
-        for job in jobs:
-            job.run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {config.out}: cannot be written: {error.strerror or error}") from None
-    return jobs
+    return plan_jobs(configs, config.seeds, config.out.absolute())
 
 
 def conduct(
-    rows: Sequence[Row], executor: Executor, console: Console | None = None
+    rows: Sequence[Row], executor: Executor, sitting: Sitting | None = None
 ) -> dict[str, tuple[Job, Outcome]]:
-    """Do and show every unfinished run; returns those that failed, by name."""
+    """Do and show every unfinished run, until asked to stop; returns those that failed, by name."""
     by_name = {row.job.name: row for row in rows if row.state != "finished"}
     failures = {}
     for row in by_name.values():
         executor.submit(row.job)
     waiting = set(by_name)
-    console = console or Console()
+    sitting, console = sitting or Sitting(), Console()
     live = LiveSweepDisplay(rows, console) if console.is_terminal else None
     with live or nullcontext(PlainSweepDisplay(rows)) as display:
-        while waiting:
+        while waiting and not sitting.stop_requested:
             display.show()
             for job, outcome in executor.poll(READ_EVERY_S):
                 waiting.remove(job.name)
@@ -172,21 +234,17 @@ def conduct(
     return failures
 
 
-def report(config: SweepConfig, failures: dict[str, tuple[Job, Outcome]]) -> None:
+def report(config: SweepConfig, jobs: Sequence[Job], failures: dict[str, tuple[Job, Outcome]]) -> None:
     """Print which runs failed, each with the end of its log; or what to do next."""
     if not failures:
-        print(f"every run finished; draw them by lan-plot {config.out}/* --out curves.png")
+        print(f"every run finished; draw them by {plot_command(config.out, jobs)}")
         return
     for name, (job, outcome) in failures.items():
-        print(f"\nfailed: {name}: {outcome.error}; its log is {job.run_dir / LOG_NAME}", file=sys.stderr)
+        log = one_line(job.run_dir / LOG_NAME)
+        print(f"\nfailed: {one_line(name)}: {one_line(outcome.error)}; its log is {log}", file=sys.stderr)
         for line in outcome.log_tail.splitlines():
-            print(f"    {line}", file=sys.stderr)
+            print(f"    {one_line(line)}", file=sys.stderr)
     print(f"\n{len(failures)} runs failed; the same command tries them again", file=sys.stderr)
-
-
-def interrupt(number: int, frame: FrameType | None) -> None:
-    """Answer SIGTERM like Ctrl-C."""
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -51,9 +51,9 @@ class Job:
         """Whether the run finished, and was asked for at least as many steps as now."""
         try:
             finished = json.loads((self.run_dir / FINISHED_NAME).read_text())
-        except (FileNotFoundError, ValueError):
+            return bool(finished["steps"] >= self.config.steps)
+        except (OSError, ValueError, TypeError, KeyError):  # not there, or not ours
             return False
-        return bool(finished.get("steps", 0) >= self.config.steps)
 
     def flags(self) -> list[str]:
         """The command line of `lan-train` that begins this run."""
@@ -132,7 +132,7 @@ def read_progress(run_dir: Path) -> Progress:
         with (run_dir / METRICS_NAME).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
             lines = file.read().split(b"\n")[:-1]
-    except FileNotFoundError:
+    except OSError:  # not there yet, or a shared disk that is away
         return Progress()
     records = [record for line in lines if (record := parse(line)) is not None]
     evaluation: dict[str, Any] = {}
@@ -149,4 +149,5 @@ def parse(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
     except ValueError:
         return None
-    return record if isinstance(record, dict) else None
+    known = isinstance(record, dict) and {"kind", "env_steps"} <= set(record)
+    return record if known else None

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from envs.files import write_atomically
 from envs.processes import end_with_parent
 from trainer.runs.claim import Claim
 from trainer.runs.config_file import FILE_NAME, load_config
-from trainer.sweep.jobs import FINISHED_NAME, LOG_NAME
+from trainer.sweep.jobs import FINISHED_NAME, LOG_NAME, TAIL_BYTES
 
 STOP_NAME = "stop"
 """A file in a run directory that asks the run to end. Ray's cancelling would end the worker's wait and then
@@ -52,36 +54,61 @@ def run_job(run_dir: Path, begin_flags: Sequence[str], resume_flags: Sequence[st
         (run_dir / STOP_NAME).unlink()
         return Outcome("stopped before it began")
     words = resume_flags if (run_dir / FILE_NAME).exists() else begin_flags
+    try:
+        code = train_in_process(run_dir, words)
+    except OSError as error:  # no more processes, or no log
+        return Outcome(f"it cannot be started: {error.strerror or error}")
+    if code == 0 and (run_dir / FINISHED_NAME).exists():
+        return Outcome()
+    return Outcome(describe_exit(code), log_tail(run_dir / LOG_NAME))
+
+
+def train_in_process(run_dir: Path, words: Sequence[str]) -> int:
+    """Have a process train with the flags `words`, and wait for its end; returns its exit code."""
     command = [sys.executable, "-m", "trainer.sweep.process", str(os.getpid()), str(run_dir), *words]
-    log_path = run_dir / LOG_NAME
-    with log_path.open("ab") as log:
-        log.write(f"== lan-train {' '.join(words)}\n".encode())
-        log.flush()
+    with (run_dir / LOG_NAME).open("ab", buffering=0) as log:
+        with contextlib.suppress(OSError):  # a full disk ends no run
+            log.write(os.fsencode(f"== lan-train {shlex.join(words)}\n"))
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )  # a new session: Ctrl-C on the terminal reaches the sweep alone
-        code = wait_for(process, run_dir / STOP_NAME)
-    if code == 0 and (run_dir / FINISHED_NAME).exists():
-        return Outcome()
-    lines = log_path.read_text(errors="replace").splitlines()
-    return Outcome(describe_exit(code), "\n".join(lines[-TAIL_LINES:]))
+    return wait_for(process, run_dir / STOP_NAME)
 
 
-def wait_for(process: subprocess.Popen[bytes], stop: Path) -> int:
-    """Wait for a run and return its exit code; once the file `stop` exists, have the run save and stop."""
+def wait_for(process: subprocess.Popen[bytes], stop: Path, stop_wait_s: float = STOP_WAIT_S) -> int:
+    """Wait for a run and return its exit code.
+
+    Once the file `stop` exists, the run is asked to save and stop, and killed `stop_wait_s` later.
+    """
+    kill_at = None
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(LOOK_EVERY_S)
-        if stop.exists():
-            process.terminate()
+        with contextlib.suppress(OSError):  # a shared disk that is away for a while
             stop.unlink()
+            process.terminate()
+            kill_at = kill_at or time.monotonic() + stop_wait_s
+        if kill_at is not None and time.monotonic() >= kill_at:
+            process.kill()
 
 
 def describe_exit(code: int) -> str:
     """An exit code in words."""
     if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        known = {number.value: number.name for number in signal.Signals}
+        return f"killed by {known.get(-code, f'signal {-code}')}"
     return "stopped before its end" if code == 0 else f"exit code {code}"
+
+
+def log_tail(path: Path) -> str:
+    """The last lines of a log; nothing where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-TAIL_LINES:])
 
 
 def main(argv: Sequence[str]) -> int:

@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from envs.text import one_line
+from trainer.config import learner_name
 from trainer.runs.display import format_duration
 from trainer.sweep.jobs import LOG_NAME, Job, Progress, read_progress
 
@@ -67,7 +69,7 @@ class Row:
     def _log_stamp(self) -> tuple[int, int] | None:
         try:
             status = (self.job.run_dir / LOG_NAME).stat()
-        except FileNotFoundError:
+        except OSError:  # not there yet, or a shared disk that is away
             return None
         return status.st_mtime_ns, status.st_size
 
@@ -85,7 +87,10 @@ class PlainSweepDisplay:
         for index, row in enumerate(self.rows):
             if row.state != self.shown[index]:
                 self.shown[index] = row.state
-                print(f"{row.job.name}: {describe(row)}  ({ended} of {len(self.rows)} ended)", flush=True)
+                print(
+                    f"{one_line(row.job.name)}: {describe(row)}  ({ended} of {len(self.rows)} ended)",
+                    flush=True,
+                )
 
 
 class LiveSweepDisplay:
@@ -138,8 +143,8 @@ def cells(row: Row) -> tuple[str | Text, ...]:
     config, progress = row.job.config, row.progress
     rated = progress.win_rate is not None and progress.return_mean is not None
     return (
-        config.map,
-        config.algorithm,
+        Text(one_line(config.map)),  # a text is no markup
+        learner_name(config.algorithm, config.sharing),
         str(config.seed),
         Text(row.state, style=STYLES[row.state]),
         f"{min(1.0, progress.env_steps / config.steps):.0%}",

@@ -27,6 +27,22 @@ def test_install_makes_what_pysc2_looks_for(tmp_path: Path, capsys: pytest.Captu
     assert {path.stem for path in (root / "Maps/SMAC_Maps").iterdir()} == set(MAP_NAMES)
 
 
+@pytest.mark.parametrize("name", ["my games", "it's; $HOME", "a:b", "-x"])
+def test_what_install_prints_can_be_pasted_and_the_game_starts_from_any_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    root = tmp_path / name
+    assert main(["install", "--root", str(root)]) == 0
+    pasted = capsys.readouterr().out.partition("now: ")[2]
+    shown = subprocess.run(
+        ["sh", "-c", f'{pasted}printf %s "$SC2PATH"'], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert shown.stdout == str(root)
+    game = [str(root / "Versions/Base75689/SC2_x64"), "-listen", "127.0.0.1", "-port", "none"]
+    ran = subprocess.run(game, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (2, "SC2_x64: error: -port 'none' is no port\n")
+
+
 def test_install_leaves_a_real_game_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     binary = tmp_path / "Versions/Base69232/SC2_x64"
     binary.parent.mkdir(parents=True)
@@ -67,3 +83,5 @@ def test_an_interrupt_ends_the_server() -> None:
 def test_the_game_wants_a_port(capsys: pytest.CaptureFixture[str]) -> None:
     assert game_main(["-listen", "127.0.0.1", "-port", "abc"]) == 2
     assert "-port 'abc' is no port" in capsys.readouterr().err
+    assert game_main(["-port", "1" * 5_000]) == 2
+    assert "is no port" in capsys.readouterr().err
