@@ -114,10 +114,13 @@ def test_the_first_error_is_the_one_that_is_told(tmp_path: Path, monkeypatch: py
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
+    def refuse_to_rename(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
     monkeypatch.setattr(Path, "unlink", refuse)
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=r"cannot write .*folder: Is a directory"):
-        write_atomically(tmp_path / "folder", b"content")
+    monkeypatch.setattr(Path, "replace", refuse_to_rename)
+    with pytest.raises(InputError, match=r"cannot write .*file: no room"):
+        write_atomically(tmp_path / "file", b"content")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
