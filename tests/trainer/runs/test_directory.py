@@ -220,7 +220,7 @@ def test_a_run_on_a_disk_that_fills_up_ends_with_its_last_checkpoint(tmp_path: P
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "No space left on device" in done.stderr
-    assert "is not saved" in done.stderr
+    assert "not saved: the end of this run" in done.stderr
     assert "finished: 6,0" in done.stdout
     saved = load_checkpoint(tmp_path / "run.pt")
     assert 0 < saved.env_steps < 6000
