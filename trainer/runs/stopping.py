@@ -24,7 +24,8 @@ class StopSignals(contextlib.AbstractContextManager["StopSignals"]):
     """Asks a run to save and stop, once, however many signals come; before `watch` a signal is an interrupt.
 
     Ctrl-C again, `INSIST_AFTER_S` after the first signal or later, ends without saving. A signal that was
-    ignored when the program began stays ignored (nohup).
+    ignored when the program began stays ignored (nohup). For a program that ends after the block: once asked
+    to stop, it ignores these signals to its end.
     """
 
     def __init__(self) -> None:
@@ -43,8 +44,8 @@ class StopSignals(contextlib.AbstractContextManager["StopSignals"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        for number, handler in self._before.items():  # a signal after the wish must not spoil the exit code
+            signal.signal(number, handler if self._asked is None else signal.SIG_IGN)
         early = self._run is None and self._asked is not None
         if early and isinstance(error, Exception):  # a library that was interrupted may raise an error
             raise KeyboardInterrupt from None
