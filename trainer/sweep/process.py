@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from envs.errors import InputError
 from envs.files import write_atomically
@@ -87,8 +88,8 @@ def wait_for(process: subprocess.Popen[bytes], stop: Path, stop_wait_s: float = 
         with contextlib.suppress(OSError):  # a shared disk that is away for a while
             stop.unlink()
             process.terminate()
-            kill_at = kill_at or time.monotonic() + stop_wait_s
-        if kill_at is not None and time.monotonic() >= kill_at:
+            kill_at = kill_at or monotonic() + stop_wait_s
+        if kill_at is not None and monotonic() >= kill_at:
             process.kill()
 
 
