@@ -62,7 +62,12 @@ def test_files_and_links_are_there(document: Path) -> None:
 
 def is_written_later(name: str) -> bool:
     """Whether a name is of a file that a command in the document writes."""
-    return name.startswith("results/") and Path(name).suffix in (".pt", ".onnx", ".html")
+    return name.startswith(("results/", "deploy/certs", "deploy/model")) and Path(name).suffix in (
+        "",
+        ".pt",
+        ".onnx",
+        ".html",
+    )
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=ids)
