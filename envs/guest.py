@@ -95,7 +95,7 @@ class Guest(contextlib.AbstractContextManager["Guest"]):
             count = np.asarray(given).size if np.asarray(given).dtype.kind in "biuf" else 0
         except (NotImplementedError, AttributeError, TypeError):
             return  # a state is optional
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._raised("state()", error) from error
         self.state_dim = count or None
 
@@ -159,7 +159,7 @@ class Guest(contextlib.AbstractContextManager["Guest"]):
         """Close it; what `close()` raises is logged, since everything has been played."""
         try:
             self._env.close()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.warning("%s", one_line(self._raised("close()", error), 400))
 
     def _read_actions(self, agent: Any) -> range:
@@ -259,12 +259,12 @@ class Guest(contextlib.AbstractContextManager["Guest"]):
         """Whatever is raised while the environment's code runs is an InputError."""
         try:
             yield
-        except InputError:
+        except (InputError, MemoryError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit(0) would end the command as if all were done
             raise self._raised(what, error) from error
 
-    def _raised(self, what: str, error: Exception) -> InputError:
+    def _raised(self, what: str, error: BaseException) -> InputError:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
         place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
         return InputError(f"{self.name}: {self._where}, {what} raised {type(error).__name__}: {error}{place}")

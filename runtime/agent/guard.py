@@ -8,8 +8,10 @@ of streams, which is the same to the client, and called at once.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -27,6 +29,9 @@ from runtime.agent.episodes import RequestError
 from runtime.identity.tls import HOST_URI
 
 log = logging.getLogger("lan.agent")
+
+URI_TAG = 0x86
+"""Before a certificate's URI stands this byte, then the length (RFC 5280, GeneralName)."""
 
 EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
 
@@ -237,10 +242,22 @@ def guarded_decoder(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], A
 
 def check_caller_is_host(context: Any) -> None:
     """RequestError unless the certificate that the caller showed is the host's."""
-    shown = [name.decode(errors="replace") for name in context.auth_context().get("peer_spiffe_id", ())]
-    if shown != [HOST_URI]:
+    facts = context.auth_context()
+    shown = [name.decode(errors="replace") for name in facts.get("peer_spiffe_id", ())]
+    if shown != [HOST_URI] or not all(names_the_host(pem) for pem in facts.get("x509_pem_cert", [b""])):
         who = ", ".join(shown) or "a certificate without a name"
         raise RequestError("PERMISSION_DENIED", "NOT_THE_HOST", f"only the host may call, not {who}")
+
+
+@functools.lru_cache(maxsize=64)
+def names_the_host(pem: bytes) -> bool:
+    """Whether a certificate holds the host's name whole; gRPC cuts a longer name at a zero byte."""
+    try:
+        der = ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
+    except ValueError:
+        return False
+    name = HOST_URI.encode()
+    return bytes([URI_TAG, len(name)]) + name in der
 
 
 def status_details(error: RequestError) -> bytes:

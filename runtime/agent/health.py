@@ -68,6 +68,10 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             raise RequestError("NOT_FOUND", "UNKNOWN_SERVICE", "the agent has no such service", "service")
         return health_pb2.HealthCheckResponse(status=self._status)
 
+    async def List(self, request: Any, context: Any) -> health_pb2.HealthListResponse:  # noqa: N802
+        each = health_pb2.HealthCheckResponse(status=self._status)
+        return health_pb2.HealthListResponse(statuses=dict.fromkeys(self._services, each))
+
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802
         if self._watches >= MAX_WATCHES:
             raise RequestError("RESOURCE_EXHAUSTED", "TOO_MANY_WATCHES", f"{MAX_WATCHES} calls watch already")

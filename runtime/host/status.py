@@ -56,14 +56,14 @@ def show_status(config: StatusConfig) -> int:
     teams, ids = set(), []
     for address, answer in zip(addresses, answers, strict=True):
         if isinstance(answer, str):
-            table.add_row(str(address), "-", Text(f"no answer: {one_line(answer, SHOWN_CHARS)}"))
+            table.add_row(Text(str(address)), "-", Text(f"no answer: {one_line(answer, SHOWN_CHARS)}"))
             continue
         identity, seconds = answer
         teams.add((identity.spec, identity.model_sha256))
         ids.append(identity.agent_id)
         texts = (identity.spec.name, identity.model_sha256[:12], identity.server_version)
         shown = (Text(one_line(text, SHOWN_CHARS)) for text in texts)  # as texts: markup would be obeyed
-        table.add_row(str(address), str(identity.agent_id), *shown, f"{1000 * seconds:.1f} ms")
+        table.add_row(Text(str(address)), str(identity.agent_id), *shown, f"{1000 * seconds:.1f} ms")
     console = Console()
     console.print(table)
     twice = sorted({agent_id for agent_id in ids if ids.count(agent_id) > 1})
