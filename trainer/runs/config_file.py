@@ -13,7 +13,7 @@ from envs.files import read_regular, write_atomically
 from envs.make import BACKEND_NAMES
 from envs.types import EnvSpec
 from envs.version import project_version
-from trainer.config import ResolvedConfig, TrainConfig, resolve
+from trainer.config import ResolvedConfig, TrainConfig, resolve, shown
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 
 FILE_NAME = "config.json"
@@ -37,7 +37,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be used: it is no object with the settings of a run as its config")
     kinds = {"backend": str, "spec": dict}
     if wrong := [key for key, kind in kinds.items() if not isinstance(data.get(key, kind()), kind)]:
-        raise InputError(f"{path} cannot be used: its {wrong[0]} is {data[wrong[0]]!r}")
+        raise InputError(f"{path} cannot be used: its {wrong[0]} is {shown(data[wrong[0]])}")
     return data
 
 
