@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,25 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def read_regular(path: Path, most_bytes: int | None = None) -> bytes:
+    """The bytes of a regular file; InputError where something else lies there, or it has over `most_bytes`.
+
+    OSError when it cannot be read.
+    """
+    # Not blocking, so that a named pipe in place of the file cannot hold us up.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device may have no end
+            raise InputError(f"{path} is no regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(-1 if most_bytes is None else most_bytes + 1)
+    finally:
+        os.close(descriptor)
+    if most_bytes is not None and len(content) > most_bytes:
+        raise InputError(f"{path} is larger than {most_bytes} bytes")
+    return content
 
 
 def expanded(path: Path | str) -> Path:

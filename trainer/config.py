@@ -13,7 +13,10 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.make import without_fog
+from envs.text import one_line
 from trainer.learning.algorithms import ALGORITHMS, OPTIMIZER_NAMES
+
+MAX_SHOWN = 80
 
 
 class Free(Flag):
@@ -144,9 +147,8 @@ class TrainConfig:
         for name in hints():
             check_value(name, getattr(self, name))
         if self.optimizer not in (None, *OPTIMIZER_NAMES):
-            raise InputError(
-                f"--optimizer {self.optimizer!r}: {nearest_names(self.optimizer, OPTIMIZER_NAMES)}"
-            )
+            known = nearest_names(self.optimizer, OPTIMIZER_NAMES)
+            raise InputError(f"--optimizer {shown(self.optimizer)}: {known}")
 
     def epsilon(self, env_steps: int) -> float:
         """Exploration rate of an episode that starts at `env_steps`."""
@@ -197,7 +199,7 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     defaults = ALGORITHMS.get(config.algorithm)
     if defaults is None:
         known = nearest_names(config.algorithm, ALGORITHMS)
-        raise InputError(f"unknown algorithm {config.algorithm!r}: {known}")
+        raise InputError(f"unknown algorithm {shown(config.algorithm)}: {known}")
     settings = {field.name: getattr(config, field.name) for field in fields(TrainConfig)}
     left_open = {
         "updates_per_episode": defaults.updates_per_episode,
@@ -231,12 +233,17 @@ def check_value(name: str, value: object) -> None:
         fits = isinstance(value, (*known, int) if float in known else known)
     if not fits:
         names = " or ".join(str(getattr(each, "__name__", each)) for each in known)
-        raise InputError(f"{flag(name)} must be {names}, not {value!r}")
+        raise InputError(f"{flag(name)} must be {names}, not {shown(value)}")
     if isinstance(value, str | Path) and "\0" in str(value):
-        raise InputError(f"{flag(name)} holds a zero byte, which no name can: {value!r}")
+        raise InputError(f"{flag(name)} holds a zero byte, which no name can: {shown(value)}")
     for mark in marks:
         if isinstance(mark, Within) and isinstance(value, int | float) and value not in mark:
-            raise InputError(f"{flag(name)} must be {mark}, not {value}")
+            raise InputError(f"{flag(name)} must be {mark}, not {shown(value)}")
+
+
+def shown(value: object) -> str:
+    """A value for an error, cut, since a file may hold one of any length."""
+    return one_line(repr(value), MAX_SHOWN)
 
 
 def may_differ(name: str, where: Free) -> bool:

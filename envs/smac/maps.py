@@ -10,6 +10,7 @@ from typing import Final
 
 from envs.command import nearest_names
 from envs.errors import InputError
+from envs.files import read_regular
 from envs.smac.map_file import parse_map
 from envs.smac.smac_map import MAP_SIZE_CELLS, EnemyOrder, SmacMap, SpawnGroup
 
@@ -59,7 +60,7 @@ def read_map(source: str | Path, where: str = "map") -> SmacMap:
     if isinstance(source, Path):
         where = str(source)
         try:
-            source = source.read_text(encoding="utf-8")
+            source = read_regular(source).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read the map {where}: {error}") from None
     try:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 import re
 import ssl
-import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from envs.errors import InputError
+from envs.files import read_regular
 from envs.text import one_line
 from runtime.identity.addresses import Address
 
@@ -156,20 +155,9 @@ class TlsFiles:
 def read_pem(path: Path) -> bytes:
     """The bytes of a regular file of at most 1 MB; InputError otherwise."""
     try:
-        # Not blocking, so that a named pipe in place of the file cannot hold up a handshake.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise InputError(f"{path} cannot be read: it is no regular file")
-            with open(descriptor, "rb", closefd=False) as file:
-                data = file.read(MAX_PEM_BYTES + 1)
-        finally:
-            os.close(descriptor)
+        return read_regular(path, MAX_PEM_BYTES)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    if len(data) > MAX_PEM_BYTES:
-        raise InputError(f"{path} cannot be used: it is larger than {MAX_PEM_BYTES} bytes")
-    return data
 
 
 def uris(certificate: Any) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.errors import ModelError
+from envs.errors import InputError, ModelError
+from envs.files import read_regular
 from envs.types import CONTRACT_VERSION, HIDDEN_DIM, BoolArray, EnvSpec, FloatArray, IntArray
 from protos import onnx_subset_pb2 as onnx_subset
 from runtime.model_file.contract import (
@@ -104,22 +104,11 @@ def load_model(path: Path | str, sha256: str | None = None) -> Model:
 def read_model_file(path: Path) -> bytes:
     """The bytes of a regular file of at most 4 MB; ModelError otherwise."""
     try:
-        # Not blocking, so that a named pipe in place of the file cannot hold us up.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return read_regular(path, MAX_MODEL_BYTES)
     except OSError as error:
-        raise ModelError(f"model file {path} cannot be opened: {error.strerror}") from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ModelError(f"model file {path} is not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(MAX_MODEL_BYTES + 1)
-    except OSError as error:  # as from a disk or a network that fails
         raise ModelError(f"model file {path} cannot be read: {error.strerror}") from None
-    finally:
-        os.close(descriptor)
-    if len(data) > MAX_MODEL_BYTES:
-        raise ModelError(f"model file {path} is larger than {MAX_MODEL_BYTES} bytes; a policy is far smaller")
-    return data
+    except InputError as error:
+        raise ModelError(f"model file {error}") from None
 
 
 def load_model_bytes(data: bytes, source: str, sha256: str | None = None) -> Model:

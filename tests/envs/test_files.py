@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from envs.errors import InputError
-from envs.files import replacing, sync_folder, write_atomically
+from envs.files import read_regular, replacing, sync_folder, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -142,3 +142,17 @@ def test_a_read_only_file_system_is_one_sentence(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot write .*No such file or directory"):
         write_atomically(tmp_path / "missing" / "curves.svg", b"")
+
+
+def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
+    pipe, file = tmp_path / "pipe", tmp_path / "file"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, Path("/dev/zero"), Path(os.devnull)):
+        with pytest.raises(InputError, match=f"{path} is no regular file"):
+            read_regular(path)
+    file.write_bytes(b"12345")
+    assert read_regular(file) == read_regular(file, 5) == b"12345"
+    with pytest.raises(InputError, match="file is larger than 4 bytes"):
+        read_regular(file, 4)
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "missing")

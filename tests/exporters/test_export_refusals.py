@@ -168,7 +168,7 @@ def test_a_pipe_in_place_of_a_file_holds_lan_inspect_up_no_longer_than_a_file(tm
         check=False,
     )
     assert done.returncode == 2
-    assert "is not a regular file" in done.stderr
+    assert "is no regular file" in done.stderr
 
 
 def test_an_existing_file_is_kept_unless_forced(

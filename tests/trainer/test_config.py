@@ -153,3 +153,12 @@ def test_settings_under_which_no_update_could_be_made_are_refused(
 def test_a_runs_name_is_one_folder() -> None:
     assert run_name(TrainConfig(map="3m", sharing="type", seed=4)) == "3m-lan-by-type-seed4"
     assert run_name(TrainConfig(map="pettingzoo:a?path=../b/c")) == "pettingzoo:a?path=.._b_c-lan-seed0"
+
+
+@pytest.mark.parametrize("name", ["algorithm", "optimizer", "learning_rate", "steps", "gamma"])
+@pytest.mark.parametrize("value", ["x" * 10_000, 10**400, ["x" * 10_000]])
+def test_a_value_of_any_length_is_a_short_sentence(name: str, value: object) -> None:
+    saved = resolve(TrainConfig()).to_dict()
+    with pytest.raises(InputError) as caught:
+        resolve(TrainConfig.from_dict(saved | {name: value}))
+    assert len(str(caught.value)) < 400

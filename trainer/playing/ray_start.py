@@ -49,7 +49,7 @@ def begin_ray(asking: str, n_cpus: int, **settings: Any) -> Any:
     keep_to_this_machine()
     ray = import_ray(asking)
     try:
-        with hangup_ignored():
+        with hangup_ignored(), sigterm_kept():
             context = ray.init(
                 "local", num_cpus=n_cpus, include_dashboard=False, _node_ip_address="127.0.0.1",
                 **(QUIET | settings),
@@ -72,7 +72,8 @@ def join_ray(asking: str, address: str) -> Any:
     """The ray module, connected to the cluster at `address`; InputError when none answers there."""
     ray = import_ray(asking)
     try:
-        ray.init(address, **QUIET)
+        with sigterm_kept():
+            ray.init(address, **QUIET)
     except Exception as error:  # Ray's own have no common base
         raise InputError(f"--ray-address {address}: no Ray cluster answers there: {reason(error)}") from None
     return ray
@@ -119,6 +120,21 @@ def hangup_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@contextlib.contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """A program that answers SIGTERM goes on doing so in the block: `ray.init` would put its answer there."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        yield
+        return
+    utils: Any = importlib.import_module("ray._private.utils")
+    theirs = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = theirs
 
 
 def reason(error: Exception) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from envs.command import nearest_names
 from envs.errors import InputError
+from envs.text import one_line
 from trainer.config import Free, TrainConfig, learner_name, may_differ
 from trainer.learning.algorithms import ALGORITHMS
 from trainer.runs.config_file import read_config
@@ -71,7 +72,7 @@ def load_run(path: Path, metric: str, *, until_steps: int | None = None, by: str
     except KeyError as error:
         raise InputError(f"{path} cannot be read: it lacks {error}") from None
     except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+        raise InputError(f"{path} cannot be read: {one_line(error, 300)}") from None
 
 
 def make_run(path: Path, metric: str, until_steps: int | None, by: str | None) -> Run:
@@ -113,7 +114,7 @@ def check_plain(data: dict[str, Any], kinds: dict[str, type]) -> None:
     """ValueError naming the first entry that is not of its type; KeyError when it is missing."""
     for name, kind in kinds.items():
         if type(data[name]) is not kind:
-            raise ValueError(f"its {name} is {data[name]!r}")
+            raise ValueError(f"its {name} is {one_line(repr(data[name]), 80)}")
 
 
 def known_setting(name: str) -> str:

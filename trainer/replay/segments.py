@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.errors import InputError
-from envs.files import replacing
+from envs.files import read_regular, replacing
 from trainer.replay.buffer import ReplayBuffer
 from trainer.replay.episode import STORED_ARRAYS, StoredEpisode
 
@@ -218,7 +218,7 @@ def open_segment(path: Path, n_actions: int | None = None) -> tuple[Segment, lis
     """
     match = NAME.fullmatch(path.name)
     first, end = (int(match[1]), int(match[2])) if match else (0, 0)
-    content = io.BytesIO(path.read_bytes())  # from here on an error is the file's
+    content = io.BytesIO(read_regular(path))  # from here on an error is the file's
     try:
         with np.load(content, allow_pickle=False) as file:
             data: Arrays = {name: file[name] for name in ("obs_dim", "length", *FLAGS, *STORED_ARRAYS)}

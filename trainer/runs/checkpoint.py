@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from envs.errors import InputError
-from envs.files import replacing
+from envs.files import read_regular, replacing
 from envs.types import CONTRACT_VERSION, EnvSpec
 from trainer.learning.networks import AdvantageNet, advantage_net
 from trainer.runs.clocks import Clocks, brief
@@ -148,7 +148,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         path = path / FILE_NAME
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}: lan-train writes one as RUN_DIR/{FILE_NAME}")
-    content = io.BytesIO(path.read_bytes())  # from here on an error is the file's
+    content = io.BytesIO(read_regular(path))  # from here on an error is the file's
     if not zipfile.is_zipfile(content):  # as torch writes them
         raise InputError(f"{path} is truncated or no checkpoint of lan-train")
     content.seek(0)

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
-from envs.files import write_atomically
+from envs.files import read_regular, write_atomically
 from envs.make import BACKEND_NAMES
 from envs.types import EnvSpec
 from envs.version import project_version
-from trainer.config import ResolvedConfig, TrainConfig, resolve
+from trainer.config import ResolvedConfig, TrainConfig, resolve, shown
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 
 FILE_NAME = "config.json"
-MAX_CHARACTERS = 1 << 20
+MAX_BYTES = 1 << 20
 REPLAY_NAME = "replay"
 
 
@@ -28,10 +28,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     """
     path = run_dir / FILE_NAME
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is no ordinary file")
-        with path.open(encoding="utf-8") as file:
-            data = json.loads(file.read(MAX_CHARACTERS))
+        data = json.loads(read_regular(path, MAX_BYTES).decode())
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as error:
@@ -40,7 +37,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be used: it is no object with the settings of a run as its config")
     kinds = {"backend": str, "spec": dict}
     if wrong := [key for key, kind in kinds.items() if not isinstance(data.get(key, kind()), kind)]:
-        raise InputError(f"{path} cannot be used: its {wrong[0]} is {data[wrong[0]]!r}")
+        raise InputError(f"{path} cannot be used: its {wrong[0]} is {shown(data[wrong[0]])}")
     return data
 
 

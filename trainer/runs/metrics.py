@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from envs.files import read_regular
+
 FILE_NAME = "metrics.jsonl"
 
 
@@ -141,7 +143,7 @@ class MetricsWriter:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Drop every line after those that `state_dict` counted; `missing` is how many of these are gone."""
-        lines = self.path.read_bytes().splitlines(keepends=True)[: state["lines"]]
+        lines = read_regular(self.path).splitlines(keepends=True)[: state["lines"]]
         kept = [line for line in lines if line.endswith(b"\n")]
         self.lines, self.missing = len(kept), state["lines"] - len(kept)
         self._file.cut(sum(len(line) for line in kept))
@@ -177,7 +179,7 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
 
     ValueError when a line is no record.
     """
-    lines = (run_dir / FILE_NAME).read_text(encoding="utf-8").split("\n")
+    lines = read_regular(run_dir / FILE_NAME).decode().split("\n")
     records = [json.loads(line) for line in lines[:-1]]
     for number, record in enumerate(records, 1):
         steps = record.get("env_steps") if isinstance(record, dict) else None

@@ -38,7 +38,8 @@ class StopSignals(contextlib.AbstractContextManager["StopSignals"]):
         }
 
     def __enter__(self) -> StopSignals:
-        self._answer()
+        for number in self._before:
+            signal.signal(number, self._stop)
         return self
 
     def __exit__(
@@ -51,13 +52,8 @@ class StopSignals(contextlib.AbstractContextManager["StopSignals"]):
             raise KeyboardInterrupt from None
 
     def watch(self, run: Stoppable) -> None:
-        """Stop this run from now on; also takes the signals back from a Ray that the run has started."""
+        """Stop this run from now on."""
         self._run = run
-        self._answer()
-
-    def _answer(self) -> None:
-        for number in self._before:
-            signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
+from envs.files import read_regular
 from trainer.config import (
     Free,
     ResolvedConfig,
@@ -50,7 +51,7 @@ class Job:
     def finished(self) -> bool:
         """Whether the run finished, and was asked for at least as many steps as now."""
         try:
-            finished = json.loads((self.run_dir / FINISHED_NAME).read_text())
+            finished = json.loads(read_regular(self.run_dir / FINISHED_NAME))
             return bool(finished["steps"] >= self.config.steps)
         except (OSError, ValueError, TypeError, KeyError):  # not there, or not ours
             return False

@@ -51,7 +51,7 @@ def test_loaded_policies_play_as_the_team_in_one_process(model_file: Path) -> No
 def test_what_a_policy_cannot_use_is_refused(model_file: Path) -> None:
     with pytest.raises(ModelError, match="has the SHA-256"):
         runtime.load_policy(model_file, 0, sha256="0" * 64)
-    with pytest.raises(ModelError, match="cannot be opened"):
+    with pytest.raises(ModelError, match="cannot be read"):
         runtime.load_policy(model_file.with_name("missing.onnx"), 0)
     with pytest.raises(InputError, match="agent id 3: the model's team has the ids 0 to 2"):
         runtime.load_policy(model_file, 3)

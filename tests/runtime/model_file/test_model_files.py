@@ -66,9 +66,9 @@ def test_paths_that_are_no_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(4_000_001))
     (tmp_path / "empty").touch()
     for name, says in {
-        "missing": "cannot be opened: No such file",
-        "fifo": "not a regular file",
-        ".": "not a regular file",
+        "missing": "cannot be read: No such file",
+        "fifo": "no regular file",
+        ".": "no regular file",
         "large": "larger than 4000000 bytes",
         "empty": "not exported by this project",
     }.items():

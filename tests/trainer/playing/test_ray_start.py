@@ -14,11 +14,15 @@ from trainer.playing.ray_start import hangup_ignored, keep_to_this_machine, reas
 pytest.importorskip("ray")
 
 BEGIN = """
-import os, socket, sys
+import os, signal, socket, sys
 from envs.errors import InputError
 from trainer.playing.ray_start import begin_ray, is_alive, running_ray
 if "early" in sys.argv:
     import ray
+if "own" in sys.argv:
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+takes, change = [], signal.signal
+signal.signal = lambda number, handler: (takes.append(number), change(number, handler))[1]
 try:
     ray = begin_ray("the test", 1, object_store_memory=80 * 2**20)
 except InputError as error:
@@ -27,6 +31,8 @@ assert running_ray() is ray and is_alive(ray)
 print(ray.get(ray.remote(lambda: 6 * 7).remote()))
 listening = [line.split() for name in ("tcp", "tcp6") for line in open(f"/proc/net/{name}").readlines()[1:]]
 print(*sorted({words[1].split(":")[0] for words in listening if words[3] == "0A"}))
+if signal.SIGTERM in takes:
+    print("SIGTERM was taken")
 if "kill" in sys.argv:
     import psutil, time
     for child in psutil.Process().children():
@@ -91,6 +97,15 @@ def test_the_surroundings_do_not_matter(environment: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_its_end_is_noticed() -> None:
     assert "dead" in begin("kill").stdout.splitlines()  # among the lines of Ray itself
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [True, False])
+def test_only_a_program_that_does_not_answer_sigterm_leaves_it_to_ray(own: bool) -> None:
+    done = begin("own" if own else "none")
+    taken = "SIGTERM was taken" in done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert taken is not own
 
 
 @pytest.mark.slow

@@ -217,9 +217,9 @@ def test_a_file_that_cannot_be_read_now_is_not_called_damaged(
     replay.insert(numbered_episode(0, 2))
     segments.append(replay)
 
-    def too_many_files(path: Path) -> bytes:
+    def too_many_files(*args: object) -> int:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", too_many_files)
+    monkeypatch.setattr("os.open", too_many_files)
     with pytest.raises(OSError, match="Too many open files"):
         ReplaySegments(tmp_path / "replay").load(ReplayBuffer(10, A), 1)

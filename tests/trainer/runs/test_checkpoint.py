@@ -176,10 +176,10 @@ def test_a_file_that_cannot_be_read_now_is_not_called_damaged(
 ) -> None:
     save_checkpoint(tmp_path / "run.pt", checkpoint())
 
-    def too_many_files(path: Path) -> bytes:
+    def too_many_files(*args: object) -> int:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", too_many_files)
+    monkeypatch.setattr("os.open", too_many_files)
     with pytest.raises(InputError, match="cannot be read: Too many open files"):
         load_checkpoint(tmp_path)
     with pytest.raises(OSError, match="Too many open files"):

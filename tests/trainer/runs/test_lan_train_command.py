@@ -143,7 +143,7 @@ def test_a_settings_file_that_is_a_pipe_is_not_waited_for(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "config.json")
-    assert "no ordinary file" in refused(capsys, "--resume", str(tmp_path))
+    assert "no regular file" in refused(capsys, "--resume", str(tmp_path))
 
 
 def test_the_module_of_a_map_is_imported_only_where_the_command_line_names_it(
