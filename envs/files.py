@@ -8,6 +8,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,18 +56,21 @@ def read_regular(path: Path, most_bytes: int | None = None) -> bytes:
 
     OSError when it cannot be read.
     """
-    # Not blocking, so that a named pipe in place of the file cannot hold us up.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device may have no end
-            raise InputError(f"{path} is no regular file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(-1 if most_bytes is None else most_bytes + 1)
-    finally:
-        os.close(descriptor)
+    with open_regular(path, os.O_RDONLY) as file:
+        content = file.read(-1 if most_bytes is None else most_bytes + 1)
     if most_bytes is not None and len(content) > most_bytes:
         raise InputError(f"{path} is larger than {most_bytes} bytes")
     return content
+
+
+def open_regular(path: Path, flags: int) -> FileIO:
+    """A regular file, opened with flags of `os.open`; InputError where something else lies there, OSError."""
+    # Not blocking, so that a named pipe in place of the file cannot hold us up.
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device may have no end
+        os.close(descriptor)
+        raise InputError(f"{path} is no regular file")
+    return FileIO(descriptor, "rb" if flags & os.O_ACCMODE == os.O_RDONLY else "ab")
 
 
 def expanded(path: Path | str) -> Path:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from envs.files import read_regular
+from envs.files import open_regular, read_regular
 
 FILE_NAME = "metrics.jsonl"
 
@@ -51,7 +51,7 @@ class AppendedFile:
     """A file that only grows; bytes that a full disk refuses are kept and tried again."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("ab", buffering=0)
+        self._file = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._pending = bytearray()
 
     def cut(self, size: int) -> None:

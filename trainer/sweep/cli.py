@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import itertools
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,6 +19,7 @@ from envs.command import run_command
 from envs.console import patient_output
 from envs.cores import usable_cores
 from envs.errors import InputError
+from envs.files import open_regular
 from envs.text import one_line
 from trainer.config import TrainConfig
 from trainer.runs.plan import resolve_playable
@@ -165,7 +167,7 @@ def hold(out: Path) -> Iterator[None]:
     """Let one sweep at a time write to `out`, which is made where it is missing; InputError otherwise."""
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
-        file = (out / LOCK_NAME).open("a")
+        file = open_regular(out / LOCK_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

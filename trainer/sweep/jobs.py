@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
-from envs.files import read_regular
+from envs.files import open_regular, read_regular
 from trainer.config import (
     Free,
     ResolvedConfig,
@@ -53,7 +54,7 @@ class Job:
         try:
             finished = json.loads(read_regular(self.run_dir / FINISHED_NAME))
             return bool(finished["steps"] >= self.config.steps)
-        except (OSError, ValueError, TypeError, KeyError):  # not there, or not ours
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):  # not there, or not ours
             return False
 
     def flags(self) -> list[str]:
@@ -130,10 +131,10 @@ def train_flags(config: ResolvedConfig) -> list[str]:
 def read_progress(run_dir: Path) -> Progress:
     """How far a run is, by the end of its metrics, which may still be growing."""
     try:
-        with (run_dir / METRICS_NAME).open("rb") as file:
+        with open_regular(run_dir / METRICS_NAME, os.O_RDONLY) as file:
             file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
             lines = file.read().split(b"\n")[:-1]
-    except OSError:  # not there yet, or a shared disk that is away
+    except (OSError, InputError):  # not there yet, a shared disk that is away, or no file
         return Progress()
     records = [record for line in lines if (record := parse(line)) is not None]
     evaluation: dict[str, Any] = {}
@@ -148,7 +149,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
     """A line of metrics; None when it is only the rest of one."""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     known = isinstance(record, dict) and {"kind", "env_steps"} <= set(record)
     return record if known else None
