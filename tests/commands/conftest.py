@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.commands.support.forked import Forks
-from tests.commands.support.situations import make_files
+from tests.commands.support.situations import SITUATIONS, make_files
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """After the simulator is compiled, which takes longer than a command may run here."""
     with Forks() as forks:
+        ended = forks.run(SITUATIONS["scripted"].words.split(), tmp_path_factory.mktemp("compiled"), 300.0)
+        assert ended.code == 0, ended
         yield forks
 
 

@@ -45,7 +45,7 @@ SITUATIONS = {
     "plot": Situation("lan-plot run --out curves.svg", PlotConfig),
     "export": Situation("lan-export --ckpt run --out new.onnx --battles 2", ExportConfig),
     "evaluate": Situation("lan-eval --model agent.onnx --episodes 1", EvaluateConfig, 10.0),
-    "scripted": Situation("lan-eval --team random --map 3m --env sim --episodes 1", EvaluateConfig, 10.0),
+    "scripted": Situation("lan-eval --team random --map 3m --env sim --episodes 1", EvaluateConfig, 5.0),
     "inspect": Situation("lan-inspect --map 3m", InspectConfig),
     "agent": Situation("lan-agent --model agent.onnx --agent-id 0 --listen 127.0.0.1:0", AgentConfig, 1.5),
     "agents": Situation("lan-agents --model agent.onnx --agents 0 --listen 127.0.0.1:0", AgentsConfig, 1.5),
