@@ -67,9 +67,12 @@ def open_regular(path: Path, flags: int) -> FileIO:
     """A regular file, opened with flags of `os.open`; InputError where something else lies there, OSError."""
     # Not blocking, so that a named pipe in place of the file cannot hold us up.
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device may have no end
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device may have no end
+            raise InputError(f"{path} is no regular file")
+    except BaseException:
         os.close(descriptor)
-        raise InputError(f"{path} is no regular file")
+        raise
     return FileIO(descriptor, "rb" if flags & os.O_ACCMODE == os.O_RDONLY else "ab")
 
 

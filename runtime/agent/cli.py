@@ -183,6 +183,8 @@ def run_agent(
                 change()
         else:
             follow(table, stop.set)
+        # asyncio would warn of more signals than it has room for, with a lock that one of them may hold.
+        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
         gc.freeze()  # what stays anyway makes no later collection longer
         try:
             await serve(
