@@ -140,7 +140,7 @@ async def test_every_rpc_and_service_is_for_the_host_only(small_model_bytes: byt
         async def stream(call: Any, request: Any) -> Any:
             with contextlib.suppress(
                 grpc.aio.AioRpcError
-            ):  # the refusal may have come before the message left
+            ):  # refused before the message left
                 await call.write(request)
             return await call.read()
 
