@@ -138,9 +138,7 @@ async def test_every_rpc_and_service_is_for_the_host_only(small_model_bytes: byt
         asked = reflection_pb2.ServerReflectionRequest(list_services="")
 
         async def stream(call: Any, request: Any) -> Any:
-            with contextlib.suppress(
-                grpc.aio.AioRpcError
-            ):  # refused before the message left
+            with contextlib.suppress(grpc.aio.AioRpcError):  # refused before the message left
                 await call.write(request)
             return await call.read()
 
