@@ -93,12 +93,14 @@ def test_a_log_that_nobody_reads_keeps_no_agent_from_its_restart(model_file: Pat
         cwd=ROOT,
         env=environment(),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=write_end,
     )
     os.close(write_end)
     try:
-        wait_until(lambda: answers(port) and answers(port + 1), "both agents")
+        assert process.stdout is not None
+        while b"2 agents serve" not in process.stdout.readline():  # before that, an agent's end is everybody's
+            assert process.poll() is None
         for _ in range(2):
             before = set(children_of(process.pid))
             os.kill(min(before), signal.SIGKILL)
@@ -108,7 +110,7 @@ def test_a_log_that_nobody_reads_keeps_no_agent_from_its_restart(model_file: Pat
         assert process.wait(20) == 0
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
         os.close(read_end)
 
 
