@@ -99,7 +99,7 @@ def test_a_log_that_nobody_reads_keeps_no_agent_from_its_restart(model_file: Pat
     os.close(write_end)
     try:
         assert process.stdout is not None
-        while b"2 agents serve" not in process.stdout.readline():  # before that, an agent's end is everybody's
+        while b"2 agents serve" not in process.stdout.readline():  # else its end ends all
             assert process.poll() is None
         for _ in range(2):
             before = set(children_of(process.pid))
