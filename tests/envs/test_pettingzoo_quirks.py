@@ -65,6 +65,7 @@ REFUSED_AT_A_STEP = {
     "FlagsAreOne": r"at step 1 of episode 0, step\(\) gives bool as terminations, not a dict by agent",
     "FourValues": r"at step 1 of episode 0, step\(\) gives 4 values, not \(observations, rewards, term",
     "StepRaises": r"at step 3 of episode 0, step\(\) raised KeyError: .*locked door' \(quirky.py, line \d+\)",
+    "StepExits": r"at step 1 of episode 0, step\(\) raised SystemExit: 0 \(quirky.py, line \d+\)",
     "StateShrinks": r"at step 6 of episode 0, its state has 0 numbers, not 4",
     "StateNan": r"at step 3 of episode 0, its state holds nan",
 }

@@ -521,6 +521,12 @@ class StepRaises(Plain):
 
 
 @quirk
+class StepExits(Plain):
+    def step(self, actions: Any) -> Any:
+        raise SystemExit(0)
+
+
+@quirk
 class ResetRaises(Plain):
     def reset(self, seed: int | None = None, options: Any = None) -> Any:
         raise RuntimeError("no display")

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from envs.errors import InputError
 from protos import policy_pb2, policy_pb2_grpc
+from protos.contract import SERVICE_NAME
 from runtime.agent.episodes import EpisodeTable
 from runtime.agent.policy import AgentPolicy
 from runtime.agent.server import ServerConfig, serve
@@ -293,6 +294,8 @@ async def test_a_health_port_answers_for_health_and_nothing_else(small_model_byt
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         health: Any = health_pb2_grpc.HealthStub(channel)
+        listed = await health.List(health_pb2.HealthListRequest())
+        assert set(listed.statuses) == {"", SERVICE_NAME}
         reply = await health.Check(health_pb2.HealthCheckRequest())
         assert reply.status == health_pb2.HealthCheckResponse.SERVING
         policy: Any = policy_pb2_grpc.PolicyServiceStub(channel)

@@ -14,14 +14,15 @@ import pytest
 
 from envs.errors import InputError
 from protos import policy_pb2, policy_pb2_grpc
+from runtime.agent.guard import names_the_host
 from runtime.host.game import EpisodeResult, GameHost
 from runtime.host.team import connect_team
 from runtime.identity.addresses import Address, parse_addresses
 from runtime.identity.certs import Authority
-from runtime.identity.tls import HostTls, TlsFiles, agent_dns_name, agent_uri, server_credentials
+from runtime.identity.tls import HOST_URI, HostTls, TlsFiles, agent_dns_name, agent_uri, server_credentials
 from runtime.model_file.loader import load_model
 from tests.runtime.agent.test_agent_server import act, served
-from tests.runtime.support.certificates import files, issue_expired, make_pki, read
+from tests.runtime.support.certificates import DAY, files, issue_expired, make_pki, read
 from tests.runtime.support.playing import play_in_process, same_actions
 from tests.runtime.support.processes import free_ports, run, started
 from tests.runtime.support.tag_env import TagEnv
@@ -286,3 +287,11 @@ def test_lan_certs_makes_what_openssl_accepts_and_overwrites_nothing(tmp_path: P
     with pytest.raises(InputError, match="exists already"):
         Authority(datetime.timedelta(days=1)).write(tmp_path / "pki")
     assert run("certs", "--out", tmp_path / "other", "--agents", 0).returncode == 2
+
+
+def test_a_name_that_only_begins_as_the_hosts_is_not_the_hosts(pki: Path) -> None:
+    """gRPC shows a certificate's name up to its first zero byte."""
+    assert names_the_host((pki / "host.pem").read_bytes())
+    for uri in (HOST_URI + "\0/../agent/1", HOST_URI + "/x", agent_uri(1)):
+        assert not names_the_host(Authority(DAY).make(uri, "host.lan").cert), uri
+    assert not names_the_host(b"no certificate")
