@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
-from envs.battle.combat import begin_attack, continue_channel, gap, wind_up
+from envs.battle.combat import begin_attack, continue_blows, gap, turn_to, wind_up
 from envs.battle.fields import (
     ACQUIRES,
     ALIVE,
@@ -16,6 +14,7 @@ from envs.battle.fields import (
     BACKSWING,
     BIOLOGICAL,
     CHANNELLING,
+    CLEARANCE,
     COOLDOWN,
     ENERGY,
     ENERGY_MAX,
@@ -28,6 +27,7 @@ from envs.battle.fields import (
     HEAL_BEAM,
     HEALTH,
     HEALTH_MAX,
+    HIT_AGO,
     HOLD,
     LAST_ATTACKER,
     LAST_FOE,
@@ -41,6 +41,7 @@ from envs.battle.fields import (
     READY,
     REGENERATION,
     SCAN,
+    SCAN_LOOP,
     SHIELD,
     SHIELD_MAX,
     SHIELD_REGENERATION,
@@ -56,13 +57,10 @@ from envs.battle.fields import (
     Y,
 )
 from envs.battle.medivac import act_medivac
-from envs.battle.movement import JUST_INSIDE_CELLS, walk
+from envs.battle.movement import walk
 from envs.battle.terrain import reachable_point
 from envs.battle.world import Ints, Reals, Seeds, World
 from envs.compiled import helper
-
-SCAN_EVERY_LOOPS: Final = 2
-HELP_CELLS: Final = 5.0  # edge to edge: a unit helps team mates this close against their attackers
 
 
 @helper
@@ -93,7 +91,7 @@ def give_order(f: Reals, k: Ints, w: World, i: int, order: int, target: int, x: 
             k[ORDER, i], k[ORDER_TARGET, i] = order, target
             return
     elif order in (MOVE, ATTACK_MOVE):
-        x, y = reachable_point(w.terrain, w.t[PLANE, i], x, y)
+        x, y = reachable_point(w.terrain, w.t[PLANE, i], x, y, w.s[CLEARANCE, i])
     k[ORDER, i] = order
     k[ORDER_TARGET, i] = k[TARGET, i] = target if order in (ATTACK_UNIT, HEAL) else -1
     k[PHASE, i] = READY
@@ -103,8 +101,9 @@ def give_order(f: Reals, k: Ints, w: World, i: int, order: int, target: int, x: 
 
 
 @helper
-def tick(f: Reals, w: World, i: int) -> None:
-    """One loop of unit i's clocks: weapon, backswing, shields, regeneration, energy."""
+def tick(f: Reals, k: Ints, w: World, i: int) -> None:
+    """One loop of unit i's clocks: weapon, backswing, shields, regeneration, energy, the last hit."""
+    k[HIT_AGO, i] += 1
     f[COOLDOWN, i] = f[COOLDOWN, i] - 1.0 if f[COOLDOWN, i] > 0.0 else 0.0
     if f[BACKSWING, i] > 0.0:
         f[BACKSWING, i] -= 1.0
@@ -120,33 +119,42 @@ def tick(f: Reals, w: World, i: int) -> None:
 
 @helper
 def _closest(f: Reals, k: Ints, w: World, i: int, within: float) -> int:
-    """The closest opponent within `within` cells, preferably one that aims at unit i; -1 none."""
-    best, best_gap, best_aims = -1, within, False
+    """The closest opponent within `within` cells, edge to edge; -1 none."""
+    best, reach = -1, within
     for j in range(w.t[FIRST_FOE, i], w.t[LAST_FOE, i]):
-        aims = k[TARGET, j] == i
-        if k[ALIVE, j] == 0 or (best_aims and not aims) or not can_attack(w, i, j):
+        if k[ALIVE, j] == 0 or not can_attack(w, i, j):
             continue
-        limit = within if aims and not best_aims else best_gap
         dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
-        reach = limit + w.s[RADIUS, i] + w.s[RADIUS, j]
-        if dx * dx + dy * dy <= reach * reach:
-            best, best_gap, best_aims = j, gap(f, w, i, j), aims
+        limit = reach + w.s[RADIUS, i] + w.s[RADIUS, j]
+        if dx * dx + dy * dy <= limit * limit:
+            best, reach = j, gap(f, w, i, j)
     return int(best)
 
 
 @helper
-def _attacker_to_answer(f: Reals, k: Ints, w: World, i: int) -> int:
-    """The last attacker of unit i, else that of the closest team mate in need of help; -1 none."""
-    j = k[LAST_ATTACKER, i]
-    if j >= 0 and k[ALIVE, j] != 0 and can_attack(w, i, j):
-        return int(j)
-    best, best_gap = -1, HELP_CELLS
-    for mate in range(f.shape[1]):
-        j = k[LAST_ATTACKER, mate]
-        if j < 0 or k[ALIVE, mate] == 0 or w.t[TEAM, mate] != w.t[TEAM, i] or k[ALIVE, j] == 0:
+def _attacker(k: Ints, w: World, i: int, of: int) -> int:
+    """The unit that has just hit unit `of`, if it lives and unit i can attack it; -1 none."""
+    j = k[LAST_ATTACKER, of]
+    if j < 0 or k[HIT_AGO, of] > w.rules[2] or k[ALIVE, j] == 0 or not can_attack(w, i, j):
+        return -1
+    return int(j)
+
+
+@helper
+def _to_help(f: Reals, k: Ints, w: World, i: int) -> int:
+    """The attacker of the closest team mate that calls for help; -1 none."""
+    best, best_gap = -1, w.rules[3]
+    for mate in range(
+        w.n_agents if w.t[TEAM, i] != 0 else 0, f.shape[1] if w.t[TEAM, i] != 0 else w.n_agents
+    ):
+        if k[HIT_AGO, mate] > w.rules[2] or k[ALIVE, mate] == 0 or mate == i:
             continue
-        if can_attack(w, i, j):
-            distance = gap(f, w, i, mate)
+        j = _attacker(k, w, i, mate)
+        if j >= 0:
+            dx, dy = f[X, mate] - f[X, i], f[Y, mate] - f[Y, i]
+            distance = np.sqrt(dx * dx + dy * dy)
+            if w.rules[14] != 0:
+                distance -= w.s[RADIUS, i] + w.s[RADIUS, mate]
             if distance <= best_gap:
                 best, best_gap = j, distance
     return int(best)
@@ -156,15 +164,30 @@ def _attacker_to_answer(f: Reals, k: Ints, w: World, i: int) -> int:
 def _acquire(f: Reals, k: Ints, w: World, i: int, loop: int) -> int:
     """The target that unit i chooses itself; -1 none."""
     j = k[TARGET, i]
-    lost = j >= 0 and k[ALIVE, j] == 0
-    if lost:
+    killed = j >= 0 and k[ALIVE, j] == 0
+    scans = (loop - k[SCAN_LOOP, i]) % int(w.rules[0]) == 0
+    away = 0.0
+    if killed:
         j = -1
-    if j >= 0 and gap(f, w, i, j) <= w.s[RANGE, i]:
+    elif j >= 0:
+        away = gap(f, w, i, j)
+        if away > w.rules[4]:
+            j = -1
+    attacker = _attacker(k, w, i, i)
+    if attacker >= 0 and attacker != j:
+        if j < 0:
+            return attacker
+        if w.rules[5] == 1 and k[TARGET, j] != i and gap(f, w, i, attacker) <= w.s[RANGE, i]:
+            return attacker
+    if j >= 0 and (w.rules[7] == 0 or not scans or away <= w.s[RANGE, i]):
         return int(j)
-    if lost or (loop + i) % SCAN_EVERY_LOOPS == 0:
+    if killed or scans:
         found = _closest(f, k, w, i, w.s[SCAN, i])
-        return found if found >= 0 else _attacker_to_answer(f, k, w, i)
-    return int(j)
+        if found >= 0:
+            return found
+    if j >= 0:
+        return int(j)
+    return _to_help(f, k, w, i)
 
 
 @helper
@@ -187,11 +210,11 @@ def act(f: Reals, k: Ints, w: World, rng: Seeds, i: int, loop: int) -> None:
     """One loop of living unit i, positions as they were at its start; walks are planned, not made."""
     k[FIXED, i] = 0
     if w.t[WEAPON, i] == HEAL_BEAM:
-        act_medivac(f, k, w, i)
+        act_medivac(f, k, w, i, loop)
         return
     if k[PHASE, i] == CHANNELLING:
         k[FIXED, i] = 1
-        continue_channel(f, k, w, i)
+        continue_blows(f, k, w, i)
         return
     if k[PHASE, i] == WINDING_UP and wind_up(f, k, w, rng, i):
         k[FIXED, i] = 1
@@ -205,17 +228,16 @@ def act(f: Reals, k: Ints, w: World, rng: Seeds, i: int, loop: int) -> None:
         target = _acquire(f, k, w, i, loop)
     k[TARGET, i] = target
     if target >= 0:
-        away = gap(f, w, i, target) - w.s[RANGE, i]
-        if away <= 0.0:
+        if gap(f, w, i, target) <= w.s[RANGE, i]:
             k[FIXED, i] = 1
-            if f[COOLDOWN, i] <= 0.0:
+            if turn_to(f, w, i, target) and f[COOLDOWN, i] <= 0.0:
                 begin_attack(f, k, w, rng, i, target)
-        elif f[BACKSWING, i] > 0.0:
+        elif f[BACKSWING, i] > 0.0 and w.rules[15] == 0:
             k[FIXED, i] = 1
         elif order != HOLD and w.s[STEP, i] > 0.0:
-            walk(f, k, w, i, f[X, target], f[Y, target], away + JUST_INSIDE_CELLS, target)
+            walk(f, k, w, i, f[X, target], f[Y, target], target)
     elif (order in (MOVE, ATTACK_MOVE)) and w.s[STEP, i] > 0.0:
-        if f[BACKSWING, i] > 0.0:
+        if f[BACKSWING, i] > 0.0 and w.rules[15] == 0:
             k[FIXED, i] = 1
-        elif walk(f, k, w, i, f[GOAL_X, i], f[GOAL_Y, i], np.inf, -1):
+        elif walk(f, k, w, i, f[GOAL_X, i], f[GOAL_Y, i], -1) and order == MOVE:
             k[ORDER, i] = STOP

@@ -10,8 +10,11 @@ from envs.battle.fields import (
     AFTER_SHOT,
     AIR,
     ALIVE,
+    ARC_COSINE,
     ARMOR,
     BACKSWING,
+    BURNS_A,
+    BURNS_B,
     CHANNEL,
     CHANNELLING,
     COOLDOWN,
@@ -19,6 +22,9 @@ from envs.battle.fields import (
     ENERGY,
     EXPLODED,
     EXPLOSION,
+    FACING_X,
+    FACING_Y,
+    FIRST_FOE,
     FIXED,
     FLIGHT,
     HEAL_ENERGY,
@@ -27,8 +33,10 @@ from envs.battle.fields import (
     HEALING,
     HEALTH,
     HEALTH_MAX,
+    HIT_AGO,
     LANCES,
     LAST_ATTACKER,
+    LAST_FOE,
     PERIOD,
     PHASE,
     PLANE,
@@ -54,6 +62,8 @@ from envs.battle.fields import (
     SWEPT_B,
     TARGET,
     TEAM,
+    TURN_COSINE,
+    TURN_SINE,
     TWO_BLOWS,
     VX,
     VY,
@@ -71,8 +81,9 @@ from envs.smac.units import LOOPS_PER_SECOND
 MIN_DAMAGE: Final = 0.5
 JITTER_LOW_LOOPS: Final = -1.0
 JITTER_HIGH_LOOPS: Final = 2.0
-SWEEP_DELAY_LOOPS: Final = 0.25 * LOOPS_PER_SECOND
-SWEEP_PERIOD_LOOPS: Final = 0.0312 * LOOPS_PER_SECOND
+BURN_DELAY_LOOPS: Final = 4
+"""Loops (a quarter of a second) from a lance's touch to its damage; as many rows BURNS_A and BURNS_B have."""
+SWEEP_PERIOD_LOOPS: Final = 0.0227 * LOOPS_PER_SECOND
 SWEEP_POINTS: Final = 11
 SWEEP_HALF_CELLS: Final = 1.25
 SWEEP_RADIUS_CELLS: Final = 0.15
@@ -93,6 +104,7 @@ def hit(f: Reals, k: Ints, w: World, i: int, j: int, damage: float) -> None:
     """Unit i deals `damage` to unit j: shields absorb first, armor reduces the rest."""
     f[SHIELD_WAIT, j] = w.s[SHIELD_DELAY, j]
     k[LAST_ATTACKER, j] = i
+    k[HIT_AGO, j] = 0
     absorbed = min(f[SHIELD, j], damage)
     f[SHIELD, j] -= absorbed
     rest = damage - absorbed
@@ -108,7 +120,7 @@ def explode(f: Reals, k: Ints, w: World, i: int) -> None:
     for j in range(f.shape[1]):
         if k[ALIVE, j] != 0 and w.t[TEAM, j] != w.t[TEAM, i] and w.t[PLANE, j] != AIR:
             dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
-            reach = w.s[SPLASH, i] + SPLASH_SHARE * w.s[RADIUS, j]
+            reach = w.s[SPLASH, i] + w.rules[16] * w.s[RADIUS, j]
             if dx * dx + dy * dy <= reach * reach:
                 hit(f, k, w, i, j, w.damage[i, j])
 
@@ -140,9 +152,8 @@ def shoot(f: Reals, k: Ints, w: World, rng: Seeds, i: int, j: int) -> None:
     elif weapon == LANCES:
         dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
         length = np.sqrt(dx * dx + dy * dy)
-        k[PHASE, i] = CHANNELLING
         k[SWEEP_POINT, i] = k[SWEPT_A, i] = k[SWEPT_B, i] = 0
-        f[CHANNEL, i] = SWEEP_DELAY_LOOPS
+        f[CHANNEL, i] = SWEEP_PERIOD_LOOPS
         f[SWEEP_X, i], f[SWEEP_Y, i] = f[X, j], f[Y, j]
         f[SWEEP_DX, i] = -dy / length if length > 0.0 else 1.0
         f[SWEEP_DY, i] = dx / length if length > 0.0 else 0.0
@@ -184,34 +195,67 @@ def wind_up(f: Reals, k: Ints, w: World, rng: Seeds, i: int) -> bool:
 
 
 @helper
-def continue_channel(f: Reals, k: Ints, w: World, i: int) -> None:
-    """One loop of a zealot's second blow or of a colossus's sweep."""
-    f[CHANNEL, i] -= 1.0
-    if w.t[WEAPON, i] == TWO_BLOWS:
-        if f[CHANNEL, i] <= 0.0:
-            k[PHASE, i] = READY
-            j = k[SHOT_AT, i] if k[SHOT_AT, i] >= 0 else k[TARGET, i]
-            if j >= 0 and k[ALIVE, j] != 0 and gap(f, w, i, j) <= w.s[RANGE, i] + w.s[SLOP, i]:
-                hit(f, k, w, i, j, w.damage[i, j])
-        return
-    while f[CHANNEL, i] <= 0.0 and k[SWEEP_POINT, i] < SWEEP_POINTS:
-        _sweep_point(f, k, w, i)
-        k[SWEEP_POINT, i] += 1
-        f[CHANNEL, i] += SWEEP_PERIOD_LOOPS
-    if k[SWEEP_POINT, i] >= SWEEP_POINTS:
-        k[PHASE, i] = READY
+def turn_to(f: Reals, w: World, i: int, j: int) -> bool:
+    """One loop of turning unit i's weapon towards unit j; True when it points there closely enough to fire."""
+    dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+    distance = np.sqrt(dx * dx + dy * dy)
+    if distance < 1e-9 or w.rules[10] == 0:
+        return True
+    dx, dy = dx / distance, dy / distance
+    x, y = f[FACING_X, i], f[FACING_Y, i]
+    cosine = x * dx + y * dy
+    if cosine >= w.s[TURN_COSINE, i]:
+        f[FACING_X, i], f[FACING_Y, i] = dx, dy
+        return True
+    side = 1.0 if x * dy - y * dx >= 0.0 else -1.0
+    cos, sin = w.s[TURN_COSINE, i], side * w.s[TURN_SINE, i]
+    f[FACING_X, i], f[FACING_Y, i] = x * cos - y * sin, x * sin + y * cos
+    return bool(f[FACING_X, i] * dx + f[FACING_Y, i] * dy >= w.s[ARC_COSINE, i])
 
 
 @helper
-def _sweep_point(f: Reals, k: Ints, w: World, i: int) -> None:
-    """Both lances of colossus i at the next point of their lines, which they run in opposite directions."""
+def continue_blows(f: Reals, k: Ints, w: World, i: int) -> None:
+    """One loop of zealot i between its first blow and its second."""
+    f[CHANNEL, i] -= 1.0
+    if f[CHANNEL, i] <= 0.0:
+        k[PHASE, i] = READY
+        j = k[SHOT_AT, i] if k[SHOT_AT, i] >= 0 else k[TARGET, i]
+        if j >= 0 and k[ALIVE, j] != 0 and gap(f, w, i, j) <= w.s[RANGE, i] + w.s[SLOP, i]:
+            hit(f, k, w, i, j, w.damage[i, j])
+
+
+@helper
+def sweep(f: Reals, k: Ints, w: World, i: int, loop: int) -> None:
+    """One loop of colossus i's lances, whatever its order is now: they touch units, and burn them later."""
+    row = loop % BURN_DELAY_LOOPS
+    a, b = k[BURNS_A + row, i], k[BURNS_B + row, i]
+    k[BURNS_A + row, i] = k[BURNS_B + row, i] = 0
+    if a | b != 0:
+        bit = np.int64(1)
+        for j in range(w.t[FIRST_FOE, i], w.t[LAST_FOE, i]):
+            if k[ALIVE, j] != 0:
+                if a & bit != 0:
+                    hit(f, k, w, i, j, w.damage[i, j])
+                if b & bit != 0:
+                    hit(f, k, w, i, j, w.damage[i, j])
+            bit <<= 1
+    if k[ALIVE, i] == 0 or k[SWEEP_POINT, i] >= SWEEP_POINTS:
+        return
+    f[CHANNEL, i] -= 1.0
+    while f[CHANNEL, i] <= 0.0 and k[SWEEP_POINT, i] < SWEEP_POINTS:
+        _sweep_point(f, k, w, i, row)
+        k[SWEEP_POINT, i] += 1
+        f[CHANNEL, i] += SWEEP_PERIOD_LOOPS
+
+
+@helper
+def _sweep_point(f: Reals, k: Ints, w: World, i: int, row: int) -> None:
+    """The lances of colossus i at the next point of their lines, which they run in opposite directions."""
     along = -SWEEP_HALF_CELLS + 2.0 * SWEEP_HALF_CELLS * k[SWEEP_POINT, i] / (SWEEP_POINTS - 1)
     bit = np.int64(1)
-    for j in range(f.shape[1]):
-        if w.t[TEAM, j] == w.t[TEAM, i]:
-            continue
+    for j in range(w.t[FIRST_FOE, i], w.t[LAST_FOE, i]):
         if k[ALIVE, j] != 0 and w.t[PLANE, j] != AIR:
-            reach = SWEEP_RADIUS_CELLS + SPLASH_SHARE * w.s[RADIUS, j]
+            reach = SWEEP_RADIUS_CELLS + w.rules[1] * w.s[RADIUS, j]
             rx, ry = f[X, j] - f[SWEEP_X, i], f[Y, j] - f[SWEEP_Y, i]
             across = rx * f[SWEEP_DY, i] - ry * f[SWEEP_DX, i]
             if across * across <= reach * reach:
@@ -219,10 +263,10 @@ def _sweep_point(f: Reals, k: Ints, w: World, i: int) -> None:
                 a, b = position - along, position + along
                 if k[SWEPT_A, i] & bit == 0 and across * across + a * a <= reach * reach:
                     k[SWEPT_A, i] |= bit
-                    hit(f, k, w, i, j, w.damage[i, j])
+                    k[BURNS_A + row, i] |= bit
                 if k[SWEPT_B, i] & bit == 0 and across * across + b * b <= reach * reach:
                     k[SWEPT_B, i] |= bit
-                    hit(f, k, w, i, j, w.damage[i, j])
+                    k[BURNS_B + row, i] |= bit
         bit <<= 1
 
 
@@ -269,5 +313,6 @@ def bury(f: Reals, k: Ints, w: World) -> None:
                 k[FIXED, i] = 0
                 k[PHASE, i] = READY
                 k[TARGET, i] = -1
+                k[SWEEP_POINT, i] = SWEEP_POINTS
                 f[HEALTH, i] = f[SHIELD, i] = f[ENERGY, i] = f[COOLDOWN, i] = f[VX, i] = f[VY, i] = 0.0
                 again = True

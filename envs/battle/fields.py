@@ -26,7 +26,7 @@ SPEED: Final = 11  # current, of units that accelerate
 GOAL_X: Final = 12  # point of the order
 GOAL_Y: Final = 13
 FLIGHT: Final = 14  # left of the flight of this unit's projectile
-CHANNEL: Final = 15  # until the next hit of a zealot's second blow or of a sweep
+CHANNEL: Final = 15  # until a zealot's second blow, or the next point of a colossus's sweep
 SWEEP_X: Final = 16  # centre of a colossus's sweep
 SWEEP_Y: Final = 17
 SWEEP_DX: Final = 18  # its direction, a unit vector
@@ -37,7 +37,9 @@ VX: Final = 22  # the walk of the loop before
 VY: Final = 23
 HEALTH_BEFORE: Final = 24  # at the start of the step
 SHIELD_BEFORE: Final = 25
-F_ROWS: Final = 26
+FACING_X: Final = 26  # where the weapon points, a unit vector
+FACING_Y: Final = 27
+F_ROWS: Final = 28
 
 # --- k: what changes, int64 ---------------------------------------------------------------------------------
 ALIVE: Final = 0
@@ -46,8 +48,8 @@ ORDER_TARGET: Final = 2  # unit of the order, -1 none
 TARGET: Final = 3  # unit fought or healed now, -1 none
 PHASE: Final = 4  # one of the values below
 SHOT_TARGET: Final = 5  # unit that this unit's projectile flies to, -1 none in flight
-SWEEP_POINT: Final = 6  # points of the sweep done
-SWEPT_A: Final = 7  # bit per opposing unit: hit by the first lance
+SWEEP_POINT: Final = 6  # points of the sweep done; SWEEP_POINTS when there is no sweep
+SWEPT_A: Final = 7  # bit per opposing unit: found by the first lance
 SWEPT_B: Final = 8
 LAST_ATTACKER: Final = 9
 STEER_SIDE: Final = 10  # +1 left, -1 right
@@ -56,7 +58,13 @@ FIXED: Final = 12  # stands to fight: others yield
 SHOT_AT: Final = 13  # unit shot at or healed since the last multiple of LOOPS_PER_STEP, -1 none
 EXPLODED: Final = 14
 NEAR: Final = 15  # scratch: a list of unit indices
-K_ROWS: Final = 16
+HIT_AGO: Final = 16  # loops since LAST_ATTACKER's hit
+SCAN_LOOP: Final = 17  # the loop of every eight in which the units of this battle look for targets
+BURNS_A: Final = (
+    18  # the next SWEEP_DELAY_LOOPS rows: bit per opposing unit that the first lance hurts, by loop
+)
+BURNS_B: Final = 22
+K_ROWS: Final = 26
 
 READY: Final = 0
 WINDING_UP: Final = 1
@@ -90,7 +98,11 @@ ENERGY_REGENERATION: Final = 22  # energy per loop
 HEAL_RATE: Final = 23  # health per loop
 HEAL_ENERGY: Final = 24  # per point of health
 HEAL_START: Final = 25  # energy without which no healing begins
-S_ROWS: Final = 26
+CLEARANCE: Final = 26  # how far the centre keeps off walls
+ARC_COSINE: Final = 27  # of the angle to either side within which the weapon fires
+TURN_COSINE: Final = 28  # of the angle by which the weapon turns in a loop
+TURN_SINE: Final = 29
+S_ROWS: Final = 30
 
 # --- t: what a unit is, int64 -------------------------------------------------------------------------------
 TEAM: Final = 0  # 0 agents, 1 enemies

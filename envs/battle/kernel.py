@@ -11,28 +11,34 @@ from typing import Final
 import numpy as np
 
 from envs.battle.behaviour import act, give_order, tick
-from envs.battle.combat import bury, fly_projectiles
+from envs.battle.combat import SWEEP_POINTS, bury, fly_projectiles, sweep
 from envs.battle.fields import (
     ALIVE,
     ATTACK_UNIT,
+    CLEARANCE,
     COOLDOWN,
     ENERGY,
     ENERGY_START,
+    FACING_X,
     HEAL,
     HEAL_BEAM,
     HEALTH,
     HEALTH_BEFORE,
     HEALTH_MAX,
+    HIT_AGO,
+    LANCES,
     LAST_ATTACKER,
     MOVE,
     ORDER_TARGET,
     PLANE,
+    SCAN_LOOP,
     SHIELD,
     SHIELD_BEFORE,
     SHIELD_MAX,
     SHOT_AT,
     SHOT_TARGET,
     STOP,
+    SWEEP_POINT,
     TARGET,
     TYPE,
     WEAPON,
@@ -49,8 +55,8 @@ from envs.smac.layout import LayoutTables, write_views
 from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
 from envs.smac.units import LOOPS_PER_STEP
 
-SHAKE_CELLS: Final = 0.2
 GRID_PER_CELL: Final = 4096.0
+LONG_AGO: Final = 1 << 30
 
 
 @helper
@@ -78,8 +84,10 @@ def simulate(f: Reals, k: Ints, w: World, rng: Seeds, first_loop: int, loops: in
                 k[SHOT_AT, i] = -1
         fly_projectiles(f, k, w)
         for i in range(f.shape[1]):
+            if w.t[WEAPON, i] == LANCES:
+                sweep(f, k, w, i, loop)
             if k[ALIVE, i] != 0:
-                tick(f, w, i)
+                tick(f, k, w, i)
         for i in range(f.shape[1]):
             if k[ALIVE, i] != 0:
                 act(f, k, w, rng, i, loop)
@@ -91,14 +99,34 @@ def simulate(f: Reals, k: Ints, w: World, rng: Seeds, first_loop: int, loops: in
 
 @helper
 def _place(f: Reals, w: World, rng: Seeds, turned: bool) -> None:
-    """Put every unit on its site, a little shaken; `turned`: by a random angle around the spawn points."""
+    """Put every unit on its site; `turned`: by a random angle around the spawn points."""
     angle = 2.0 * np.pi * uniform(rng) if turned else 0.0
     cos, sin = np.cos(angle), np.sin(angle)
     for i in range(f.shape[1]):
         px, py, ox, oy = w.sites[i]
-        x = px + ox * cos - oy * sin + SHAKE_CELLS * (2.0 * uniform(rng) - 1.0)
-        y = py + ox * sin + oy * cos + SHAKE_CELLS * (2.0 * uniform(rng) - 1.0)
-        f[X, i], f[Y, i] = reachable_point(w.terrain, w.t[PLANE, i], x, y)
+        x, y = px + ox * cos - oy * sin, py + ox * sin + oy * cos
+        f[X, i], f[Y, i] = reachable_point(w.terrain, w.t[PLANE, i], x, y, w.s[CLEARANCE, i])
+
+
+@helper
+def _march(f: Reals, k: Ints, w: World, rng: Seeds) -> None:
+    """Give the enemies their one order: they march to its point in formation, each to its own place there."""
+    share = uniform(rng)
+    x = w.enemy_points[0, 0] + share * (w.enemy_points[1, 0] - w.enemy_points[0, 0])
+    y = w.enemy_points[0, 1] + share * (w.enemy_points[1, 1] - w.enemy_points[0, 1])
+    n = f.shape[1] - w.n_agents
+    if w.rules[12] != 0:
+        x -= f[X, w.n_agents :].sum() / n
+        y -= f[Y, w.n_agents :].sum() / n
+    for i in range(w.n_agents, f.shape[1]):
+        gx, gy = x, y
+        if w.rules[12] != 0:
+            gx, gy = x + f[X, i], y + f[Y, i]
+        gx, gy = (
+            np.floor(gx * GRID_PER_CELL + 0.5) / GRID_PER_CELL,
+            np.floor(gy * GRID_PER_CELL + 0.5) / GRID_PER_CELL,
+        )
+        give_order(f, k, w, i, w.enemy_order, -1, gx, gy)
 
 
 @helper
@@ -133,11 +161,14 @@ def start_battles(battles: Battles, w: World, mask: Bools, seed: np.uint64, turn
             k[ORDER_TARGET, i] = k[TARGET, i] = k[SHOT_TARGET, i] = k[LAST_ATTACKER, i] = k[SHOT_AT, i] = -1
             f[HEALTH, i], f[SHIELD, i] = w.s[HEALTH_MAX, i], w.s[SHIELD_MAX, i]
             f[ENERGY, i] = w.s[ENERGY_START, i]
-        share = uniform(rng)
-        x = w.enemy_points[0, 0] + share * (w.enemy_points[1, 0] - w.enemy_points[0, 0])
-        y = w.enemy_points[0, 1] + share * (w.enemy_points[1, 1] - w.enemy_points[0, 1])
-        for i in range(w.n_agents, f.shape[1]):
-            give_order(f, k, w, i, w.enemy_order, -1, x, y)
+        scan = int(LOOPS_PER_STEP * uniform(rng))
+        if w.rules[13] != 0:
+            scan = int(w.rules[13]) - 1
+        for i in range(f.shape[1]):
+            k[SCAN_LOOP, i], k[HIT_AGO, i], k[SWEEP_POINT, i] = scan, LONG_AGO, SWEEP_POINTS
+            f[FACING_X, i] = 1.0
+        _march(f, k, w, rng)
+        simulate(f, k, w, rng, -1, 1)  # the first observation comes a loop later
         battles.loops[b] = 0
         battles.terminated[b] = battles.truncated[b] = battles.won[b] = False
 

@@ -10,12 +10,13 @@ from envs.battle.fields import (
     ACCELERATION,
     AIR,
     ALIVE,
-    ATTACK_MOVE,
+    CLEARANCE,
     DX,
     DY,
+    FACING_X,
+    FACING_Y,
     FIXED,
     NEAR,
-    ORDER,
     PLANE,
     PUSH_X,
     PUSH_Y,
@@ -24,14 +25,13 @@ from envs.battle.fields import (
     STEER_LOOPS,
     STEER_SIDE,
     STEP,
-    STOP,
     TEAM,
     VX,
     VY,
     X,
     Y,
 )
-from envs.battle.terrain import is_walkable, next_point
+from envs.battle.terrain import is_clear, is_walkable, next_point
 from envs.battle.world import Ints, Reals, World
 from envs.compiled import helper
 
@@ -42,9 +42,8 @@ LOOK_AHEAD_CELLS: Final = 0.4  # edge to edge, about two loops' walk: only close
 ALONG: Final = 0.25  # share of one's own speed at which a unit ahead counts as moving along
 STEER_KEPT_LOOPS: Final = 8  # how long a side is kept after the way was last blocked
 STEER_TRIES: Final = 8  # units whose tangents are tried one after the other
+MEETING: Final = 0.5  # share of its own speed at which a team mate comes the other way
 GRAZE: Final = 0.999  # share of the contact distance within which a way is blocked, so that a tangent is free
-CROWD_CELLS: Final = 4.0  # a unit this close to its goal has arrived when an idle team mate blocks it
-JUST_INSIDE_CELLS: Final = 1e-3  # how far a unit walks into a range, so that rounding leaves it inside
 
 
 @helper
@@ -63,12 +62,15 @@ def _look_around(f: Reals, k: Ints, w: World, i: int, target: int) -> int:
 
 
 @helper
-def _blocker(f: Reals, k: Ints, w: World, i: int, count: int, ux: float, uy: float, far: float) -> int:
-    """The first of the `count` units of k[NEAR] that blocks a walk of `far` cells along (ux, uy); -1 none.
+def _blocker(
+    f: Reals, k: Ints, w: World, i: int, count: int, ux: float, uy: float, far: float
+) -> tuple[int, bool]:
+    """The first of the `count` units of k[NEAR] that blocks a walk of `far` cells along (ux, uy), -1 none.
 
-    A unit that moves along does not block.
+    A unit that moves along does not block; nor does a team mate that does not fight, unless it comes the
+    other way (True): both then keep to the right.
     """
-    first, best = -1, np.inf
+    first, best, meets = -1, np.inf, False
     for n in range(count):
         j = k[NEAR, n]
         rx, ry = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
@@ -77,11 +79,17 @@ def _blocker(f: Reals, k: Ints, w: World, i: int, count: int, ux: float, uy: flo
             continue
         across = rx * uy - ry * ux
         reach = GRAZE * (w.s[SEPARATION, i] + w.s[SEPARATION, j])
-        if across * across >= reach * reach or f[VX, j] * ux + f[VY, j] * uy > ALONG * w.s[STEP, i]:
+        along = f[VX, j] * ux + f[VY, j] * uy
+        if across * across >= reach * reach or along > ALONG * w.s[STEP, i]:
             continue
+        comes = False
+        if w.rules[11] != 0 and w.t[TEAM, j] == w.t[TEAM, i] and k[FIXED, j] == 0:
+            comes = along < -MEETING * w.s[STEP, j]
+            if not comes or w.rules[11] == 2:
+                continue
         if ahead - np.sqrt(reach * reach - across * across) < far:
-            first, best = j, ahead
-    return first
+            first, best, meets = j, ahead, comes
+    return first, meets
 
 
 @helper
@@ -94,12 +102,12 @@ def _steer(
     and so on. (0, 0) when no way is free.
     """
     count = _look_around(f, k, w, i, target)
-    blocker = _blocker(f, k, w, i, count, ux, uy, far)
+    blocker, meets = _blocker(f, k, w, i, count, ux, uy, far)
     if blocker < 0:
         return ux, uy, -1
     if k[STEER_LOOPS, i] <= 0:
         is_left = ux * (f[Y, blocker] - f[Y, i]) > uy * (f[X, blocker] - f[X, i])
-        k[STEER_SIDE, i] = -1 if is_left else 1
+        k[STEER_SIDE, i] = -1 if is_left or meets else 1
     k[STEER_LOOPS, i] = STEER_KEPT_LOOPS
     side = k[STEER_SIDE, i]
     other = blocker
@@ -112,7 +120,7 @@ def _steer(
         cosine = np.sqrt(1.0 - sine * sine)
         ux = (rx * cosine - side * ry * sine) / distance
         uy = (ry * cosine + side * rx * sine) / distance
-        other = _blocker(f, k, w, i, count, ux, uy, np.inf)
+        other, meets = _blocker(f, k, w, i, count, ux, uy, np.inf)
         if other < 0:
             break
     else:
@@ -121,15 +129,14 @@ def _steer(
 
 
 @helper
-def walk(
-    f: Reals, k: Ints, w: World, i: int, goal_x: float, goal_y: float, at_most: float, target: int
-) -> bool:
-    """Plan this loop's walk of unit i towards the goal, `at_most` cells; True when the goal is reached.
+def walk(f: Reals, k: Ints, w: World, i: int, goal_x: float, goal_y: float, target: int) -> bool:
+    """Plan this loop's walk of unit i towards the goal; True when the goal is reached.
 
-    `target` is the unit walked to (-1 none): it is not in the way.
+    `target` is the unit walked to (-1 none): it is not in the way. A unit walks whole loops: how far a weapon
+    reaches is tested when a loop begins, and does not cut the walk.
     """
     plane = w.t[PLANE, i]
-    px, py = next_point(w.terrain, plane, f[X, i], f[Y, i], goal_x, goal_y)
+    px, py = next_point(w.terrain, plane, f[X, i], f[Y, i], goal_x, goal_y, w.s[CLEARANCE, i])
     dx, dy = px - f[X, i], py - f[Y, i]
     distance = np.sqrt(dx * dx + dy * dy)
     if distance < 1e-9:
@@ -141,22 +148,15 @@ def walk(
             braking = np.sqrt(2.0 * w.s[ACCELERATION, i] * distance)
             f[SPEED, i] = min(f[SPEED, i], max(braking, w.s[ACCELERATION, i]))
         step = f[SPEED, i]
-    length = min(step, distance, at_most)
+    length = min(step, distance)
     ux, uy = dx / distance, dy / distance
     if plane != AIR:
-        ux, uy, blocker = _steer(f, k, w, i, target, ux, uy, min(distance, at_most))
+        ux, uy, blocker = _steer(f, k, w, i, target, ux, uy, distance)
         if blocker >= 0:
-            length = min(step, at_most)
-            if (
-                k[ORDER, i] == ATTACK_MOVE
-                and target < 0
-                and k[ORDER, blocker] == STOP
-                and w.t[TEAM, blocker] == w.t[TEAM, i]
-            ):
-                gx, gy = goal_x - f[X, i], goal_y - f[Y, i]
-                if gx * gx + gy * gy < CROWD_CELLS * CROWD_CELLS:
-                    return True
+            length = step
     f[DX, i], f[DY, i] = ux * length, uy * length
+    if ux != 0.0 or uy != 0.0:
+        f[FACING_X, i], f[FACING_Y, i] = ux, uy
     return bool(distance <= step and px == goal_x and py == goal_y)
 
 
@@ -164,13 +164,41 @@ def walk(
 def _displace(f: Reals, w: World, i: int, dx: float, dy: float) -> None:
     """Move unit i by (dx, dy), along the wall where there is one."""
     x, y = f[X, i] + dx, f[Y, i] + dy
-    plane = w.t[PLANE, i]
-    if is_walkable(w.terrain, plane, x, y):
+    plane, clearance = w.t[PLANE, i], w.s[CLEARANCE, i]
+    if is_clear(w.terrain, plane, x, y, clearance):
         f[X, i], f[Y, i] = x, y
-    elif is_walkable(w.terrain, plane, x, f[Y, i]):
+    elif is_clear(w.terrain, plane, x, f[Y, i], clearance):
         f[X, i] = x
-    elif is_walkable(w.terrain, plane, f[X, i], y):
+    elif is_clear(w.terrain, plane, f[X, i], y, clearance):
         f[Y, i] = y
+
+
+@helper
+def _walk_off(f: Reals, w: World, i: int, dx: float, dy: float) -> None:
+    """Make unit i's walk of (dx, dy); where a corner stops it, it goes around the corner."""
+    x, y = f[X, i], f[Y, i]
+    _displace(f, w, i, dx, dy)
+    length = np.sqrt(dx * dx + dy * dy)
+    moved_x, moved_y = f[X, i] - x, f[Y, i] - y
+    if moved_x * moved_x + moved_y * moved_y > 0.25 * length * length:
+        return
+    plane, clearance = w.t[PLANE, i], w.s[CLEARANCE, i]
+    if abs(dx) >= abs(dy):
+        side = clearance if dx > 0.0 else -clearance
+        above = is_walkable(w.terrain, plane, x + dx + side, y + clearance)
+        below = is_walkable(w.terrain, plane, x + dx + side, y - clearance)
+        if above != below:
+            to = y + length if above else y - length
+            if is_clear(w.terrain, plane, x, to, clearance):
+                f[X, i], f[Y, i] = x, to
+    else:
+        side = clearance if dy > 0.0 else -clearance
+        right = is_walkable(w.terrain, plane, x + clearance, y + dy + side)
+        left = is_walkable(w.terrain, plane, x - clearance, y + dy + side)
+        if right != left:
+            to = x + length if right else x - length
+            if is_clear(w.terrain, plane, to, y, clearance):
+                f[X, i], f[Y, i] = to, y
 
 
 @helper
@@ -178,7 +206,7 @@ def move_all(f: Reals, k: Ints, w: World) -> None:
     """Make every planned walk."""
     for i in range(f.shape[1]):
         if f[DX, i] != 0.0 or f[DY, i] != 0.0:
-            _displace(f, w, i, f[DX, i], f[DY, i])
+            _walk_off(f, w, i, f[DX, i], f[DY, i])
         f[VX, i], f[VY, i] = f[DX, i], f[DY, i]
         f[DX, i] = f[DY, i] = 0.0
         if k[STEER_LOOPS, i] > 0:
@@ -201,15 +229,20 @@ def _overlap(f: Reals, k: Ints, w: World, i: int, j: int, allowed: float) -> tup
 
 
 @helper
-def _share(k: Ints, w: World, i: int, j: int) -> float:
+def _share(f: Reals, k: Ints, w: World, i: int, j: int) -> float:
     """The share of an overlap that unit i yields, unit j the rest; -1 for two structures, which never yield.
 
-    A unit that stands to fight is not pushed aside by one that does not.
+    A unit that stands to fight is not pushed aside by an opponent that does not; it yields by half to a team
+    mate that walks.
     """
     rank_i = 2 if w.s[STEP, i] == 0.0 else k[FIXED, i]
     rank_j = 2 if w.s[STEP, j] == 0.0 else k[FIXED, j]
     if rank_i == rank_j:
         return -1.0 if rank_i == 2 else 0.5
+    if rank_i + rank_j == 1 and w.t[TEAM, i] == w.t[TEAM, j]:
+        walker = i if rank_i == 0 else j
+        if f[VX, walker] != 0.0 or f[VY, walker] != 0.0:
+            return 1.0 - w.rules[6] if rank_i < rank_j else w.rules[6]
     return 1.0 if rank_i < rank_j else 0.0
 
 
@@ -225,7 +258,7 @@ def collide(f: Reals, k: Ints, w: World) -> None:
             overlap, dx, dy = _overlap(f, k, w, i, j, 0.0)
             if overlap <= 0.0:
                 continue
-            share = _share(k, w, i, j)
+            share = _share(f, k, w, i, j)
             if share >= 0.0:
                 deepest = max(deepest, overlap)
                 f[PUSH_X, i] -= dx * overlap * share
@@ -274,7 +307,7 @@ def _part_deep(f: Reals, k: Ints, w: World) -> bool:
             overlap, dx, dy = _overlap(f, k, w, i, j, DEEP_CELLS)
             if overlap <= 0.0:
                 continue
-            share = _share(k, w, i, j)
+            share = _share(f, k, w, i, j)
             if share >= 0.0:
                 left = overlap - _yield(f, w, i, -dx, -dy, overlap * share)
                 left -= _yield(f, w, j, dx, dy, left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,10 +15,18 @@ from envs.errors import InputError
 from envs.smac.formation import Placed, place_groups
 from envs.smac.maps import SmacMap
 from envs.smac.smac_map import MAX_TEAM_UNITS
-from envs.smac.units import CUSTOM_TYPE_ORDER, LOOPS_PER_SECOND, UNITS, Attribute, UnitStats, UnitType
+from envs.smac.units import (
+    CUSTOM_TYPE_ORDER,
+    ENEMY_UNITS,
+    LOOPS_PER_SECOND,
+    UNITS,
+    Attribute,
+    UnitStats,
+    UnitType,
+)
 
-MIN_SCAN_CELLS: Final = 5.0
-"""Acquisition range of units whose weapon reaches less far, cells, edge to edge."""
+CONTACT_CELLS: Final = 1 / 16
+"""By how much units, and units and walls, come closer than their radii say."""
 
 _ENEMY_ORDERS: Final = {
     "none": fields.STOP,
@@ -25,6 +34,14 @@ _ENEMY_ORDERS: Final = {
     "attack_move_between": fields.ATTACK_MOVE,
     "attack_units": fields.ATTACK_GROUP,
 }
+
+
+RULES = [8, 0.25, 3, 4.0, 7.0, 1, 0.5, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]
+import os as _os
+
+for _kv in _os.environ.get("RULES", "").split(","):
+    if _kv:
+        RULES[int(_kv.split("=")[0])] = float(_kv.split("=")[1])
 
 
 def plane_of(unit: UnitType) -> int:
@@ -60,14 +77,15 @@ def hit_damage(attacker: UnitType, victim: UnitType) -> float:
 def _numbers(stats: UnitStats) -> dict[int, float]:
     """The column of `s` of one type."""
     second = LOOPS_PER_SECOND
+    turn = math.radians(stats.turning_degrees_s / second)
     return {
         fields.RADIUS: stats.radius,
-        fields.SEPARATION: stats.separation_radius,
+        fields.SEPARATION: stats.separation_radius - CONTACT_CELLS / 2,
         fields.STEP: stats.speed_cells_s / second,
         fields.ACCELERATION: stats.acceleration_cells_s2 / second**2,
         fields.RANGE: stats.range_cells,
         fields.SLOP: stats.range_slop,
-        fields.SCAN: stats.heal_scan_cells or max(stats.range_cells, MIN_SCAN_CELLS),
+        fields.SCAN: stats.heal_scan_cells or stats.scan_cells,
         fields.PERIOD: stats.period_s * second,
         fields.DAMAGE_POINT: stats.damage_point_s * second,
         fields.AFTER_SHOT: stats.backswing_s * second,
@@ -87,6 +105,10 @@ def _numbers(stats: UnitStats) -> dict[int, float]:
         fields.HEAL_RATE: stats.heal_s / second,
         fields.HEAL_ENERGY: stats.energy_per_health,
         fields.HEAL_START: stats.heal_energy_min,
+        fields.CLEARANCE: stats.inner_radius - CONTACT_CELLS,
+        fields.ARC_COSINE: math.cos(math.radians(stats.arc_degrees)),
+        fields.TURN_COSINE: math.cos(turn),
+        fields.TURN_SINE: math.sin(turn),
     }
 
 
@@ -118,21 +140,22 @@ def make_world_of(smac_map: SmacMap, allies: Sequence[Placed], enemies: Sequence
     return World(
         n_agents=len(allies),
         episode_limit=smac_map.episode_limit,
-        s=_traits(types),
+        s=_traits(types, len(allies)),
         t=_kinds(types, len(allies)),
         damage=damage,
         sites=np.array([(unit.point_x, unit.point_y, unit.dx, unit.dy) for unit in placed]),
         enemy_order=_ENEMY_ORDERS[smac_map.enemy_order.kind],
         enemy_points=np.array([points[0], points[-1]], np.float64),
+        rules=np.array(RULES, np.float64),
         terrain=make_terrain(smac_map.walkable, smac_map.colossus_walkable if has_colossus else None),
     )
 
 
-def _traits(types: Sequence[UnitType]) -> Reals:
+def _traits(types: Sequence[UnitType], n_agents: int) -> Reals:
     """[S_ROWS, U]"""
     s = np.zeros((fields.S_ROWS, len(types)))
     for u, unit in enumerate(types):
-        for row, value in _numbers(UNITS[unit]).items():
+        for row, value in _numbers((UNITS if u < n_agents else ENEMY_UNITS)[unit]).items():
             s[row, u] = value
     return s
 

@@ -29,12 +29,13 @@ INSIDE = 0.01
 class Terrain(NamedTuple):
     """Tables of one map, by plane (0 ground, 1 colossus).
 
-    walkable [2, 32, 32] u8; nearest [2, 32, 32] i64: code x * 32 + y of the nearest walkable cell;
+    walkable [2, 32, 32] u8; open [2, 32, 32] u8: with all eight cells around it walkable; nearest [2, 32, 32] i64: code x * 32 + y of the nearest walkable cell;
     convex [2] u8: every cell sees every other, the other tables are empty; number [2, 32, 32] i64: a cell's
     place in them; sees [2, n, n] u8; way [2, n, n] i64: code of the cell to walk to next.
     """
 
     walkable: Bytes
+    open: Bytes
     nearest: Ints
     convex: Bytes
     number: Ints
@@ -51,27 +52,48 @@ def is_walkable(terrain: Terrain, plane: int, x: float, y: float) -> bool:
 
 
 @helper
-def reachable_point(terrain: Terrain, plane: int, x: float, y: float) -> tuple[float, float]:
-    """The point near (x, y) that a unit of `plane` may stand on: itself, or one inside the nearest cell."""
+def is_clear(terrain: Terrain, plane: int, x: float, y: float, clearance: float) -> bool:
+    """Whether a unit of `plane` that keeps `clearance` (half a cell at most) off walls may stand at (x, y)."""
+    if not (0.0 <= x < SIZE and 0.0 <= y < SIZE):
+        return False
+    if plane == AIR or terrain.open[plane, int(x), int(y)] != 0:
+        return True
+    left, right = int(x - clearance), int(x + clearance)
+    low, high = int(y - clearance), int(y + clearance)
+    grid = terrain.walkable[plane]
+    return bool(grid[left, low] & grid[left, high] & grid[right, low] & grid[right, high])
+
+
+@helper
+def reachable_point(
+    terrain: Terrain, plane: int, x: float, y: float, clearance: float
+) -> tuple[float, float]:
+    """The point near (x, y) where a unit of `plane` may stand: itself, or one in the nearest walkable cell."""
     x = min(max(x, 0.0), SIZE - INSIDE)
     y = min(max(y, 0.0), SIZE - INSIDE)
-    if plane == AIR or terrain.walkable[plane, int(x), int(y)] != 0:
+    if plane == AIR or is_clear(terrain, plane, x, y, clearance):
         return x, y
     cell = terrain.nearest[plane, int(x), int(y)]
-    left, bottom = float(cell // SIZE), float(cell % SIZE)
-    return min(max(x, left + INSIDE), left + 1.0 - INSIDE), min(
-        max(y, bottom + INSIDE), bottom + 1.0 - INSIDE
-    )
+    cx, cy = cell // SIZE, cell % SIZE
+    grid = terrain.walkable[plane]
+    left = clearance if grid[cx - 1, cy] == 0 else INSIDE
+    right = 1.0 - (clearance if grid[cx + 1, cy] == 0 else INSIDE)
+    low = clearance if grid[cx, cy - 1] == 0 else INSIDE
+    high = 1.0 - (clearance if grid[cx, cy + 1] == 0 else INSIDE)
+    px, py = min(max(x, cx + left), cx + right), min(max(y, cy + low), cy + high)
+    if is_clear(terrain, plane, px, py, clearance):
+        return px, py
+    return cx + 0.5, cy + 0.5  # only a corner is in the way
 
 
 @helper
 def next_point(
-    terrain: Terrain, plane: int, x: float, y: float, goal_x: float, goal_y: float
+    terrain: Terrain, plane: int, x: float, y: float, goal_x: float, goal_y: float, clearance: float
 ) -> tuple[float, float]:
     """Where a unit at (x, y) walks straight to on its way to the goal."""
     if plane == AIR or terrain.convex[plane] != 0:
         return goal_x, goal_y
-    goal_x, goal_y = reachable_point(terrain, plane, goal_x, goal_y)
+    goal_x, goal_y = reachable_point(terrain, plane, goal_x, goal_y, clearance)
     here = terrain.number[plane, int(x), int(y)]
     there = terrain.number[plane, int(goal_x), int(goal_y)]
     if terrain.sees[plane, here, there] != 0:
@@ -152,6 +174,13 @@ def _nearest_cells(walkable: npt.NDArray[np.bool_]) -> Ints:
     return np.asarray((xs * SIZE + ys)[squares.argmin(axis=-1)], np.int64)
 
 
+def _open_cells(walkable: npt.NDArray[np.bool_]) -> Bytes:
+    """[2, 32, 32] walkable cells whose eight neighbours are walkable too."""
+    padded = np.pad(walkable, ((0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    return windows.all(axis=(-1, -2)).astype(np.uint8)
+
+
 def make_terrain(ground: npt.NDArray[np.bool_], colossus: npt.NDArray[np.bool_] | None) -> Terrain:
     """Tables from the walkable cells [32, 32], indexed [x, y], of the two planes (None: no colossus here)."""
     grids = {GROUND: ground, CLIFF_WALKER: ground if colossus is None else colossus}
@@ -178,7 +207,9 @@ def make_terrain(ground: npt.NDArray[np.bool_], colossus: npt.NDArray[np.bool_] 
     for plane, (sees, way) in tables.items():
         all_sees[plane, : len(sees), : len(sees)] = sees
         all_way[plane, : len(way), : len(way)] = way
-    return Terrain(walkable.astype(np.uint8), nearest, convex, number, all_sees, all_way)
+    return Terrain(
+        walkable.astype(np.uint8), _open_cells(walkable), nearest, convex, number, all_sees, all_way
+    )
 
 
 def _is_rectangle(grid: npt.NDArray[np.bool_]) -> bool:

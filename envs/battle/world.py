@@ -32,6 +32,7 @@ class World(NamedTuple):
     sites: Reals
     enemy_order: int
     enemy_points: Reals
+    rules: Reals
     terrain: Terrain
 
 

@@ -1,13 +1,14 @@
 """The ten unit types of SMAC's maps, in StarCraft II's own numbers.
 
-Source: the `*_RL` units inside the SMAC maps and the Liberty data that these load (4.6.2 and 4.10 agree).
+Source: bodies from the `*_RL` units inside the SMAC maps, weapons from the multiplayer data of 4.10.0.75689
+that the game loads over them (recorded volleys of colossi and stalkers agree with those, not with Liberty's).
 All times are "normal" seconds of 16 game loops; unit tables for players are usually in "Faster" seconds,
 1.4 times shorter.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
 from typing import Final, Literal
 
@@ -46,9 +47,12 @@ class Attribute(IntFlag):
 class UnitStats:
     """The numbers of a unit type: lengths in cells, times in normal seconds; `_s` in a rate means per second.
 
-    `range_cells` is measured edge to edge at `radius`; units keep apart at `separation_radius`. An attack is
-    `hits` times `damage`, plus `bonus_damage` against units with an attribute of `bonus_against`; a second
+    `range_cells` is measured edge to edge at `radius`; units keep apart at `separation_radius`, and off walls at
+    `inner_radius`. A unit that chooses its own targets finds them within `scan_cells`, edge to edge. An attack
+    is `hits` times `damage`, plus `bonus_damage` against units with an attribute of `bonus_against`; a second
     hit comes `hit_interval_s` after the first (zealot), or both are lances that sweep (colossus: interval 0).
+    The weapon fires within `arc_degrees` to either side of where it points; it, or the unit, turns by
+    `turning_degrees_s`.
     A unit with a `splash_radius` attacks by exploding (`damage_to_structures` to those). An attack that has
     begun completes up to `range_slop` cells beyond the range. `projectile_speed_cells_s` 0 means that a hit
     is immediate; `acceleration_cells_s2` 0 means that the unit reaches its speed at once. A unit with
@@ -66,6 +70,7 @@ class UnitStats:
     crosses_cliffs: bool = False
     radius: float
     separation_radius: float
+    inner_radius: float
     sight: float
     speed_cells_s: float
     acceleration_cells_s2: float = 0.0
@@ -79,6 +84,9 @@ class UnitStats:
     hit_interval_s: float = 0.0
     period_s: float = 0.0
     range_cells: float = 0.0
+    scan_cells: float = 5.0
+    arc_degrees: float = 11.25
+    turning_degrees_s: float = 999.8437
     range_slop: float = 1.0
     damage_point_s: float = 0.0
     backswing_s: float = 0.5
@@ -113,30 +121,32 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
     UnitType.MARINE: UnitStats(
         race="T", health_max=45.0,
         attributes=Attribute.LIGHT | Attribute.BIOLOGICAL,
-        radius=0.375, separation_radius=0.375, sight=9.0, speed_cells_s=2.25,
+        radius=0.375, separation_radius=0.375, inner_radius=0.375, sight=9.0, speed_cells_s=2.25,
         damage=6.0,
         shoots_air=True,
         period_s=0.8608,
         range_cells=5.0,
+        scan_cells=5.5,
         damage_point_s=0.05,
         backswing_s=0.75,
     ),
     UnitType.MARAUDER: UnitStats(
         race="T", health_max=125.0, armor=1.0,
         attributes=Attribute.ARMORED | Attribute.BIOLOGICAL,
-        radius=0.5625, separation_radius=0.5, sight=10.0, speed_cells_s=2.25,
+        radius=0.5625, separation_radius=0.5, inner_radius=0.375, sight=10.0, speed_cells_s=2.25,
         damage=10.0,
         bonus_damage=10.0,
         bonus_against=Attribute.ARMORED,
         period_s=1.5,
         range_cells=6.0,
+        scan_cells=6.5,
         projectile_speed_cells_s=20.0,
     ),
     UnitType.MEDIVAC: UnitStats(
         race="T", health_max=150.0, armor=1.0,
         attributes=Attribute.ARMORED | Attribute.MECHANICAL,
         is_air=True,
-        radius=0.75, separation_radius=0.75, sight=11.0, speed_cells_s=2.75,
+        radius=0.75, separation_radius=0.75, inner_radius=0.75, sight=11.0, speed_cells_s=2.75,
         acceleration_cells_s2=2.3125,
         range_cells=4.0,
         energy_start=50.0,
@@ -150,13 +160,14 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
     UnitType.STALKER: UnitStats(
         race="P", health_max=80.0, shield_max=80.0, armor=1.0,
         attributes=Attribute.ARMORED | Attribute.MECHANICAL,
-        radius=0.625, separation_radius=0.625, sight=10.0, speed_cells_s=2.9531,
-        damage=10.0,
-        bonus_damage=4.0,
+        radius=0.625, separation_radius=0.625, inner_radius=0.5, sight=10.0, speed_cells_s=2.9531,
+        damage=13.0,
+        bonus_damage=5.0,
         bonus_against=Attribute.ARMORED,
         shoots_air=True,
-        period_s=1.44,
+        period_s=1.87,
         range_cells=6.0,
+        scan_cells=6.5,
         damage_point_s=0.167,
         projectile_speed_cells_s=18.75,
         shield_regen_s=_SHIELD_REGEN_S,
@@ -165,7 +176,7 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
     UnitType.ZEALOT: UnitStats(
         race="P", health_max=100.0, shield_max=50.0, armor=1.0,
         attributes=Attribute.LIGHT | Attribute.BIOLOGICAL,
-        radius=0.5, separation_radius=0.375, sight=9.0, speed_cells_s=2.25,
+        radius=0.5, separation_radius=0.375, inner_radius=0.375, sight=9.0, speed_cells_s=2.25,
         damage=8.0,
         hits=2,
         hit_interval_s=0.28,
@@ -178,11 +189,15 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
         race="P", health_max=200.0, shield_max=150.0, armor=1.0,
         attributes=Attribute.ARMORED | Attribute.MECHANICAL | Attribute.MASSIVE,
         crosses_cliffs=True,
-        radius=1.0, separation_radius=0.75, sight=10.0, speed_cells_s=2.25,
-        damage=20.0,
+        radius=1.0, separation_radius=0.75, inner_radius=0.5625, sight=10.0, speed_cells_s=2.25,
+        damage=10.0,
+        bonus_damage=5.0,
+        bonus_against=Attribute.LIGHT,
         hits=2,
-        period_s=2.2,
-        range_cells=6.0,
+        period_s=1.5,
+        range_cells=7.0,
+        scan_cells=7.5,
+        arc_degrees=56.25,
         range_slop=0.0,
         damage_point_s=0.0832,
         shield_regen_s=_SHIELD_REGEN_S,
@@ -191,11 +206,12 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
     UnitType.HYDRALISK: UnitStats(
         race="Z", health_max=80.0,
         attributes=Attribute.LIGHT | Attribute.BIOLOGICAL,
-        radius=0.625, separation_radius=0.5, sight=9.0, speed_cells_s=2.25,
+        radius=0.625, separation_radius=0.5, inner_radius=0.375, sight=9.0, speed_cells_s=2.25,
         damage=12.0,
         shoots_air=True,
-        period_s=0.83,
+        period_s=0.825,
         range_cells=5.0,
+        scan_cells=5.5,
         damage_point_s=0.208,
         projectile_speed_cells_s=40.0,
         health_regen_s=_ZERG_REGEN_S,
@@ -203,7 +219,7 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
     UnitType.ZERGLING: UnitStats(
         race="Z", health_max=35.0,
         attributes=Attribute.LIGHT | Attribute.BIOLOGICAL,
-        radius=0.375, separation_radius=0.375, sight=8.0, speed_cells_s=2.9531,
+        radius=0.375, separation_radius=0.375, inner_radius=0.375, sight=8.0, speed_cells_s=2.9531,
         damage=5.0,
         period_s=0.696,
         range_cells=0.1,
@@ -213,7 +229,7 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
     UnitType.BANELING: UnitStats(
         race="Z", health_max=30.0,
         attributes=Attribute.BIOLOGICAL,
-        radius=0.375, separation_radius=0.375, sight=8.0, speed_cells_s=2.5,
+        radius=0.375, separation_radius=0.375, inner_radius=0.375, sight=8.0, speed_cells_s=2.5,
         damage=20.0,
         bonus_damage=15.0,
         bonus_against=Attribute.LIGHT,
@@ -226,12 +242,14 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
     UnitType.SPINE_CRAWLER: UnitStats(
         race="Z", health_max=300.0, armor=2.0,
         attributes=Attribute.ARMORED | Attribute.BIOLOGICAL | Attribute.STRUCTURE,
-        radius=0.875, separation_radius=0.875, sight=11.0, speed_cells_s=0.0,
+        radius=0.875, separation_radius=0.875, inner_radius=0.875, sight=11.0, speed_cells_s=0.0,
         damage=25.0,
         bonus_damage=5.0,
         bonus_against=Attribute.ARMORED,
-        period_s=1.6,
+        period_s=1.85,
         range_cells=7.0,
+        scan_cells=7.0,
+        turning_degrees_s=360.0,
         range_slop=0.0,
         damage_point_s=0.3332,
         projectile_speed_cells_s=12.0,
@@ -240,6 +258,12 @@ UNITS: Final[dict[UnitType, UnitStats]] = {
     ),
 }
 # fmt: on
+
+ENEMY_UNITS: Final[dict[UnitType, UnitStats]] = {
+    **UNITS,
+    UnitType.MEDIVAC: replace(UNITS[UnitType.MEDIVAC], speed_cells_s=2.5, acceleration_cells_s2=2.25),
+}
+"""The enemies' units: the game's own types, whose bodies are the multiplayer ones too."""
 
 SC2_UNIT_IDS: Final[dict[UnitType, int]] = {
     UnitType.COLOSSUS: 4,
