@@ -61,8 +61,7 @@ def test_the_table_holds_every_map_and_data_holds_no_other() -> None:
     assert all(load_map(name).name == name for name in MAP_NAMES)
 
 
-FLAT = "3m 8m 25m 2s3z 3s5z MMM 5m_vs_6m 8m_vs_9m 10m_vs_11m 27m_vs_30m 3s5z_vs_3s6z MMM2 1c3s5z".split()
-CELLS = {name: 504 for name in FLAT} | {
+CELLS = dict.fromkeys(MAP_NAMES, 504) | {
     "3s_vs_3z": 784,
     "3s_vs_4z": 784,
     "3s_vs_5z": 784,
