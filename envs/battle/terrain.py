@@ -1,6 +1,7 @@
 """Where units can walk, and how they find the way: tables made once per map.
 
-Two grids: ground units walk on `walkable`, colossi on `colossus_walkable`; air flies everywhere. Two cells
+Two grids: ground units walk on `walkable`, colossi on `colossus_walkable`; air flies over the whole playable
+area. Two cells
 see each other when every straight line between them stays on the grid, whatever points of the two squares it
 joins. A unit walks straight to what its cell sees; else to the next cell of the shortest path over cells
 that see each other (any-angle path: a string pulled over cell centres). Such a walk never meets a wall.
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from envs.battle.fields import AIR, CLIFF_WALKER, GROUND
 from envs.compiled import helper, kernel
-from envs.smac.smac_map import MAP_SIZE_CELLS
+from envs.smac.smac_map import MAP_SIZE_CELLS, PLAYABLE_MAX, PLAYABLE_MIN
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -46,7 +47,7 @@ class Terrain(NamedTuple):
 @helper
 def is_walkable(terrain: Terrain, plane: int, x: float, y: float) -> bool:
     """Whether a unit of `plane` may stand at (x, y)."""
-    if not (0.0 <= x < SIZE and 0.0 <= y < SIZE):
+    if not (PLAYABLE_MIN <= x < PLAYABLE_MAX and PLAYABLE_MIN <= y < PLAYABLE_MAX):
         return False
     return plane == AIR or terrain.walkable[plane, int(x), int(y)] != 0
 
@@ -69,8 +70,8 @@ def reachable_point(
     terrain: Terrain, plane: int, x: float, y: float, clearance: float
 ) -> tuple[float, float]:
     """The point near (x, y) where a unit of `plane` may stand: itself, or one in the nearest walkable cell."""
-    x = min(max(x, 0.0), SIZE - INSIDE)
-    y = min(max(y, 0.0), SIZE - INSIDE)
+    x = min(max(x, float(PLAYABLE_MIN)), PLAYABLE_MAX - INSIDE)
+    y = min(max(y, float(PLAYABLE_MIN)), PLAYABLE_MAX - INSIDE)
     if plane == AIR or is_clear(terrain, plane, x, y, clearance):
         return x, y
     cell = terrain.nearest[plane, int(x), int(y)]

@@ -14,6 +14,7 @@ from envs.sc2.numbers import AGENTS, ATTACK_ID, ENEMIES, HEAL_ID, MOVE_ID, STOP_
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NO_OP, STOP
 from envs.smac.layout import DEATH_REWARD, WIN_REWARD, LayoutTables, layout_tables
 from envs.smac.maps import MAP_SIZE_CELLS, SmacMap
+from envs.smac.smac_map import PLAYABLE_CELLS
 from envs.smac.units import CUSTOM_TYPE_ORDER, SC2_UNIT_IDS, UNITS, UnitType
 from envs.types import BoolArray, IntArray
 
@@ -107,9 +108,19 @@ def game_tables(smac_map: SmacMap, info: Any, roster: Roster) -> LayoutTables:
     points = sum(unit.health_max + unit.shield_max for unit in enemies)
     max_reward = len(enemies) * DEATH_REWARD + WIN_REWARD + points
     area = info.start_raw.playable_area
-    if (area.p1.x - area.p0.x, area.p1.y - area.p0.y) != (MAP_SIZE_CELLS, MAP_SIZE_CELLS):
-        log.warning("the playable area is %s; positions in the state are scaled by %s", area, MAP_SIZE_CELLS)
-    return tables._replace(health_max=health, max_reward=max_reward, walkable=pathing_grid(info.start_raw))
+    width, height = area.p1.x - area.p0.x, area.p1.y - area.p0.y
+    if min(width, height) <= 0:
+        raise LostGameError(f"the playable area is {width} x {height} cells")
+    if (width, height) != (PLAYABLE_CELLS, PLAYABLE_CELLS):
+        text = "the playable area is %s x %s cells; models know positions that are divided by %s"
+        log.warning(text, width, height, PLAYABLE_CELLS)
+    return tables._replace(
+        health_max=health,
+        max_reward=max_reward,
+        walkable=pathing_grid(info.start_raw),
+        max_distance_x=float(width),
+        max_distance_y=float(height),
+    )
 
 
 def pathing_grid(raw: Any) -> BoolArray:

@@ -16,14 +16,14 @@ import numpy as np
 from envs.battle import fields
 from envs.battle.kernel import GRID_PER_CELL, start_battles
 from envs.battle.roster import make_world, make_world_of
-from envs.battle.terrain import INSIDE, SIZE
+from envs.battle.terrain import INSIDE
 from envs.battle.world import Battles, World, make_battles
 from envs.compiled import announce
 from envs.sc2api.ids import COMPUTER, PLAYER, custom_ids
 from envs.sc2api.stepping import advance, give_orders, way_length
 from envs.smac.formation import Placed
 from envs.smac.maps import SmacMap
-from envs.smac.smac_map import MAX_TEAM_UNITS
+from envs.smac.smac_map import MAX_TEAM_UNITS, PLAYABLE_MAX, PLAYABLE_MIN
 from envs.smac.units import SC2_UNIT_IDS, UNITS, UnitType
 
 MAX_DEAD_TAGS: Final = 4096
@@ -248,7 +248,7 @@ class Battle:
 
     def _standing_point(self, unit: UnitType, x: float, y: float) -> tuple[float, float]:
         """(x, y), or the middle of the nearest cell that a unit can stand on; on the game's grid."""
-        x, y = (min(max(value, 0.0), SIZE - INSIDE) for value in (x, y))
+        x, y = (min(max(value, float(PLAYABLE_MIN)), PLAYABLE_MAX - INSIDE) for value in (x, y))
         if not UNITS[unit].is_air:
             grid = self.smac_map.colossus_walkable if UNITS[unit].crosses_cliffs else self.smac_map.walkable
             if not grid[int(x), int(y)]:

@@ -12,6 +12,7 @@ from envs.sc2.descriptors import protocol_module, sc2_protocol
 from envs.sc2api.battle import Battle
 from envs.sc2api.ids import COMPUTER, ORDER_ABILITY, PLAYER
 from envs.smac.maps import MAP_SIZE_CELLS, SmacMap
+from envs.smac.smac_map import PLAYABLE_MAX, PLAYABLE_MIN
 from envs.smac.units import UNITS
 
 _BASE_HEIGHT: Final = 7.5
@@ -88,8 +89,8 @@ def write_game_info(info: Any, battle: Battle, options: Any, difficulty: int, ra
     info.player_info[1].difficulty = difficulty
     raw = info.start_raw
     raw.map_size.x = raw.map_size.y = MAP_SIZE_CELLS
-    raw.playable_area.p1.x = raw.playable_area.p1.y = MAP_SIZE_CELLS
-    raw.playable_area.p0.x = raw.playable_area.p0.y = 0
+    raw.playable_area.p0.x = raw.playable_area.p0.y = PLAYABLE_MIN
+    raw.playable_area.p1.x = raw.playable_area.p1.y = PLAYABLE_MAX
     _write_bits(raw.pathing_grid, smac_map)
     _write_bits(raw.placement_grid, smac_map)
     heights = _BASE_HEIGHT + _CLIFF_HEIGHT * smac_map.cliff_level.T

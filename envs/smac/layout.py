@@ -21,6 +21,7 @@ from envs.smac.smac_map import (
     ENEMY_TYPE_SLOTS,
     MAP_SIZE_CELLS,
     OBS_HEAD,
+    PLAYABLE_CELLS,
     SmacMap,
 )
 from envs.smac.units import UNITS, UnitType
@@ -53,7 +54,6 @@ COOLDOWN_MAX_LOOPS: Final[dict[UnitType, float]] = {
 
 _MEDIVAC = int(UnitType.MEDIVAC)
 _CENTRE = MAP_SIZE_CELLS / 2
-_SIZE = float(MAP_SIZE_CELLS)
 _MOVE_OBS = FIRST_ATTACK - NORTH  # an observation begins with the available moves
 _SEEN_SQUARED = SIGHT_CELLS * SIGHT_CELLS * (1 + 1e-9)  # beyond it no square root is needed
 
@@ -63,7 +63,8 @@ class LayoutTables(NamedTuple):
 
     `*_shield` is the width of that feature. Arrays are indexed by `UnitType` (`*_slot`: place in the type
     one-hot, -1 none), `walkable` [32, 32] by [x, y]. `is_mmm`: the rules about medivacs apply. `max_reward`:
-    SMAC scales rewards by it.
+    SMAC scales rewards by it. `max_distance_*`: size of the playable area, cells; SMAC divides positions in
+    the state by it, but takes them relative to the centre of the whole map.
     """
 
     n_agents: int
@@ -79,6 +80,8 @@ class LayoutTables(NamedTuple):
     ally_slot: IntArray
     enemy_slot: IntArray
     walkable: BoolArray
+    max_distance_x: float
+    max_distance_y: float
 
 
 def layout_tables(smac_map: SmacMap) -> LayoutTables:
@@ -98,6 +101,8 @@ def layout_tables(smac_map: SmacMap) -> LayoutTables:
         ally_slot=_slots(ALLY_TYPE_SLOTS.get(smac_map.map_type, ())),
         enemy_slot=_slots(ENEMY_TYPE_SLOTS.get(smac_map.map_type, ())),
         walkable=np.ascontiguousarray(smac_map.walkable),
+        max_distance_x=float(PLAYABLE_CELLS),
+        max_distance_y=float(PLAYABLE_CELLS),
     )
 
 
@@ -163,8 +168,8 @@ def _write_state(
             if is_ally:
                 charge = energy[u] if kind == _MEDIVAC else max(cooldown[u], 0.0)
                 state[at + 1] = charge / tables.cooldown_max[kind]
-            state[at + head - 2] = (x[u] - _CENTRE) / _SIZE
-            state[at + head - 1] = (y[u] - _CENTRE) / _SIZE
+            state[at + head - 2] = (x[u] - _CENTRE) / tables.max_distance_x
+            state[at + head - 1] = (y[u] - _CENTRE) / tables.max_distance_y
             if has_shield:
                 state[at + head] = shield[u] / tables.shield_max[kind]
             slot = tables.ally_slot[kind] if is_ally else tables.enemy_slot[kind]

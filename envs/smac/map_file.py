@@ -1,8 +1,8 @@
 """The format of map files: reads them, and refuses what cannot be played.
 
-A map is a JSON object. `terrain` and `cliff_levels` are 32 rows of 32 characters, north first, as one looks
-at the map. Terrain: `.` walkable, `#` not, `^` for colossi only. Cliff levels: `.` is 0 (void), `1`, `2` are
-levels, `a`, `b`, `c` the steps of a ramp up from 1 to 2. `notes` say what is exact and what is a choice.
+A map is a JSON object. `cliff_levels` are 32 rows of 32 characters, north first, as one looks at the map: `.`
+is void, `1`, `2` are levels, `a`, `b`, `c` the steps of a ramp up from 1 to 2. Where units can stand follows
+from them, as in the game: see `ground`. `notes` say what is exact and what is a choice.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn, cast, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.smac.formation import DoesNotFitError, place_groups
+from envs.smac.ground import walkable_cells
 from envs.smac.smac_map import (
     ALLY_TYPE_SLOTS,
     MAP_SIZE_CELLS,
     MAX_TEAM_UNITS,
+    PLAYABLE_CELLS,
+    PLAYABLE_MIN,
     EnemyOrder,
     MapType,
     OrderKind,
@@ -42,12 +46,12 @@ FIELDS: Final = (
     "enemies",
     "enemy_order",
     "notes",
-    "terrain",
     "cliff_levels",
 )
 MAX_EPISODE_STEPS: Final = 1_000_000
 MAX_COUNT: Final = 10_000
 CLIFF_LEVELS: Final = {".": 0.0, "1": 1.0, "a": 1.125, "b": 1.375, "c": 1.625, "2": 2.0}
+_SKY: Final = np.pad(np.ones((PLAYABLE_CELLS, PLAYABLE_CELLS), np.bool_), PLAYABLE_MIN)
 _N_ORDER_POINTS: Final = {"attack_move": 1, "attack_move_between": 2, "attack_units": 0, "none": 0}
 
 
@@ -100,9 +104,13 @@ class _Reader:
 def parse_map(data: Any, where: str) -> SmacMap:
     """The map held in plain data; InputError naming `where` and the field that cannot be used."""
     reader = _Reader(where)
+    if isinstance(data, dict) and "terrain" in data:
+        reader.refuse(
+            "terrain", "delete it: where units can stand follows from cliff_levels (void is a wall)"
+        )
     raw = reader.record(data, "map", FIELDS)
-    terrain = _grid(reader, raw["terrain"], "terrain", ".#^")
-    levels = _grid(reader, raw["cliff_levels"], "cliff_levels", "".join(CLIFF_LEVELS))
+    levels = _levels(reader, raw["cliff_levels"])
+    walkable, colossus_walkable = walkable_cells(levels)
     smac_map = SmacMap(
         name=reader.text(raw["name"], "name"),
         episode_limit=reader.whole(raw["episode_limit_steps"], "episode_limit_steps", 1, MAX_EPISODE_STEPS),
@@ -113,12 +121,13 @@ def parse_map(data: Any, where: str) -> SmacMap:
         ally_spawns=_spawns(reader, raw["allies"], "allies"),
         enemy_spawns=_spawns(reader, raw["enemies"], "enemies"),
         enemy_order=_order(reader, raw["enemy_order"]),
-        walkable=_frozen(terrain == "."),
-        colossus_walkable=_frozen(terrain != "#"),
-        cliff_level=np.vectorize(CLIFF_LEVELS.__getitem__, otypes=[np.float32])(levels),
+        walkable=walkable,
+        colossus_walkable=colossus_walkable,
+        cliff_level=levels,
         notes=tuple(reader.text(note, "notes") for note in reader.items(raw["notes"], "notes")),
     )
-    smac_map.cliff_level.flags.writeable = False
+    for grid in (walkable, colossus_walkable, levels):
+        grid.flags.writeable = False
     _check_types(reader, smac_map)
     _check_ground(reader, smac_map)
     _check_formation(reader, "allies", smac_map, smac_map.ally_spawns)
@@ -129,22 +138,18 @@ def parse_map(data: Any, where: str) -> SmacMap:
     return smac_map
 
 
-def _frozen(grid: BoolArray) -> BoolArray:
-    grid.flags.writeable = False
-    return grid
-
-
-def _grid(reader: _Reader, rows: Any, field: str, known: str) -> Any:
-    """[32, 32] characters, indexed [x, y], from rows that begin in the north."""
+def _levels(reader: _Reader, rows: Any) -> npt.NDArray[np.float32]:
+    """[32, 32] cliff levels, indexed [x, y], from rows that begin in the north."""
+    field = "cliff_levels"
     rows = reader.items(rows, field)
     if len(rows) != MAP_SIZE_CELLS:
         reader.refuse(field, f"must be {MAP_SIZE_CELLS} rows, not {len(rows)}")
     for i, row in enumerate(rows):
         if len(reader.text(row, f"{field}[{i}]")) != MAP_SIZE_CELLS:
             reader.refuse(f"{field}[{i}]", f"must be {MAP_SIZE_CELLS} characters, not {len(row)}")
-        if unknown := set(row) - set(known):
-            reader.refuse(f"{field}[{i}]", f"unknown {sorted(unknown)}; known are {' '.join(known)}")
-    return np.array([list(row) for row in reversed(rows)]).T.copy()
+        if unknown := set(row) - set(CLIFF_LEVELS):
+            reader.refuse(f"{field}[{i}]", f"unknown {sorted(unknown)}; known are {' '.join(CLIFF_LEVELS)}")
+    return np.array([[CLIFF_LEVELS[c] for c in row] for row in reversed(rows)], np.float32).T.copy()
 
 
 def _spawns(reader: _Reader, value: Any, side: str) -> tuple[SpawnGroup, ...]:
@@ -216,7 +221,7 @@ def _check_ground(reader: _Reader, smac_map: SmacMap) -> None:
             field, stats, name = f"{side}[{i}]", UNITS[group.unit], group.unit.name.lower()
             grid, plane = smac_map.walkable, "ground"
             if stats.is_air:
-                grid, plane = np.ones_like(smac_map.walkable), "air"
+                grid, plane = _SKY, "air"
             elif stats.crosses_cliffs:
                 grid, plane = smac_map.colossus_walkable, "colossus"
             cell = int(group.x), int(group.y)

@@ -1,7 +1,7 @@
 """SMAC without its fog: observations that reach across the whole map, for "IQL (no fog)" of the LAN paper.
 
-They are made from the state, which shows every unit. Positions in the game lie on a grid of 1/4096 cell, so
-the state's float32 holds them exactly, and what is within sight looks as it always does, to the last float.
+They are made from the state, which shows every unit. Positions in the game lie on a grid of 1/4096 cell, to
+which the state's float32 is rounded back; so what is within sight looks as it always does, to the last float.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 from envs.slots import WrappedEnv
 from envs.smac.actions import FIRST_ATTACK, NORTH
-from envs.smac.layout import SIGHT_CELLS
-from envs.smac.smac_map import ALLY_HEAD, ENEMY_HEAD, MAP_SIZE_CELLS, OBS_HEAD, SmacMap
+from envs.smac.layout import SIGHT_CELLS, Reals
+from envs.smac.smac_map import ALLY_HEAD, ENEMY_HEAD, GRID_PER_CELL, OBS_HEAD, PLAYABLE_CELLS, SmacMap
 from envs.types import BoolArray, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
 
 
@@ -57,9 +57,9 @@ def full_observations(smac_map: SmacMap, state: FloatArray, avail_actions: BoolA
     allies = state[:, :split].reshape(B, N, -1)  # health, cooldown, x, y, rest
     enemies = state[:, split:].reshape(B, E, -1)  # health, x, y, rest
     others = np.array([[k for k in range(N) if k != i] for i in range(N)], np.int64).reshape(N, N - 1)
-    places = allies[:, :, 2:4]
+    places = _cells(allies[:, :, 2:4])
     seen_enemies = _rows(
-        places, enemies[:, None, :, 1:3], enemies[:, None, :, 0], enemies[:, None, :, ENEMY_HEAD:],
+        places, _cells(enemies[:, None, :, 1:3]), enemies[:, None, :, 0], enemies[:, None, :, ENEMY_HEAD:],
         avail_actions[:, :, FIRST_ATTACK : FIRST_ATTACK + E],
     )  # fmt: skip
     seen_allies = _rows(
@@ -72,16 +72,19 @@ def full_observations(smac_map: SmacMap, state: FloatArray, avail_actions: BoolA
     return obs
 
 
-def _rows(
-    places: FloatArray, of_others: FloatArray, health: FloatArray, rest: FloatArray, flag: Any
-) -> FloatArray:
+def _cells(positions: FloatArray) -> Reals:
+    """Positions of the state as the game has them, in cells from the map's centre."""
+    return np.rint(positions.astype(np.float64) * (PLAYABLE_CELLS * GRID_PER_CELL)) / GRID_PER_CELL
+
+
+def _rows(places: Reals, of_others: Reals, health: FloatArray, rest: FloatArray, flag: Any) -> FloatArray:
     """[B, N, K * (OBS_HEAD + R)]: for each agent at places [B, N, 2] a row for each of K others; dead: zeros.
 
-    of_others [B, N or 1, K, 2] and health [B, N or 1, K] and rest [B, N or 1, K, R] as in the state;
-    flag [B, N, K]: visible, or for enemies available.
+    of_others [B, N or 1, K, 2] in cells too; health [B, N or 1, K] and rest [B, N or 1, K, R] as in the
+    state; flag [B, N, K]: visible, or for enemies available.
     """
     B, N, K = flag.shape
-    delta = (of_others.astype(np.float64) - places[:, :, None]) * MAP_SIZE_CELLS  # [B, N, K, 2] in cells
+    delta = of_others - places[:, :, None]  # [B, N, K, 2]
     distance = np.sqrt(delta[..., 0] * delta[..., 0] + delta[..., 1] * delta[..., 1])
     rows = np.empty((B, N, K, OBS_HEAD + rest.shape[-1]), np.float32)
     rows[..., 0] = flag

@@ -13,7 +13,17 @@ from envs.smac.units import CUSTOM_TYPE_ORDER, UnitType
 from envs.types import BoolArray, EnvSpec
 
 MAP_SIZE_CELLS: Final = 32
-"""Width and height of every SMAC map, and of its playable area."""
+"""Width and height of every SMAC map."""
+
+PLAYABLE_MIN: Final = 2
+PLAYABLE_MAX: Final = 30
+"""The game cuts two cells off each side of a map: units stay from 2 to 30 in both axes."""
+
+PLAYABLE_CELLS: Final = PLAYABLE_MAX - PLAYABLE_MIN
+"""Width and height of the playable area; SMAC divides positions in the state by it."""
+
+GRID_PER_CELL: Final = 4096.0
+"""Positions in the game are whole multiples of 1/4096 cell."""
 
 MAX_TEAM_UNITS: Final = 64
 """Units of one side: a colossus's sweep marks those it hit in 64 bits."""
@@ -83,8 +93,8 @@ class SmacMap:
     """One map. Grids are [32, 32], indexed [x, y] by a cell's lower left corner, and read-only.
 
     Spawns are in creation order. `walkable` is for ground units, `colossus_walkable` for colossi; aircraft
-    fly everywhere. `cliff_level` (0 void, 1, 2, between them on ramps) is for drawing. `notes` say what is
-    exact and what is a choice.
+    fly over the whole playable area. Both follow from `cliff_level` (0 void, 1, 2, between them on ramps):
+    see `ground`. `notes` say what is exact and what is a choice.
     """
 
     name: str

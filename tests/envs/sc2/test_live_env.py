@@ -21,6 +21,7 @@ from envs.make import make_env, resolve_backend
 from envs.sc2.client import GameSettings, LostGameError, game_seed
 from envs.sc2.descriptors import protocol_module
 from envs.sc2.env import Sc2Env
+from envs.sc2.reading import game_tables
 from envs.smac.maps import MAP_NAMES, load_map
 from envs.types import IntArray, MultiAgentEnv, TimeStep
 
@@ -64,6 +65,26 @@ def test_the_live_battle_is_the_simulated_one(sc2_path: Path, map_name: str) -> 
 @pytest.mark.parametrize("map_name", MAP_NAMES)
 def test_the_live_battle_is_the_simulated_one_on_every_map(sc2_path: Path, map_name: str) -> None:
     assert_plays_as_the_simulator(make_env(map_name, "sc2", seed=11), map_name, seed=11, episodes=20)
+
+
+def test_positions_are_divided_by_the_playable_area_that_the_game_reports(
+    sc2_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Sc2Env(load_map("3m"), seed=1) as env:
+        env.reset()
+        slot = env._slots[0]
+        assert (slot.tables.max_distance_x, slot.tables.max_distance_y) == (28, 28)
+        assert slot._game is not None
+        info = type(slot._game.info)()
+        info.CopyFrom(slot._game.info)
+        assert not caplog.records
+        info.start_raw.playable_area.p0.x = 0
+        tables = game_tables(env.smac_map, info, slot.roster)
+        assert (tables.max_distance_x, tables.max_distance_y) == (30, 28)
+        assert "30 x 28 cells" in caplog.text
+        info.start_raw.playable_area.p1.y = 2
+        with pytest.raises(LostGameError, match="the playable area is 30 x 0 cells"):
+            game_tables(env.smac_map, info, slot.roster)
 
 
 def test_mutual_destruction_does_not_shift_the_next_battle(sc2_path: Path) -> None:

@@ -184,6 +184,8 @@ def test_game_info_shows_the_ground_as_smac_reads_it() -> None:
     info = Client("corridor").ask(game_info=sc_pb.RequestGameInfo()).game_info
     assert info.map_name == "corridor"
     np.testing.assert_array_equal(pathing_grid(info.start_raw), load_map("corridor").walkable)
+    area = info.start_raw.playable_area
+    assert (area.p0.x, area.p0.y, area.p1.x, area.p1.y) == (2, 2, 30, 30)
 
 
 def test_data_names_types_and_abilities() -> None:

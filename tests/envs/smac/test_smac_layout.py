@@ -124,7 +124,7 @@ class SlowSmac:
                 if ally:
                     medivac = self.map.map_type == "MMM" and unit.type is MEDIVAC
                     row.append(unit.energy / 200 if medivac else unit.cooldown / MAX_COOLDOWN[unit.type])
-                row += [(unit.x - 16) / 32, (unit.y - 16) / 32, *shield, *self.one_hot(unit, ally)]
+                row += [(unit.x - 16) / 28, (unit.y - 16) / 28, *shield, *self.one_hot(unit, ally)]
                 values += row if unit.health > 0 else [0.0] * len(row)
         return values
 
@@ -178,18 +178,18 @@ def place(name: str, *xy: tuple[float, float]) -> tuple[SmacMap, list[Unit]]:
 
 
 def test_a_hand_placed_battle_of_3m_gives_these_numbers() -> None:
-    smac_map, units = place("3m", (9, 16), (9, 19), (1, 23.5), (13, 13), (17, 16), (18, 16))
+    smac_map, units = place("3m", (9, 16), (9, 19), (2.5, 24.5), (13, 13), (17, 16), (18, 16))
     units[1] = replace(units[1], health=22.5, cooldown=6.0)
     seen = views(smac_map, units)
     third = 3 / 9
     enemies = [1, 5 / 9, 4 / 9, -third, 1] + [0, 8 / 9, 8 / 9, 0, 1] + [0] * 5  # the third stands 9 away
     allies = [1, third, 0, third, 0.5] + [0] * 5
     np.testing.assert_allclose(seen.obs[0], [1, 1, 1, 1, *enemies, *allies, 1], rtol=1e-6)
-    assert seen.obs[2, :4].tolist() == [0, 1, 1, 1]  # the northern edge of the walkable rows
+    assert seen.obs[2, :4].tolist() == [0, 1, 1, 0]  # the north-western corner of the walkable cells
     assert np.flatnonzero(seen.avail[0]).tolist() == [1, N, S, E, W, 6]
-    half = [0.5, 6 / 15, -7 / 32, 3 / 32]
-    np.testing.assert_allclose(seen.state[:8], [1, 0, -7 / 32, 0, *half], rtol=1e-6)
-    np.testing.assert_allclose(seen.state[12:15], [1, -3 / 32, -3 / 32], rtol=1e-6)
+    half = [0.5, 6 / 15, -7 / 28, 3 / 28]
+    np.testing.assert_allclose(seen.state[:8], [1, 0, -7 / 28, 0, *half], rtol=1e-6)
+    np.testing.assert_allclose(seen.state[12:15], [1, -3 / 28, -3 / 28], rtol=1e-6)
 
 
 def test_attacks_reach_six_cells_inclusive_and_sight_nine_exclusive() -> None:
@@ -266,18 +266,17 @@ def test_shields_are_shown_where_the_race_has_them_by_their_own_maximum() -> Non
     smac_map, units = place("2m_vs_1z", (15, 15), (16, 15), (15, 16))
     units[2] = replace(units[2], health=50.0, shield=10.0)
     seen = views(smac_map, units)
-    np.testing.assert_allclose(seen.state[-4:], [0.5, -1 / 32, 0, 10 / 50])
+    np.testing.assert_allclose(seen.state[-4:], [0.5, -1 / 28, 0, 10 / 50])
     np.testing.assert_allclose(seen.obs[0, 8:10], [0.5, 0.2])
     smac_map, units = place("2s_vs_1sc", (12, 12))
     units[0] = replace(units[0], shield=20.0)
     assert views(smac_map, units).obs[0, -2:].tolist() == [1.0, 0.25]
 
 
-def test_moves_look_one_cell_ahead_and_truncate_towards_zero() -> None:
-    smac_map, units = place("3s_vs_5z", (0.2, 0.2), (31.5, 31.5), (16.9, 16))
+def test_moves_look_one_cell_ahead_within_the_playable_area() -> None:
+    smac_map, units = place("3s_vs_5z", (2.2, 2.2), (29.5, 29.5), (16.9, 16))
     avail = views(smac_map, units).avail
-    # int(-0.8) is 0, as in SMAC: at the very edge the way out of the map counts as open.
-    assert avail[0, 2:6].tolist() == [True, True, True, True]
+    assert avail[0, 2:6].tolist() == [True, False, True, False]
     assert avail[1, 2:6].tolist() == [False, True, False, True]
     smac_map, units = place("corridor", (2.5, 2.5))
     assert views(smac_map, units).avail[0, 2:6].tolist() == [True, False, True, False]
@@ -286,8 +285,8 @@ def test_moves_look_one_cell_ahead_and_truncate_towards_zero() -> None:
 def test_on_a_cliff_moves_follow_the_ground_and_not_the_colossus() -> None:
     smac_map, units = place("2c_vs_64zg", (16.5, 13.5), (16.5, 12.5))
     avail = views(smac_map, units).avail
-    assert avail[0, 2:6].tolist() == [True, False, False, False]  # the plateau is north
-    assert avail[1, 2:6].tolist() == [False, True, False, False]
+    assert avail[0, 2:6].tolist() == [True, False, True, True]  # on the edge, whose foot is south
+    assert avail[1, 2:6].tolist() == [True, True, False, False]  # on the foot
 
 
 def test_cooldowns_that_have_run_out_are_zero() -> None:

@@ -35,8 +35,8 @@ def put(*path: str | int, value: object) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-WALL = put("terrain", value=["#" * 32] * 32)
-SPLIT = put("terrain", value=["." * 15 + "#" + "." * 16] * 32)
+VOID = put("cliff_levels", value=["." * 32] * 32)
+SPLIT = put("cliff_levels", value=["1" * 15 + "." + "1" * 16] * 32)
 
 REFUSED = [
     (put("allies", 0, "y", value=2.0), r"allies\[0\]\.x, allies\[0\]\.y: marine at \(9\.0, 2\.0\) cannot"),
@@ -46,7 +46,7 @@ REFUSED = [
     (put("allies", 0, "unit", value="marin"), r"allies\[0\]\.unit: unknown 'marin'; did you mean 'marine'"),
     (put("allies", 0, "count", value=0), r"allies\[0\]\.count: must be a whole number of at least 1, not 0"),
     (put("allies", 0, "count", value=2.5), r"allies\[0\]\.count: must be a whole number"),
-    (put("enemies", 0, "count", value=2000), r"enemies\[0\]\.count: 2000 marines .* do not fit on 512 cells"),
+    (put("enemies", 0, "count", value=2000), r"enemies\[0\]\.count: 2000 marines .* do not fit on 504 cells"),
     (put("enemies", 0, "count", value=10**400), r"enemies\[0\]\.count: must be at most 10000"),
     (put("enemies", 0, "count", value=65), r"enemies: has 65 units; a side has at most 64"),
     (put("name", value="3m\n"), r"name: must be text on one line"),
@@ -66,11 +66,11 @@ REFUSED = [
     (put("enemy_order", "points", value=[]), r"enemy_order\.points: must be 1 for 'attack_move', not 0"),
     (put("enemy_order", "points", value=[[1]]), r"enemy_order\.points\[0\]: must be \[x, y\]"),
     (put("enemy_order", "points", value=[[1, 40]]), r"enemy_order\.points\[0\]\.y: must be a number"),
-    (put("terrain", 3, value="." * 31), r"terrain\[3\]: must be 32 characters, not 31"),
-    (put("terrain", 3, value="x" * 32), r"terrain\[3\]: unknown \['x'\]; known are \. # \^"),
-    (put("terrain", value=["." * 32]), r"terrain: must be 32 rows, not 1"),
-    (put("cliff_levels", 0, value="9" * 32), r"cliff_levels\[0\]: unknown \['9'\]"),
-    (WALL, r"allies\[0\]\.x, allies\[0\]\.y: marine at \(9\.0, 16\.0\) cannot stand there"),
+    (put("cliff_levels", 3, value="." * 31), r"cliff_levels\[3\]: must be 32 characters, not 31"),
+    (put("cliff_levels", value=["." * 32]), r"cliff_levels: must be 32 rows, not 1"),
+    (put("cliff_levels", 0, value="9" * 32), r"cliff_levels\[0\]: unknown \['9'\]; known are \. 1 a b c 2"),
+    (put("terrain", value=["." * 32] * 32), r"terrain: delete it: where units can stand follows from cliff_"),
+    (VOID, r"allies\[0\]\.x, allies\[0\]\.y: marine at \(9\.0, 16\.0\) cannot stand there"),
     (SPLIT, r"enemies\[0\]\.x, enemies\[0\]\.y: marine is walled off"),
     (put("extra", value=1), r"map: has unknown 'extra'; known are name"),
     (lambda data: data.pop("notes"), r"map: lacks notes"),
@@ -95,10 +95,10 @@ def test_a_unit_without_a_type_bit_and_too_few_heal_actions_are_refused() -> Non
 
 def pocket(data: dict[str, Any]) -> None:
     """Wall in the cell (11, 16), two cells east of where 25 marines spawn."""
-    rows = [list(row) for row in data["terrain"]]
+    rows = [list(row) for row in data["cliff_levels"]]
     for x, y in ((10, 16), (12, 16), (11, 15), (11, 17)):
-        rows[31 - y][x] = "#"
-    data["terrain"] = ["".join(row) for row in rows]
+        rows[31 - y][x] = "."
+    data["cliff_levels"] = ["".join(row) for row in rows]
 
 
 def test_spawns_that_fit_by_area_but_not_around_their_point_are_refused() -> None:

@@ -61,43 +61,70 @@ def test_the_table_holds_every_map_and_data_holds_no_other() -> None:
     assert all(load_map(name).name == name for name in MAP_NAMES)
 
 
-@pytest.mark.parametrize(
-    ("name", "ground", "colossus"),
-    [
-        ("3m", 512, 512),
-        ("1c3s5z", 512, 512),
-        ("3s_vs_5z", 1024, 1024),
-        ("2m_vs_1z", 352, 352),
-        ("2s_vs_1sc", 168, 168),
-        ("6h_vs_8z", 152, 152),
-        ("so_many_baneling", 300, 300),
-        ("corridor", 332 + 12, 332 + 12),  # the choke adds 12
-        ("2c_vs_64zg", 336, 336 + 48),  # the cliff between ledge and plateau: two rows of 24
-    ],
-)
-def test_ground_has_the_cells_of_the_map_file(name: str, ground: int, colossus: int) -> None:
+CELLS = dict.fromkeys(MAP_NAMES, 504) | {
+    "3s_vs_3z": 784,
+    "3s_vs_4z": 784,
+    "3s_vs_5z": 784,
+    "2s_vs_1sc": 232,
+    "6h_vs_8z": 212,
+    "2m_vs_1z": 444,
+    "bane_vs_bane": 444,
+    "2c_vs_64zg": 416,
+    "corridor": 418,
+    "so_many_baneling": 394,
+}
+
+
+@pytest.mark.parametrize("name", MAP_NAMES)
+def test_walkable_are_the_cells_of_the_real_game(name: str) -> None:
     smac_map = load_map(name)
-    assert smac_map.walkable.sum() == ground
-    assert smac_map.colossus_walkable.sum() == colossus
+    assert smac_map.walkable.sum() == CELLS[name]
+    assert smac_map.colossus_walkable.sum() == (444 if name == "2c_vs_64zg" else CELLS[name])
     assert not (smac_map.walkable & ~smac_map.colossus_walkable).any()
     assert (smac_map.cliff_level[smac_map.colossus_walkable] > 0).all()
+    assert f"{CELLS[name]} cells" in smac_map.notes[1]
 
 
-def test_corridor_has_one_choke_of_three_to_four_cells_between_its_rooms() -> None:
+# map | cell | may a unit stand there | what shows it
+SEEN = """
+3m         | 29,16 | yes | available moves of 26 501 recorded rows
+3m         | 30,16 | no  | the same
+3m         | 16,7  | yes | the same
+3m         | 16,6  | no  | the same
+MMM2       | 2,16  | yes | the outermost points that agents are ordered to
+MMM2       | 1,16  | no  | the same
+MMM2       | 16,24 | yes | the same
+MMM2       | 16,25 | no  | the same
+2c_vs_64zg | 15,13 | yes | replays: zerglings on row 13, 316 times
+2c_vs_64zg | 15,12 | no  | nobody is ever seen there, and no order leads there
+2c_vs_64zg | 28,6  | yes | a zergling seen there
+2c_vs_64zg | 28,7  | yes | the same
+2c_vs_64zg | 29,7  | yes | the same
+corridor   | 26,14 | yes | units seen there
+corridor   | 26,15 | yes | the same
+"""
+SIGHTS = [[cell.strip() for cell in line.split("|")] for line in SEEN.strip().splitlines()]
+
+
+@pytest.mark.parametrize("row", SIGHTS, ids=lambda row: f"{row[0]}-{row[1]}")
+def test_units_stand_where_recordings_of_the_real_game_show_them(row: list[str]) -> None:
+    name, cell, seen, _ = row
+    x, y = map(int, cell.split(","))
+    assert load_map(name).walkable[x, y] == (seen == "yes")
+
+
+def test_corridor_has_one_choke_six_cells_wide_between_its_rooms() -> None:
     walkable = load_map("corridor").walkable
-    for across in range(24, 28):  # the diagonals x + y = const inside the choke, sqrt(1/2) cells apart
-        cells = [(x, across - x) for x in range(32) if 0 <= across - x < 32 and walkable[x, across - x]]
-        assert [abs(x - y) <= 2 for x, y in cells] == [True] * len(cells)
-    width_cells = 5 / np.sqrt(2)  # five diagonals x - y = -2 … 2
-    assert 3 <= width_cells <= 4
-    assert not load_map("corridor").walkable[9, 13]
+    assert np.flatnonzero(walkable[:, 12] & walkable[:, 13]).tolist() == [10, 11, 12, 13, 14, 15]
+    assert not walkable[:10, 13].any()
+    assert not walkable[16:, 12].any()
 
 
 def test_ground_units_climb_by_the_ramps_and_colossi_over_the_cliff() -> None:
     smac_map = load_map("2c_vs_64zg")
-    cliff = smac_map.colossus_walkable & ~smac_map.walkable
-    assert np.argwhere(cliff).min(0).tolist() == [4, 12]
-    assert np.argwhere(cliff).max(0).tolist() == [27, 13]
+    foot = smac_map.colossus_walkable & ~smac_map.walkable
+    assert foot[5:27, 12].all()
+    assert not foot[:, 13:19].any()
     ramp = smac_map.walkable & (smac_map.cliff_level > 1) & (smac_map.cliff_level < 2)
     assert sorted(set(np.argwhere(ramp)[:, 0].tolist())) == [4, 5, 6, 25, 26, 27]
     assert smac_map.cliff_level[4, 15] < smac_map.cliff_level[5, 15] < smac_map.cliff_level[6, 15]
