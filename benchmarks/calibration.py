@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks.real_game.comparison import real_numbers
 from envs.battle.env import BattleEnv
 from envs.battle.heuristic import AttackAnywhere, HeuristicTeam
 from envs.command import nearest_names, run_command
@@ -18,20 +19,7 @@ from envs.errors import InputError
 from envs.smac.maps import load_map
 
 REAL_WIN_RATES: Final[dict[str, int]] = {
-    "2s_vs_1sc": 0,
-    "2s3z": 90,
-    "3s5z": 42,
-    "1c3s5z": 81,
-    "10m_vs_11m": 12,
-    "2c_vs_64zg": 0,
-    "bane_vs_bane": 43,
-    "5m_vs_6m": 0,
-    "3s_vs_5z": 0,
-    "3s5z_vs_3s6z": 0,
-    "6h_vs_8z": 0,
-    "27m_vs_30m": 0,
-    "MMM2": 0,
-    "corridor": 0,
+    entry.map: round(100 * entry.mean) for entry in real_numbers("heuristic")
 }
 """Median win rates (%) of this team in the real game (SC2 4.6.2, difficulty 7; SMAC paper, results table)."""
 

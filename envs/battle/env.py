@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from envs.battle import kernel
 from envs.battle.fields import F_ROWS, K_ROWS, Order
+from envs.battle.placing import place_units
 from envs.battle.roster import make_world
 from envs.battle.views import Units
 from envs.battle.world import Orders, Views, make_battles
@@ -131,6 +132,23 @@ class BattleEnv(BatchEnv):
             raise ValueError("a point is not finite")
         self._orders.order[:], self._orders.target[:], self._orders.point[:] = order, targets, points
         return self._play(loops)
+
+    def place(
+        self,
+        x: npt.NDArray[np.float64],
+        y: npt.NDArray[np.float64],
+        health: npt.NDArray[np.float64],
+        cooldown: npt.NDArray[np.float64],
+    ) -> TimeStep:
+        """Put all units where a recorded battle had them; what they are doing goes on, also in ended battles.
+
+        All [B, U], agents first: cells, points, game loops. Health 0 is a dead unit, whose other numbers are
+        not read; a cooldown of NaN leaves the weapon as it is. ValueError when a number is out of bounds.
+        """
+        place_units(self._battles, self._world, x, y, health, cooldown)
+        views = self._fresh_views()
+        kernel.show(0, self.n_battles, self._battles, self._world, self._tables, views)
+        return self._time_step(views)
 
     def close(self) -> None:
         """Release the threads."""

@@ -1,0 +1,1 @@
+"""The simulator against what is known of the real game; see `__main__`."""
