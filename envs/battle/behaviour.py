@@ -34,6 +34,8 @@ from envs.battle.fields import (
     MOVE,
     ORDER,
     ORDER_TARGET,
+    OTHER_AGO,
+    OTHER_ATTACKER,
     PHASE,
     PLANE,
     RADIUS,
@@ -104,6 +106,7 @@ def give_order(f: Reals, k: Ints, w: World, i: int, order: int, target: int, x: 
 def tick(f: Reals, k: Ints, w: World, i: int) -> None:
     """One loop of unit i's clocks: weapon, backswing, shields, regeneration, energy, the last hit."""
     k[HIT_AGO, i] += 1
+    k[OTHER_AGO, i] += 1
     f[COOLDOWN, i] = f[COOLDOWN, i] - 1.0 if f[COOLDOWN, i] > 0.0 else 0.0
     if f[BACKSWING, i] > 0.0:
         f[BACKSWING, i] -= 1.0
@@ -177,9 +180,10 @@ def _acquire(f: Reals, k: Ints, w: World, i: int, loop: int) -> int:
     if attacker >= 0 and attacker != j:
         if j < 0:
             return attacker
-        if w.rules[5] == 1 and k[TARGET, j] != i and gap(f, w, i, attacker) <= w.s[RANGE, i]:
+        answers = w.rules[5] == 2 or (w.rules[5] == 1 and k[TARGET, j] != i)
+        if answers and gap(f, w, i, attacker) <= w.s[RANGE, i]:
             return attacker
-    if j >= 0 and (w.rules[7] == 0 or not scans or away <= w.s[RANGE, i]):
+    if j >= 0 and (w.rules[7] == 0 or not scans or (w.rules[7] == 1 and away <= w.s[RANGE, i])):
         return int(j)
     if killed or scans:
         found = _closest(f, k, w, i, w.s[SCAN, i])
@@ -187,6 +191,13 @@ def _acquire(f: Reals, k: Ints, w: World, i: int, loop: int) -> int:
             return found
     if j >= 0:
         return int(j)
+    if killed:
+        attacker = k[LAST_ATTACKER, i]
+        if attacker >= 0 and k[HIT_AGO, i] <= w.rules[18] and k[ALIVE, attacker] != 0 and gap(f, w, i, attacker) <= w.rules[4]:
+            return int(attacker)
+        attacker = k[OTHER_ATTACKER, i]
+        if attacker >= 0 and k[OTHER_AGO, i] <= w.rules[18] and k[ALIVE, attacker] != 0 and gap(f, w, i, attacker) <= w.rules[4]:
+            return int(attacker)
     return _to_help(f, k, w, i)
 
 

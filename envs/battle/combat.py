@@ -37,6 +37,8 @@ from envs.battle.fields import (
     LANCES,
     LAST_ATTACKER,
     LAST_FOE,
+    OTHER_AGO,
+    OTHER_ATTACKER,
     PERIOD,
     PHASE,
     PLANE,
@@ -103,7 +105,9 @@ def gap(f: Reals, w: World, i: int, j: int) -> float:
 def hit(f: Reals, k: Ints, w: World, i: int, j: int, damage: float) -> None:
     """Unit i deals `damage` to unit j: shields absorb first, armor reduces the rest."""
     f[SHIELD_WAIT, j] = w.s[SHIELD_DELAY, j]
-    k[LAST_ATTACKER, j] = i
+    if k[LAST_ATTACKER, j] != i:
+        k[OTHER_ATTACKER, j], k[OTHER_AGO, j] = k[LAST_ATTACKER, j], k[HIT_AGO, j]
+        k[LAST_ATTACKER, j] = i
     k[HIT_AGO, j] = 0
     absorbed = min(f[SHIELD, j], damage)
     f[SHIELD, j] -= absorbed
@@ -139,7 +143,7 @@ def flight_loops(distance: float, speed: float, acceleration: float) -> float:
 def shoot(f: Reals, k: Ints, w: World, rng: Seeds, i: int, j: int) -> None:
     """Unit i attacks unit j at the end of its damage point, and its cooldown starts.
 
-    WINDUP holds what the loop overshot (-1 < w <= 0); it is taken from the cooldown, so that periods are
+    WINDUP holds what loops overshot (-2 < w <= 0); it is taken from the cooldown, so that periods are
     exact on average though everything happens on whole loops.
     """
     jitter = JITTER_LOW_LOOPS + (JITTER_HIGH_LOOPS - JITTER_LOW_LOOPS) * uniform(rng)
@@ -171,9 +175,9 @@ def shoot(f: Reals, k: Ints, w: World, rng: Seeds, i: int, j: int) -> None:
 
 @helper
 def begin_attack(f: Reals, k: Ints, w: World, rng: Seeds, i: int, j: int) -> None:
-    """Unit i, weapon ready and unit j in range, starts its damage point."""
+    """Unit i, weapon ready and unit j in range, starts its damage point; without one it shoots at once."""
     f[WINDUP, i] = w.s[DAMAGE_POINT, i] + f[COOLDOWN, i]
-    if f[WINDUP, i] <= 0.0:
+    if w.s[DAMAGE_POINT, i] <= 0.0:
         shoot(f, k, w, rng, i, j)
     else:
         k[PHASE, i] = WINDING_UP

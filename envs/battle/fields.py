@@ -64,7 +64,9 @@ BURNS_A: Final = (
     18  # the next SWEEP_DELAY_LOOPS rows: bit per opposing unit that the first lance hurts, by loop
 )
 BURNS_B: Final = 22
-K_ROWS: Final = 26
+OTHER_ATTACKER: Final = 26  # the one before LAST_ATTACKER, if another
+OTHER_AGO: Final = 27  # loops since its hit
+K_ROWS: Final = 28
 
 READY: Final = 0
 WINDING_UP: Final = 1

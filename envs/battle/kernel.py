@@ -30,6 +30,8 @@ from envs.battle.fields import (
     LAST_ATTACKER,
     MOVE,
     ORDER_TARGET,
+    OTHER_AGO,
+    OTHER_ATTACKER,
     PLANE,
     SCAN_LOOP,
     SHIELD,
@@ -88,10 +90,34 @@ def simulate(f: Reals, k: Ints, w: World, rng: Seeds, first_loop: int, loops: in
                 sweep(f, k, w, i, loop)
             if k[ALIVE, i] != 0:
                 tick(f, k, w, i)
-        for i in range(f.shape[1]):
-            if k[ALIVE, i] != 0:
-                act(f, k, w, rng, i, loop)
-        move_all(f, k, w)
+        if w.rules[19] == 0:
+            for i in range(f.shape[1]):
+                if k[ALIVE, i] != 0:
+                    act(f, k, w, rng, i, loop)
+            move_all(f, k, w, 0, f.shape[1])
+        elif w.rules[19] == 1:
+            for i in range(w.n_agents):
+                if k[ALIVE, i] != 0:
+                    act(f, k, w, rng, i, loop)
+            move_all(f, k, w, 0, w.n_agents)
+            for i in range(w.n_agents, f.shape[1]):
+                if k[ALIVE, i] != 0:
+                    act(f, k, w, rng, i, loop)
+            move_all(f, k, w, w.n_agents, f.shape[1])
+        elif w.rules[19] == 2:
+            for i in range(f.shape[1]):
+                if k[ALIVE, i] != 0:
+                    act(f, k, w, rng, i, loop)
+                move_all(f, k, w, i, i + 1)
+        elif w.rules[19] == 3:
+            for i in range(w.n_agents, f.shape[1]):
+                if k[ALIVE, i] != 0:
+                    act(f, k, w, rng, i, loop)
+            move_all(f, k, w, w.n_agents, f.shape[1])
+            for i in range(w.n_agents):
+                if k[ALIVE, i] != 0:
+                    act(f, k, w, rng, i, loop)
+            move_all(f, k, w, 0, w.n_agents)
         collide(f, k, w)
         _snap(f)
         bury(f, k, w)
@@ -165,7 +191,9 @@ def start_battles(battles: Battles, w: World, mask: Bools, seed: np.uint64, turn
         if w.rules[13] != 0:
             scan = int(w.rules[13]) - 1
         for i in range(f.shape[1]):
-            k[SCAN_LOOP, i], k[HIT_AGO, i], k[SWEEP_POINT, i] = scan, LONG_AGO, SWEEP_POINTS
+            k[SCAN_LOOP, i], k[SWEEP_POINT, i] = scan, SWEEP_POINTS
+            k[HIT_AGO, i] = k[OTHER_AGO, i] = LONG_AGO
+            k[OTHER_ATTACKER, i] = -1
             f[FACING_X, i] = 1.0
         _march(f, k, w, rng)
         simulate(f, k, w, rng, -1, 1)  # the first observation comes a loop later

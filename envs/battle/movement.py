@@ -202,9 +202,9 @@ def _walk_off(f: Reals, w: World, i: int, dx: float, dy: float) -> None:
 
 
 @helper
-def move_all(f: Reals, k: Ints, w: World) -> None:
+def move_all(f: Reals, k: Ints, w: World, first: int, last: int) -> None:
     """Make every planned walk."""
-    for i in range(f.shape[1]):
+    for i in range(first, last):
         if f[DX, i] != 0.0 or f[DY, i] != 0.0:
             _walk_off(f, w, i, f[DX, i], f[DY, i])
         f[VX, i], f[VY, i] = f[DX, i], f[DY, i]

@@ -36,7 +36,7 @@ _ENEMY_ORDERS: Final = {
 }
 
 
-RULES = [8, 0.25, 3, 4.0, 7.0, 1, 0.5, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]
+RULES = [8, 0.25, 3, 4.0, 7.0, 1, 0.5, 1, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 45, 0]
 import os as _os
 
 for _kv in _os.environ.get("RULES", "").split(","):

@@ -37,16 +37,18 @@ class DoesNotFitError(InputError):
 
 
 def _sites(spacing: float) -> list[tuple[float, float]]:
-    """Offsets of the lattice's sites, neighbours at 30°, 90° …, by distance, then angle from 330° on."""
-    sites = []
-    for a in range(-MAX_RINGS, MAX_RINGS + 1):
-        for b in range(-MAX_RINGS, MAX_RINGS + 1):
-            x = spacing * (a * math.cos(math.radians(30)) + b * math.cos(math.radians(90)))
-            y = spacing * (a * math.sin(math.radians(30)) + b * math.sin(math.radians(90)))
-            angle = (math.degrees(math.atan2(y, x)) - FIRST_ANGLE_DEGREES) % 360
-            sites.append((round(math.hypot(x, y), 3), round(angle, 3) % 360, x, y))
-    sites.sort(key=lambda site: site[:2])
-    return [(x, y) for _, _, x, y in sites]
+    """Square spiral."""
+    d, n = spacing, spacing - .0615
+    out = [(0.0, 0.0)]
+    for k in range(1, MAX_RINGS + 1):
+        e = k * d - .0615 if k == 1 else k * d
+        e = n * k if k == 1 else k * d
+        out += [(0, -e), (e, 0), (0, e), (-e, 0)]
+        for j in range(1, k):
+            for a, b in ((j, -k), (k, j), (-j, k), (-k, -j), (k, -j), (j, k), (-k, j), (-j, -k)):
+                out.append((a * d, b * d))
+        out += [(k * d, -k * d), (k * d, k * d), (-k * d, k * d), (-k * d, -k * d)]
+    return out
 
 
 def _walks(smac_map: SmacMap, unit: UnitType, x: float, y: float) -> bool:
@@ -71,14 +73,14 @@ def place_groups(smac_map: SmacMap, groups: Sequence[SpawnGroup]) -> list[Placed
     for number, group in enumerate(groups):
         separation = UNITS[group.unit].separation_radius
         left = group.count
-        for dx, dy in _sites(2 * separation + GAP_CELLS):
+        for dx, dy in _sites(2 * UNITS[group.unit].radius):
             if left == 0:
                 break
             x, y = group.x + dx, group.y + dy
             free = all(
                 _plane(other.unit) != _plane(group.unit)
                 or math.hypot(x - other.point_x - other.dx, y - other.point_y - other.dy)
-                >= separation + UNITS[other.unit].separation_radius - 1e-6
+                >= separation + UNITS[other.unit].separation_radius - .0626
                 for other in placed
             )
             if free and _walks(smac_map, group.unit, x, y):
