@@ -9,9 +9,9 @@ replays    (with --folder) the orders that trained teams gave in replays, given 
 
 Prints a Markdown table for each part: the real numbers and ours with standard errors, and the difference from
 the interval that the real numbers span, also in standard errors of both sides together and in percent of the
-nearest real number. A row is marked where the difference is larger than it may be; the bounds stand beside the
-code of each part. The real numbers stand in real_game.csv and formation.csv beside this file, their sources in
-comparison.py, and an excerpt of the recorded battles in recorded_3m.npz. recording.py describes the format of
+nearest real number. A row is marked where the difference is larger than it may be; the bounds stand in the
+code of each part. The real numbers are in real_game.csv and formation.csv beside this file, their sources in
+comparison.py, an excerpt of the recorded battles in recorded_3m.npz. recording.py describes the format of
 --recording, replays.py that of --folder.
 """
 

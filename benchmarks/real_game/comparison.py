@@ -120,8 +120,8 @@ def compare(
 ) -> Row:
     """A row: our number beside the real ones, which may be none.
 
-    Allowed is the largest of `share` of the nearest real mean, `absolute`, and `errors` combined errors; where
-    share and absolute are NaN, nothing is demanded.
+    Allowed is the largest of `share` of the nearest real mean, `absolute`, and `errors` combined errors;
+    nothing is demanded where share and absolute are NaN.
     """
     if not real:
         return Row(map_name, metric, *ours, (), math.nan, math.nan, math.nan, math.nan)
@@ -177,7 +177,7 @@ def _plain(value: float, form: str) -> str:
 
 def as_data(row: Row) -> dict[str, Any]:
     """The row as JSON takes it: without NaN."""
-    return _without_nan({**asdict(row), "missed": row.missed})
+    return {key: _without_nan(value) for key, value in asdict(row).items()} | {"missed": row.missed}
 
 
 def _without_nan(value: Any) -> Any:

@@ -147,7 +147,7 @@ def _per_step(steps: Steps, value: npt.NDArray[np.generic]) -> Number:
 def _mean_of(steps: Steps, value: Reals, counts: BoolArray) -> Number:
     """Mean of value [K, .] where `counts`, with an error over battles."""
     total, count = (
-        np.bincount(steps.battle, weights=np.where(counts, part, 0.0).sum(axis=1))
+        np.bincount(steps.battle, weights=np.where(counts, part, 0.0).sum(axis=1)).astype(np.float64)
         for part in (value, np.ones_like(value))
     )
     return ratio(total, count)
@@ -182,5 +182,5 @@ def _meeting(steps: Steps) -> dict[str, Number]:
 def hurt_alike(real: Steps, ours: Steps) -> float:
     """Correlation of each agent's damage in each step, ours with the real one; 1: the same agents are hit."""
     lives = real.health[:, :N] > 0
-    lost = [(side.health - side.health_after)[:, :N][lives] for side in (real, ours)]
-    return float(np.corrcoef(*lost)[0, 1])
+    theirs, ours_lost = ((side.health - side.health_after)[:, :N][lives] for side in (real, ours))
+    return float(np.corrcoef(theirs, ours_lost)[0, 1])

@@ -87,7 +87,7 @@ def read_recording(path: Path = EXCERPT) -> Recording:
         if not np.isfinite(arrays[name]).all():
             raise InputError(f"{path}: {name} holds a number that is not finite")
     state = arrays["state"][:, : spec.state_dim].astype(np.float32)
-    bits = np.unpackbits(arrays["avail_actions"], axis=1)[:, : N * A]
+    bits = np.unpackbits(arrays["avail_actions"].astype(np.uint8), axis=1)[:, : N * A]
     avail = bits.reshape(rows, N, A).astype(np.bool_)
     action = arrays["action"].astype(np.int64)
     if action.min() < 0 or action.max() >= A:
