@@ -99,11 +99,16 @@ def mean(values: npt.NDArray[Any]) -> Number:
 
 
 def ratio(total: Reals, count: Reals) -> Number:
-    """Sum of `total` by sum of `count`, [battles] each, with an error that takes a battle as one draw."""
+    """Sum of `total` by sum of `count`, [battles] each, with an error that takes a battle as one draw.
+
+    There is no error where fewer than two battles count.
+    """
     n, all_counts = len(total), float(count.sum())
     if not all_counts:
         return Number(math.nan)
     whole = float(total.sum()) / all_counts
+    if np.count_nonzero(count) < 2:
+        return Number(whole)
     left = float(((total - whole * count) ** 2).sum())
     return Number(whole, math.sqrt(left * n / max(n - 1, 1)) / all_counts)
 
