@@ -1,11 +1,16 @@
 """The simulator against the real game: `python -m benchmarks.real_game [PART ...] [--maps 3m] [--json]`.
 
-random     a team that takes random available actions: return, deaths, length, wins
-heuristic  SMAC's own non-learning team: wins
-forced     3m, step by step: every unit stands where a recorded one stood, and gets the recorded action
-layout     available actions, states and observations of the recorded rows, written by our layout code
-formation  where units stand when a battle begins
-replays    (with --folder) the orders that trained teams gave in replays, given again here
+random: a team that takes random available actions; return, deaths, length, wins.
+
+heuristic: SMAC's own non-learning team; wins.
+
+forced: 3m step by step; every unit stands where a recorded one stood, and gets the recorded action.
+
+layout: available actions, states and observations of the recorded rows, written by our layout code.
+
+formation: where units stand when a battle begins.
+
+replays (with --folder): the orders that trained teams gave in replays, given again here.
 
 Prints a Markdown table for each part: the real numbers and ours with standard errors, and the difference from
 the interval that the real numbers span, also in standard errors of both sides together and in percent of the
@@ -45,7 +50,7 @@ class Config:
     parts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Parts to play: random, heuristic, forced, layout, formation, replays (all when none is named)."""
     maps: tuple[str, ...] = ()
-    """Maps to play (all for which there is a real number when none is named)."""
+    """Maps to play (all for which there is a real number when none is named). `random` plays any map."""
     battles: int = 2000
     """Battles of each team on each map."""
     seed: int = 0
@@ -59,9 +64,9 @@ class Config:
 
 
 def random_part(config: Config) -> Iterator[Row]:
-    """All maps that random teams played in the real game."""
+    """All maps that random teams played in the real game, or those named, real numbers or not."""
     real = real_numbers("random")
-    for name in _maps(config, real):
+    for name in config.maps or _maps(config, real):
         yield from random_rows(name, real, config.battles, config.seed)
 
 
