@@ -1,17 +1,22 @@
 """The simulator against the real game: `python -m benchmarks.real_game [PART ...] [--maps 3m] [--json]`.
 
-random     a team that takes random available actions: return, deaths, length, wins
-heuristic  SMAC's own non-learning team: wins
-forced     3m, step by step: every unit stands where a recorded one stood, and gets the recorded action
-layout     available actions, states and observations of the recorded rows, written by our layout code
-formation  where units stand when a battle begins
-replays    (with --folder) the orders that trained teams gave in replays, given again here
+random: a team that takes random available actions; return, deaths, length, wins.
+
+heuristic: SMAC's own non-learning team; wins.
+
+forced: 3m step by step; every unit stands where a recorded one stood, and gets the recorded action.
+
+layout: available actions, states and observations of the recorded rows, written by our layout code.
+
+formation: where units stand when a battle begins.
+
+replays (with --folder): the orders that trained teams gave in replays, given again here.
 
 Prints a Markdown table for each part: the real numbers and ours with standard errors, and the difference from
 the interval that the real numbers span, also in standard errors of both sides together and in percent of the
-nearest real number. A row is marked where the difference is larger than it may be; the bounds stand beside the
-code of each part. The real numbers stand in real_game.csv and formation.csv beside this file, their sources in
-comparison.py, and an excerpt of the recorded battles in recorded_3m.npz. recording.py describes the format of
+nearest real number. A row is marked where the difference is larger than it may be; the bounds stand in the
+code of each part. The real numbers are in real_game.csv and formation.csv beside this file, their sources in
+comparison.py, an excerpt of the recorded battles in recorded_3m.npz. recording.py describes the format of
 --recording, replays.py that of --folder.
 """
 
@@ -19,7 +24,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -30,7 +35,7 @@ from benchmarks.real_game.comparison import Real, Row, as_data, print_table, rea
 from benchmarks.real_game.forced import forced_rows
 from benchmarks.real_game.formation import formation_rows, seen_places
 from benchmarks.real_game.layout import layout_rows
-from benchmarks.real_game.recording import EXCERPT, read_recording
+from benchmarks.real_game.recording import EXCERPT, RECORDED, read_recording
 from benchmarks.real_game.replays import replay_files, replay_rows
 from benchmarks.real_game.scripted import heuristic_row, random_rows
 from envs.command import nearest_names, run_command
@@ -45,7 +50,7 @@ class Config:
     parts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Parts to play: random, heuristic, forced, layout, formation, replays (all when none is named)."""
     maps: tuple[str, ...] = ()
-    """Maps to play (all for which there is a real number when none is named)."""
+    """Maps to play (all for which there is a real number when none is named). `random` plays any map."""
     battles: int = 2000
     """Battles of each team on each map."""
     seed: int = 0
@@ -59,9 +64,9 @@ class Config:
 
 
 def random_part(config: Config) -> Iterator[Row]:
-    """All maps that random teams played in the real game."""
+    """All maps that random teams played in the real game, or those named, real numbers or not."""
     real = real_numbers("random")
-    for name in _maps(config, real):
+    for name in config.maps or _maps(config, real):
         yield from random_rows(name, real, config.battles, config.seed)
 
 
@@ -74,25 +79,27 @@ def heuristic_part(config: Config) -> Iterator[Row]:
 
 def forced_part(config: Config) -> Iterator[Row]:
     """Every step of a recording."""
-    yield from forced_rows(read_recording(config.recording), config.seed)
+    if _wanted(config, RECORDED.name):
+        yield from forced_rows(read_recording(config.recording), config.seed)
 
 
 def layout_part(config: Config) -> Iterator[Row]:
     """Every row of a recording."""
-    yield from layout_rows(read_recording(config.recording))
+    if _wanted(config, RECORDED.name):
+        yield from layout_rows(read_recording(config.recording))
 
 
 def formation_part(config: Config) -> Iterator[Row]:
     """All maps with places that were seen."""
     for name, places in seen_places().items():
-        if name in (config.maps or [name]):
+        if _wanted(config, name):
             yield from formation_rows(name, places)
 
 
 def replays_part(config: Config) -> Iterator[Row]:
     """All maps that the folder has a replay of."""
     for name, path in replay_files(config.folder).items() if config.folder else ():
-        if name in (config.maps or [name]):
+        if _wanted(config, name):
             yield from replay_rows(name, path, config.seed)
 
 
@@ -106,10 +113,13 @@ PARTS: Final[dict[str, Callable[[Config], Iterator[Row]]]] = {
 }
 
 
+def _wanted(config: Config, map_name: str) -> bool:
+    return map_name in (config.maps or MAP_NAMES)
+
+
 def _maps(config: Config, real: list[Real]) -> list[str]:
     """The maps with a real number that are to be played."""
-    known = dict.fromkeys(entry.map for entry in real)
-    return [name for name in config.maps or known if name in known]
+    return [name for name in dict.fromkeys(entry.map for entry in real) if _wanted(config, name)]
 
 
 def check(config: Config) -> list[str]:
@@ -133,15 +143,17 @@ def run(config: Config) -> None:
     for part in check(config):
         rows = list(PARTS[part](config))
         found[part] = [as_data(row) for row in rows]
-        if not config.json:
+        if rows and not config.json:
             print_table(part, rows)
+    if not any(found.values()):
+        raise InputError(f"there is no real number of {', '.join(config.maps)} in {', '.join(found)}")
     if config.json:
-        print(json.dumps(found))
+        print(json.dumps(found, allow_nan=False))
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    return run_command(Config, run, prog="benchmarks.real_game", description=__doc__ or "")
+    return run_command(Config, run, prog="benchmarks.real_game", description=__doc__ or "", argv=argv)
 
 
 if __name__ == "__main__":

@@ -99,11 +99,16 @@ def mean(values: npt.NDArray[Any]) -> Number:
 
 
 def ratio(total: Reals, count: Reals) -> Number:
-    """Sum of `total` by sum of `count`, [battles] each, with an error that takes a battle as one draw."""
+    """Sum of `total` by sum of `count`, [battles] each, with an error that takes a battle as one draw.
+
+    There is no error where fewer than two battles count.
+    """
     n, all_counts = len(total), float(count.sum())
     if not all_counts:
         return Number(math.nan)
     whole = float(total.sum()) / all_counts
+    if np.count_nonzero(count) < 2:
+        return Number(whole)
     left = float(((total - whole * count) ** 2).sum())
     return Number(whole, math.sqrt(left * n / max(n - 1, 1)) / all_counts)
 
@@ -120,8 +125,8 @@ def compare(
 ) -> Row:
     """A row: our number beside the real ones, which may be none.
 
-    Allowed is the largest of `share` of the nearest real mean, `absolute`, and `errors` combined errors; where
-    share and absolute are NaN, nothing is demanded.
+    Allowed is the largest of `share` of the nearest real mean, `absolute`, and `errors` combined errors;
+    nothing is demanded where share and absolute are NaN.
     """
     if not real:
         return Row(map_name, metric, *ours, (), math.nan, math.nan, math.nan, math.nan)
@@ -177,7 +182,7 @@ def _plain(value: float, form: str) -> str:
 
 def as_data(row: Row) -> dict[str, Any]:
     """The row as JSON takes it: without NaN."""
-    return _without_nan({**asdict(row), "missed": row.missed})
+    return {key: _without_nan(value) for key, value in asdict(row).items()} | {"missed": row.missed}
 
 
 def _without_nan(value: Any) -> Any:

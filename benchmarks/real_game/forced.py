@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.real_game.comparison import Number, Real, Row, compare, ratio
-from benchmarks.real_game.recording import MAP, Reals, Recording
+from benchmarks.real_game.recording import RECORDED, Reals, Recording
 from envs.battle.env import BattleEnv
 from envs.battle.fields import Order
 from envs.smac.actions import DIRECTIONS, EAST, FIRST_ATTACK, MOVE_CELLS, NO_OP, NORTH, STOP, WEST
@@ -29,7 +29,7 @@ HURT_POINTS: Final = 1.0
 SHARES: Final = {"damage": 0.02, "agents_walk": 0.03, "enemies_walk": 0.03}
 CELLS: Final = {"chase": 0.1, "meeting": 0.25}
 """How far ours may be from the recorded, by the beginning of the metric: as a share, or in cells."""
-N: Final = MAP.n_agents
+N: Final = RECORDED.n_agents
 
 
 class Steps(NamedTuple):
@@ -53,21 +53,21 @@ def forced_rows(recording: Recording, seed: int) -> list[Row]:
     real, ours = numbers_of(steps), numbers_of(our_steps)
     rows = []
     for metric, number in ours.items():
-        entry = Real(MAP.name, "recorded", metric, *real[metric], battles=recording.n_battles)
+        entry = Real(RECORDED.name, "recorded", metric, *real[metric], battles=recording.n_battles)
         share, cells = (
             next((bound for name, bound in bounds.items() if metric.startswith(name)), math.nan)
             for bounds in (SHARES, CELLS)
         )
-        rows.append(compare(MAP.name, metric, number, [entry], share=share, absolute=cells))
+        rows.append(compare(RECORDED.name, metric, number, [entry], share=share, absolute=cells))
     alike = Number(hurt_alike(steps, our_steps))
-    return [*rows, compare(MAP.name, "correlation_of_hits", alike, [])]
+    return [*rows, compare(RECORDED.name, "correlation_of_hits", alike, [])]
 
 
 def forced_steps(recording: Recording, seed: int) -> tuple[Steps, Steps]:
     """All recorded steps as the real game played them, and as ours plays them from the same places."""
     B = recording.n_battles
     real, ours = [], []
-    with BattleEnv(MAP, n_battles=B, seed=seed, threads=1) as env:
+    with BattleEnv(RECORDED, n_battles=B, seed=seed, threads=1) as env:
         env.reset()
         columns = _columns(recording, env.units.x, env.units.y)
         rows = np.arange(B)[:, None]
@@ -93,7 +93,7 @@ def forced_steps(recording: Recording, seed: int) -> tuple[Steps, Steps]:
 
 def _columns(recording: Recording, x: Reals, y: Reals) -> IntArray:
     """[B, U] the recorded column of each of our units: of the enemy that starts where ours does."""
-    E = MAP.n_enemies
+    E = RECORDED.n_enemies
     ways = np.array(list(permutations(range(N, N + E))))  # [ways, E]
     rx, ry = recording.x[recording.first], recording.y[recording.first]
     apart = np.hypot(rx[:, ways] - x[:, None, N:], ry[:, ways] - y[:, None, N:]).sum(axis=-1)  # [B, ways]
@@ -147,7 +147,7 @@ def _per_step(steps: Steps, value: npt.NDArray[np.generic]) -> Number:
 def _mean_of(steps: Steps, value: Reals, counts: BoolArray) -> Number:
     """Mean of value [K, .] where `counts`, with an error over battles."""
     total, count = (
-        np.bincount(steps.battle, weights=np.where(counts, part, 0.0).sum(axis=1))
+        np.bincount(steps.battle, weights=np.where(counts, part, 0.0).sum(axis=1)).astype(np.float64)
         for part in (value, np.ones_like(value))
     )
     return ratio(total, count)
@@ -182,5 +182,5 @@ def _meeting(steps: Steps) -> dict[str, Number]:
 def hurt_alike(real: Steps, ours: Steps) -> float:
     """Correlation of each agent's damage in each step, ours with the real one; 1: the same agents are hit."""
     lives = real.health[:, :N] > 0
-    lost = [(side.health - side.health_after)[:, :N][lives] for side in (real, ours)]
-    return float(np.corrcoef(*lost)[0, 1])
+    theirs, ours_lost = ((side.health - side.health_after)[:, :N][lives] for side in (real, ours))
+    return float(np.corrcoef(theirs, ours_lost)[0, 1])

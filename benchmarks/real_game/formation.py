@@ -61,7 +61,7 @@ def formation_errors(map_name: str, places: Places) -> FormationErrors:
     """Where our units of one map are created, against the places that were seen."""
     smac_map = load_map(map_name)
     placed = [*place_groups(smac_map, smac_map.ally_spawns), *place_groups(smac_map, smac_map.enemy_spawns)]
-    found = {"exact": [0, 0], "cell": [0, 0]}
+    found = {"exact": [0, 0], "cell": [0, 0]}  # units, and how many of them stand right
     farthest = 0.0
     for (kind, index), seen in places.items():
         unit = placed[index]
@@ -74,4 +74,4 @@ def formation_errors(map_name: str, places: Places) -> FormationErrors:
             met = (math.floor(x), math.floor(y)) in seen
         found[kind][0] += 1
         found[kind][1] += met
-    return FormationErrors(*found["exact"], *found["cell"], farthest)
+    return FormationErrors(found["exact"][0], found["exact"][1], found["cell"][0], found["cell"][1], farthest)

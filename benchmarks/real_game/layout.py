@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from benchmarks.real_game.comparison import Row, exact
-from benchmarks.real_game.recording import MAP, Recording
+from benchmarks.real_game.recording import RECORDED, Recording
 from envs.smac.layout import layout_tables, write_views
 from envs.smac.units import UnitType
 from envs.types import BoolArray
@@ -32,12 +32,12 @@ def layout_rows(recording: Recording) -> list[Row]:
         "largest difference in a state": (found.state, TOLERANCE),
         "largest difference in an observation": (found.obs, TOLERANCE),
     }
-    return [exact(MAP.name, "recorded", metric, 0.0, *number) for metric, number in numbers.items()]
+    return [exact(RECORDED.name, "recorded", metric, 0.0, *number) for metric, number in numbers.items()]
 
 
 def layout_errors(recording: Recording) -> LayoutErrors:
     """Write every row anew from positions, health and cooldowns, and compare."""
-    spec, tables = MAP.spec, layout_tables(MAP)
+    spec, tables = RECORDED.spec, layout_tables(RECORDED)
     rows, units = recording.x.shape
     utype = np.full(units, int(UnitType.MARINE))
     nothing = np.zeros(units)

@@ -32,9 +32,10 @@ from envs.types import BoolArray, FloatArray, IntArray
 Reals = npt.NDArray[np.float64]
 
 EXCERPT: Final = Path(__file__).with_name("recorded_3m.npz")
-"""40 battles of the recording LAMDA-RL/ODIS made of 3m, every 25th of 1 000."""
+"""59 battles of the recording that LAMDA-RL/ODIS made of 3m: every 17th of 1 000."""
 
-MAP: Final = load_map("3m")
+RECORDED: Final = load_map("3m")
+"""The map that was recorded."""
 CENTRE_CELLS: Final = 16.0
 SIDE_CELLS: Final = 28.0
 GRID_PER_CELL: Final = 4096.0
@@ -68,7 +69,13 @@ class Recording(NamedTuple):
 def read_recording(path: Path = EXCERPT) -> Recording:
     """The battles in a file; InputError naming it when it is no recording of 3m."""
     arrays = _read_arrays(path)
-    spec = MAP.spec
+    for name in ("length", "avail_actions", "action"):
+        if arrays[name].dtype.kind not in "iu":
+            raise InputError(f"{path}: {name} holds no whole numbers")
+    for name in ("state", "obs"):
+        if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
+            raise InputError(f"{path}: {name} holds a number that is not finite")
+    spec = RECORDED.spec
     N, A = spec.n_agents, spec.n_actions
     length = arrays["length"].astype(np.int64)
     rows = int(length.sum())
@@ -80,14 +87,13 @@ def read_recording(path: Path = EXCERPT) -> Recording:
     }
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
-            raise InputError(f"{path}: {name} is {arrays[name].shape}; battles of {MAP.name} have {shape}")
-    if not len(length) or length.min() < 2:
-        raise InputError(f"{path}: a battle has at least two rows")
-    for name in ("state", "obs"):
-        if not np.isfinite(arrays[name]).all():
-            raise InputError(f"{path}: {name} holds a number that is not finite")
+            raise InputError(
+                f"{path}: {name} is {arrays[name].shape}; battles of {RECORDED.name} have {shape}"
+            )
+    if length.ndim != 1 or not len(length) or length.min() < 2:
+        raise InputError(f"{path}: length is no list of battles of at least two rows")
     state = arrays["state"][:, : spec.state_dim].astype(np.float32)
-    bits = np.unpackbits(arrays["avail_actions"], axis=1)[:, : N * A]
+    bits = np.unpackbits(arrays["avail_actions"].astype(np.uint8), axis=1)[:, : N * A]
     avail = bits.reshape(rows, N, A).astype(np.bool_)
     action = arrays["action"].astype(np.int64)
     if action.min() < 0 or action.max() >= A:
@@ -109,7 +115,7 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
 
 def _units(state: FloatArray) -> tuple[Reals, Reals, Reals, Reals]:
     """x, y, health, cooldown [P, U] out of the state's rows."""
-    N, E = MAP.n_agents, MAP.n_enemies
+    N, E = RECORDED.n_agents, RECORDED.n_enemies
     allies = state[:, : N * ALLY_HEAD].reshape(-1, N, ALLY_HEAD).astype(np.float64)
     enemies = state[:, N * ALLY_HEAD :].reshape(-1, E, ENEMY_HEAD).astype(np.float64)
     marine = UnitType.MARINE

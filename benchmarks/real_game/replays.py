@@ -11,15 +11,16 @@ A folder holds `MAP_*.json.xz`, each a list of battles with
 
 Loops of deaths and orders count from the battle's start.
 
-Ours drift away from the recorded ones, so only the beginning can be compared: the first deaths above all. An
-order on a unit that has died here changes nothing.
+Ours drift away from the recorded ones: the orders go on as if the battle were the recorded one, and an order
+on a unit that has died here changes nothing. So only the beginning can be compared: how far our units are
+from where the recorded ones were (an order tells where its target stands, and a move where its unit stands,
+two cells behind the point), and the first deaths.
 """
 
 from __future__ import annotations
 
 import json
 import lzma
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -30,8 +31,10 @@ import numpy.typing as npt
 from benchmarks.real_game.comparison import Number, Real, Row, compare, mean
 from envs.battle.env import BattleEnv
 from envs.battle.fields import Order
+from envs.battle.views import Units
 from envs.errors import InputError
 from envs.files import read_regular
+from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NORTH
 from envs.smac.formation import place_groups
 from envs.smac.maps import MAP_NAMES, SmacMap, load_map
 from envs.smac.units import CUSTOM_TYPE_ORDER, LOOPS_PER_STEP
@@ -43,25 +46,32 @@ Reals = npt.NDArray[np.float64]
 ORDERS: Final = {40: Order.STOP, 42: Order.MOVE, 45: Order.ATTACK_UNIT, 134: Order.HEAL}
 """By the number of the ability in replays of game version 4.10."""
 
+MOVES: Final = np.array(DIRECTIONS[NORTH:FIRST_ATTACK])
+OFF_AT_STEPS: Final = (2, 4, 5, 6, 8)
+
 
 class Deaths(NamedTuple):
-    """What became of B battles.
-
-    enemies [B] and agents [B]: loop of the first death, NaN without one; dead_* [B] until the recorded end;
-    length [B] loops until the battle ended, or the recorded one did.
-    """
+    """Of B battles: loop of the first death of an enemy and of an agent [B], NaN without one."""
 
     enemies: Reals
     agents: Reals
-    dead_enemies: Reals
-    dead_agents: Reals
-    length: Reals
+
+
+class Played(NamedTuple):
+    """Our battles: deaths, and by step how far enemies and agents are from the recorded places, cells.
+
+    `enemies_off` and `agents_off`: a row of [step, distance] for each place that an order tells.
+    """
+
+    deaths: Deaths
+    enemies_off: Reals
+    agents_off: Reals
 
 
 class Replay(NamedTuple):
     """B battles of one map over L steps, columns as ours: orders and targets [L, B, N], points [L, B, N, 2].
 
-    `end_loop` [B]: the first loop after each battle.
+    A point is where a move leads, or where a target stands. `end_loop` [B]: the first loop after each battle.
     """
 
     smac_map: SmacMap
@@ -75,9 +85,17 @@ class Replay(NamedTuple):
 def replay_rows(map_name: str, path: Path, seed: int) -> list[Row]:
     """Our battles of one map beside the recorded ones."""
     replay = read_replay(map_name, path)
-    recorded, ours = numbers_of(replay.deaths), numbers_of(play_again(replay, seed))
-    entries = [Real(map_name, "trained", metric, *number) for metric, number in recorded.items()]
-    return [compare(map_name, entry.metric, ours[entry.metric], [entry]) for entry in entries]
+    played = play_again(replay, seed)
+    recorded, ours = numbers_of(replay.deaths), numbers_of(played.deaths)
+    rows = [
+        compare(map_name, metric, ours[metric], [Real(map_name, "trained", metric, *number)])
+        for metric, number in recorded.items()
+    ]
+    for side, off in (("enemies", played.enemies_off), ("agents", played.agents_off)):
+        for step, number in off_at_steps(off).items():
+            metric = f"{side}_off_at_step_{step}_cells"
+            rows.append(compare(map_name, metric, number, [Real(map_name, "trained", metric, 0.0, 0.0)]))
+    return rows
 
 
 def replay_files(folder: Path) -> dict[str, Path]:
@@ -132,11 +150,11 @@ def _replay(smac_map: SmacMap, battles: Sequence[dict[str, Any]]) -> Replay:
             if kind is None:
                 raise ValueError(f"ability {given['ability']} is none of {sorted(ORDERS)}")
             order[at] = kind
-            if kind == Order.MOVE:
+            if kind != Order.STOP:
                 point[at] = given["x"], given["y"]
-            elif kind != Order.STOP:
+            if kind in (Order.ATTACK_UNIT, Order.HEAL):
                 target[at] = columns[given["target"]]
-    return Replay(smac_map, order, target, point, end_loop, _recorded_deaths(battles, N, end_loop))
+    return Replay(smac_map, order, target, point, end_loop, _recorded_deaths(battles, N))
 
 
 def our_columns(smac_map: SmacMap) -> list[int]:
@@ -152,49 +170,63 @@ def our_columns(smac_map: SmacMap) -> list[int]:
     return [*agents, *range(len(allies), len(allies) + smac_map.n_enemies)]
 
 
-def _recorded_deaths(battles: Sequence[dict[str, Any]], N: int, end_loop: IntArray) -> Deaths:
-    first, dead = np.full((2, len(battles)), np.nan), np.zeros((2, len(battles)))
+def _recorded_deaths(battles: Sequence[dict[str, Any]], N: int) -> Deaths:
+    first = np.full((2, len(battles)), np.nan)
     for b, battle in enumerate(battles):
         number = {tuple(tag): unit for unit, tag in enumerate(battle["tags"])}
         for death in battle["died"]:
             if death["killer_player"] is not None:
                 side = int(number[tuple(death["tag"])] < N)
                 first[side, b] = np.fmin(first[side, b], death["loop"])
-                dead[side, b] += 1
-    return Deaths(*first, *dead, end_loop.astype(np.float64))
+    return Deaths(first[0], first[1])
 
 
-def play_again(replay: Replay, seed: int) -> Deaths:
+def play_again(replay: Replay, seed: int) -> Played:
     """Our battles under the recorded orders, loop by loop, until the recorded ones end."""
     N, B = replay.smac_map.n_agents, len(replay.end_loop)
-    first, dead = np.full((2, B), np.nan), np.zeros((2, B))
-    length = replay.end_loop.astype(np.float64)
+    first = np.full((2, B), np.nan)
+    off: tuple[list[Reals], list[Reals]] = ([], [])
     keep = np.full((B, N), int(Order.KEEP))
     with BattleEnv(replay.smac_map, n_battles=B, seed=seed, threads=1) as env:
         env.reset()
         for loop in range(int(replay.end_loop.max())):
             step, within = divmod(loop, LOOPS_PER_STEP)
-            orders = (replay.order[step], replay.target[step], replay.point[step]) if not within else (keep,)
-            shown = env.step_orders(*orders, loops=1)
-            going = loop < replay.end_loop
+            if within:
+                env.step_orders(keep, loops=1)
+            else:
+                for side, found in zip(off, _places_off(replay, step, env.units), strict=True):
+                    side.append(np.stack([np.full(len(found), float(step)), found], axis=1))
+                env.step_orders(replay.order[step], replay.target[step], replay.point[step], loops=1)
             fallen = env.units.alive == 0
             counts = np.stack([fallen[:, N:].sum(axis=1), fallen[:, :N].sum(axis=1)])
-            first[np.isnan(first) & (counts > 0) & going] = loop
-            dead[:, going] = counts[:, going]
-            length = np.where(going & shown.done, np.minimum(length, loop + 1), length)
-    return Deaths(*first, *dead, length)
+            first[np.isnan(first) & (counts > 0) & (loop < replay.end_loop)] = loop
+    return Played(Deaths(first[0], first[1]), np.concatenate(off[0]), np.concatenate(off[1]))
+
+
+def _places_off(replay: Replay, step: int, units: Units) -> tuple[Reals, Reals]:
+    """How far attacked enemies and moved agents are from where the orders of one step say they are, cells."""
+    alive = units.alive > 0
+    order, target, point = replay.order[step], replay.target[step], replay.point[step]
+    place = np.stack([units.x, units.y], axis=-1)  # [B, U, 2]
+    b, i = np.nonzero(order == Order.ATTACK_UNIT)
+    told = alive[b, target[b, i]]
+    b, i = b[told], i[told]
+    enemies = np.linalg.norm(place[b, target[b, i]] - point[b, i], axis=-1)
+    b, i = np.nonzero((order == Order.MOVE) & alive[:, : units.n_agents])
+    starts = point[b, i, None] - MOVES * MOVE_CELLS  # [., 4, 2]: one of them is where the unit was
+    agents = np.linalg.norm(starts - place[b, i, None], axis=-1).min(axis=-1)
+    return enemies, agents
 
 
 def numbers_of(deaths: Deaths) -> dict[str, Number]:
-    """Means over the battles; times in environment steps."""
+    """Mean times of the first deaths, environment steps."""
     return {
-        "first_dead_enemy_steps": mean(_known(deaths.enemies) / LOOPS_PER_STEP),
-        "first_dead_agent_steps": mean(_known(deaths.agents) / LOOPS_PER_STEP),
-        "dead_enemies": mean(deaths.dead_enemies),
-        "dead_allies": mean(deaths.dead_agents),
-        "length_steps": mean(deaths.length / LOOPS_PER_STEP),
+        "first_dead_enemy_steps": mean(deaths.enemies[~np.isnan(deaths.enemies)] / LOOPS_PER_STEP),
+        "first_dead_agent_steps": mean(deaths.agents[~np.isnan(deaths.agents)] / LOOPS_PER_STEP),
     }
 
 
-def _known(values: Reals) -> Reals:
-    return values[[not math.isnan(value) for value in values]]
+def off_at_steps(off: Reals) -> dict[int, Number]:
+    """Mean distance from the recorded places at each of `OFF_AT_STEPS` of which an order tells one."""
+    found = {step: off[off[:, 0] == step, 1] for step in OFF_AT_STEPS}
+    return {step: mean(distances) for step, distances in found.items() if len(distances)}

@@ -26,8 +26,8 @@ def place_units(battles: Battles, world: World, x: Reals, y: Reals, health: Real
         if not ((array[alive] >= 0) & (array[alive] < MAP_SIZE_CELLS)).all():
             raise ValueError(f"{name} is not on the map, 0 to {MAP_SIZE_CELLS}")
     given = alive & ~np.isnan(cooldown)
-    if not (cooldown[given] >= 0).all():
-        raise ValueError("a cooldown is negative")
+    if not (cooldown[given] > -1).all():  # down to there the simulator keeps by how much a loop overshot
+        raise ValueError("a cooldown is -1 or less")
     f[:, fields.X][alive], f[:, fields.Y][alive] = x[alive], y[alive]
     f[:, fields.HEALTH] = health
     f[:, fields.COOLDOWN][given] = cooldown[given]
