@@ -42,6 +42,8 @@ from envs.battle.fields import (
     RANGE,
     READY,
     REGENERATION,
+    ROUTE,
+    ROUTE_AT,
     SCAN,
     SCAN_LOOP,
     SHIELD,
@@ -60,7 +62,7 @@ from envs.battle.fields import (
 )
 from envs.battle.medivac import act_medivac
 from envs.battle.movement import walk
-from envs.battle.terrain import reachable_point
+from envs.battle.terrain import SIZE, next_point, reachable_point
 from envs.battle.world import Ints, Reals, Seeds, World
 from envs.compiled import helper
 
@@ -121,7 +123,7 @@ def tick(f: Reals, k: Ints, w: World, i: int) -> None:
 
 
 @helper
-def _closest(f: Reals, k: Ints, w: World, i: int, within: float) -> int:
+def closest(f: Reals, k: Ints, w: World, i: int, within: float) -> int:
     """The closest opponent within `within` cells, edge to edge; -1 none."""
     best, reach = -1, within
     for j in range(w.t[FIRST_FOE, i], w.t[LAST_FOE, i]):
@@ -186,7 +188,7 @@ def _acquire(f: Reals, k: Ints, w: World, i: int, loop: int) -> int:
     if j >= 0 and (w.rules[7] == 0 or not scans or (w.rules[7] == 1 and away <= w.s[RANGE, i])):
         return int(j)
     if killed or scans:
-        found = _closest(f, k, w, i, w.s[SCAN, i])
+        found = closest(f, k, w, i, w.s[SCAN, i])
         if found >= 0:
             return found
     if j >= 0:
@@ -208,12 +210,32 @@ def _ordered_target(f: Reals, k: Ints, w: World, i: int) -> int:
     if j >= 0 and k[ALIVE, j] != 0:
         return int(j)
     if k[ORDER, i] == ATTACK_GROUP:
-        j = _closest(f, k, w, i, np.inf)
+        if j < 0 and w.rules[21] == 1:
+            j = (i // 1) % w.n_agents
+        else:
+            j = closest(f, k, w, i, np.inf)
         k[ORDER_TARGET, i] = j
         if j >= 0:
             return int(j)
     k[ORDER, i], k[ORDER_TARGET, i] = STOP, -1
     return -1
+
+
+@helper
+def on_route(f: Reals, k: Ints, w: World, i: int, goal_x: float, goal_y: float) -> bool:
+    """Whether unit i still walks along the enemies' common way; passes on the cells that it need not reach."""
+    plane = w.t[PLANE, i]
+    while k[ROUTE_AT, i] < f.shape[1] and k[ROUTE, k[ROUTE_AT, i]] >= 0:
+        at = k[ROUTE_AT, i]
+        last = at + 1 >= f.shape[1] or k[ROUTE, at + 1] < 0
+        gx, gy = goal_x, goal_y
+        if not last:
+            gx, gy = k[ROUTE, at + 1] // SIZE + 0.5, k[ROUTE, at + 1] % SIZE + 0.5
+        px, py = next_point(w.terrain, plane, f[X, i], f[Y, i], gx, gy, w.s[CLEARANCE, i])
+        if px != gx or py != gy:
+            return True
+        k[ROUTE_AT, i] += 1
+    return False
 
 
 @helper
@@ -232,7 +254,11 @@ def act(f: Reals, k: Ints, w: World, rng: Seeds, i: int, loop: int) -> None:
         return
     order = k[ORDER, i]
     target = -1
-    if order in (ATTACK_UNIT, ATTACK_GROUP):
+    if order == ATTACK_GROUP and w.rules[21] == 2:
+        target = _acquire(f, k, w, i, loop)
+        if target < 0:
+            target = closest(f, k, w, i, np.inf)
+    elif order in (ATTACK_UNIT, ATTACK_GROUP):
         target = _ordered_target(f, k, w, i)
         order = k[ORDER, i]
     elif order == ATTACK_MOVE or (order != MOVE and w.t[ACQUIRES, i] != 0):
@@ -246,7 +272,11 @@ def act(f: Reals, k: Ints, w: World, rng: Seeds, i: int, loop: int) -> None:
         elif f[BACKSWING, i] > 0.0 and w.rules[15] == 0:
             k[FIXED, i] = 1
         elif order != HOLD and w.s[STEP, i] > 0.0:
-            walk(f, k, w, i, f[X, target], f[Y, target], target)
+            if order == ATTACK_GROUP and on_route(f, k, w, i, f[X, target], f[Y, target]):
+                cell = k[ROUTE, k[ROUTE_AT, i]]
+                walk(f, k, w, i, cell // SIZE + 0.5, cell % SIZE + 0.5, -1)
+            else:
+                walk(f, k, w, i, f[X, target], f[Y, target], target)
     elif (order in (MOVE, ATTACK_MOVE)) and w.s[STEP, i] > 0.0:
         if f[BACKSWING, i] > 0.0 and w.rules[15] == 0:
             k[FIXED, i] = 1

@@ -66,7 +66,9 @@ BURNS_A: Final = (
 BURNS_B: Final = 22
 OTHER_ATTACKER: Final = 26  # the one before LAST_ATTACKER, if another
 OTHER_AGO: Final = 27  # loops since its hit
-K_ROWS: Final = 28
+ROUTE: Final = 28  # the cells (codes) of the enemies' common way, one a column, -1 after the last
+ROUTE_AT: Final = 29  # the column of the cell of it that this unit walks to
+K_ROWS: Final = 30
 
 READY: Final = 0
 WINDING_UP: Final = 1

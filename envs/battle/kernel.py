@@ -10,16 +10,20 @@ from typing import Final
 
 import numpy as np
 
-from envs.battle.behaviour import act, give_order, tick
+from envs.battle.behaviour import act, closest, give_order, tick
 from envs.battle.combat import SWEEP_POINTS, bury, fly_projectiles, sweep
 from envs.battle.fields import (
     ALIVE,
+    ATTACK_GROUP,
+    ATTACK_MOVE,
     ATTACK_UNIT,
     CLEARANCE,
     COOLDOWN,
     ENERGY,
     ENERGY_START,
     FACING_X,
+    GOAL_X,
+    GOAL_Y,
     HEAL,
     HEAL_BEAM,
     HEALTH,
@@ -29,10 +33,13 @@ from envs.battle.fields import (
     LANCES,
     LAST_ATTACKER,
     MOVE,
+    ORDER,
     ORDER_TARGET,
     OTHER_AGO,
     OTHER_ATTACKER,
     PLANE,
+    ROUTE,
+    ROUTE_AT,
     SCAN_LOOP,
     SHIELD,
     SHIELD_BEFORE,
@@ -49,7 +56,7 @@ from envs.battle.fields import (
 )
 from envs.battle.movement import collide, move_all
 from envs.battle.rng import seed_stream, uniform
-from envs.battle.terrain import reachable_point
+from envs.battle.terrain import SIZE, next_point, reachable_point
 from envs.battle.world import Battles, Bools, Floats, Ints, Orders, Reals, Seeds, Views, World
 from envs.compiled import helper, kernel
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NORTH
@@ -169,6 +176,31 @@ def _number_agents(f: Reals, w: World) -> None:
             j -= 1
 
 
+@helper
+def _find_route(f: Reals, k: Ints, w: World) -> None:
+    """The way of the first enemy to its goal, which all enemies take: they were ordered as a group."""
+    lead, n = w.n_agents, f.shape[1]
+    for i in range(n):
+        k[ROUTE, i] = -1
+        k[ROUTE_AT, i] = 0
+    if w.rules[23] == 0 or k[ORDER, lead] not in (ATTACK_MOVE, ATTACK_GROUP):
+        return
+    x, y, plane = f[X, lead], f[Y, lead], w.t[PLANE, lead]
+    goal_x, goal_y = f[GOAL_X, lead], f[GOAL_Y, lead]
+    if k[ORDER, lead] == ATTACK_GROUP:
+        j = closest(f, k, w, lead, np.inf)
+        goal_x, goal_y = f[X, j], f[Y, j]
+    for step in range(n):
+        px, py = next_point(w.terrain, plane, x, y, goal_x, goal_y, w.s[CLEARANCE, lead])
+        if px == goal_x and py == goal_y:
+            break
+        cell = int(px) * SIZE + int(py)
+        if step > 0 and cell == k[ROUTE, step - 1]:
+            break
+        k[ROUTE, step] = cell
+        x, y = px, py
+
+
 @kernel
 def start_battles(battles: Battles, w: World, mask: Bools, seed: np.uint64, turned: bool) -> None:
     """Begin episode battles.episode[b] in every battle b of `mask`; the enemies get their one order."""
@@ -196,6 +228,7 @@ def start_battles(battles: Battles, w: World, mask: Bools, seed: np.uint64, turn
             k[OTHER_ATTACKER, i] = -1
             f[FACING_X, i] = 1.0
         _march(f, k, w, rng)
+        _find_route(f, k, w)
         simulate(f, k, w, rng, -1, 1)  # the first observation comes a loop later
         battles.loops[b] = 0
         battles.terminated[b] = battles.truncated[b] = battles.won[b] = False

@@ -9,11 +9,9 @@ from envs.battle.fields import (
     ALIVE,
     ATTACK_MOVE,
     BIOLOGICAL,
-    ENERGY,
     GOAL_X,
     GOAL_Y,
     HEAL,
-    HEAL_START,
     HEALING,
     HEALTH,
     HEALTH_MAX,
@@ -25,6 +23,7 @@ from envs.battle.fields import (
     RANGE,
     READY,
     SCAN,
+    SCAN_LOOP,
     SLOP,
     SPEED,
     STOP,
@@ -79,7 +78,7 @@ def act_medivac(f: Reals, k: Ints, w: World, i: int, loop: int) -> None:
     elif order == ATTACK_MOVE or (w.t[ACQUIRES, i] != 0 and order != MOVE):
         if w.rules[8] == 0 and _heals_on(f, k, w, i):
             j = k[TARGET, i]
-        elif f[ENERGY, i] >= w.s[HEAL_START, i] or w.rules[17] == 0:
+        elif w.rules[22] == 0 or (loop - k[SCAN_LOOP, i]) % int(w.rules[22]) == 0:
             j = _patient(f, k, w, i)
     k[TARGET, i] = j
     if j >= 0:

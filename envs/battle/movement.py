@@ -102,6 +102,7 @@ def _steer(
     and so on. (0, 0) when no way is free.
     """
     count = _look_around(f, k, w, i, target)
+    straight_x, straight_y = ux, uy
     blocker, meets = _blocker(f, k, w, i, count, ux, uy, far)
     if blocker < 0:
         return ux, uy, -1
@@ -124,7 +125,9 @@ def _steer(
         if other < 0:
             break
     else:
-        return 0.0, 0.0, blocker
+        if w.rules[20] == 0:
+            return 0.0, 0.0, blocker
+        return straight_x, straight_y, blocker
     return ux, uy, blocker
 
 
