@@ -13,8 +13,14 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 """Version of the layouts and of the model file; a number that differs is refused, never adapted."""
+
+OLD_BATTLEFIELD = (
+    "contract version 1, made for the old battlefield (positions in its states are divided by 32 instead of "
+    "28, and other rules held); train and export again"
+)
+"""What is wrong with files and agents of contract version 1."""
 
 HIDDEN_DIM = 64
 """H, the length of an agent's memory, in the networks and in the model file (LAN paper, section 4)."""

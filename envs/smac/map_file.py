@@ -130,11 +130,11 @@ def parse_map(data: Any, where: str) -> SmacMap:
         grid.flags.writeable = False
     _check_types(reader, smac_map)
     _check_ground(reader, smac_map)
-    _check_formation(reader, "allies", smac_map, smac_map.ally_spawns)
-    _check_formation(reader, "enemies", smac_map, smac_map.enemy_spawns)
     for side, count in (("allies", smac_map.n_agents), ("enemies", smac_map.n_enemies)):
         if count > MAX_TEAM_UNITS:
             reader.refuse(side, f"has {count} units; a side has at most {MAX_TEAM_UNITS}")
+    _check_formation(reader, "allies", smac_map, smac_map.ally_spawns)
+    _check_formation(reader, "enemies", smac_map, smac_map.enemy_spawns)
     return smac_map
 
 

@@ -13,7 +13,7 @@ import grpc
 
 from envs.errors import InputError
 from envs.text import one_line
-from envs.types import EnvSpec
+from envs.types import OLD_BATTLEFIELD, EnvSpec
 from runtime.backoff import growing_pauses
 from runtime.host.agent_link import MODEL_CHANGE_TIMEOUT_S, AgentLink
 from runtime.host.connection import NOT_THERE, SHOWN_CHARACTERS, AgentError, Identity, said
@@ -158,6 +158,8 @@ def why(error: Exception) -> str:
 
 def check_environment(address: Address, identity: Identity, spec: EnvSpec) -> None:
     """InputError unless the agent was trained for `spec`."""
+    if identity.spec.contract_version == 1:
+        raise InputError(f"agent at {address} serves a model of {OLD_BATTLEFIELD}")
     if differences := spec.differences(identity.spec):
         text = one_line("; ".join(differences), 2 * SHOWN_CHARACTERS)
         raise InputError(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from envs.errors import InputError, ModelError
 from envs.files import read_regular
-from envs.types import CONTRACT_VERSION, HIDDEN_DIM, BoolArray, EnvSpec, FloatArray, IntArray
+from envs.types import CONTRACT_VERSION, HIDDEN_DIM, OLD_BATTLEFIELD, BoolArray, EnvSpec, FloatArray, IntArray
 from protos import onnx_subset_pb2 as onnx_subset
 from runtime.model_file.contract import (
     BATCH,
@@ -152,6 +152,8 @@ def read_spec(metadata: dict[str, str]) -> EnvSpec:
     version = metadata.get(METADATA_CONTRACT_VERSION)
     if version is None or METADATA_SPEC not in metadata:
         raise GraphError("it was not exported by this project (no contract version or spec in its metadata)")
+    if version == "1":
+        raise GraphError(f"it is of {OLD_BATTLEFIELD}")
     if version != str(CONTRACT_VERSION):
         raise GraphError(f"it is of contract version {version[:20]!r}; this runtime knows {CONTRACT_VERSION}")
     if len(metadata[METADATA_SPEC]) > MAX_SPEC_CHARS:

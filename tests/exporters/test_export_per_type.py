@@ -42,7 +42,7 @@ def wide_net(spec: EnvSpec, types: tuple[str, ...], seed: int) -> AdvantageNet:
 
 def model_of(net: AdvantageNet) -> tuple[bytes, Model]:
     weights = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
-    metadata = {METADATA_CONTRACT_VERSION: "1", METADATA_SPEC: SPEC.to_json()}
+    metadata = {METADATA_CONTRACT_VERSION: str(SPEC.contract_version), METADATA_SPEC: SPEC.to_json()}
     data = build_model(weights, SPEC, metadata, TYPES)
     return data, load_model_bytes(data, "village.onnx")
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from envs.errors import InputError
 from envs.files import read_regular, replacing
-from envs.types import CONTRACT_VERSION, EnvSpec
+from envs.types import CONTRACT_VERSION, OLD_BATTLEFIELD, EnvSpec
 from trainer.learning.networks import AdvantageNet, advantage_net
 from trainer.runs.clocks import Clocks, brief
 
@@ -163,6 +163,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path} is a torch file, but no checkpoint of lan-train")
     for key, ours in (("format_version", FORMAT_VERSION), ("contract_version", CONTRACT_VERSION)):
         version = data.get(key, 1)  # the first format did not name its version
+        if key == "contract_version" and type(version) is int and version == 1:
+            raise InputError(f"{path} is of {OLD_BATTLEFIELD}")
         if type(version) is not int or version != ours:
             raise InputError(
                 f"{path} is of {key.replace('_', ' ')} {brief(version)}, this project reads version {ours}; "

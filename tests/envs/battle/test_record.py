@@ -74,7 +74,7 @@ def test_the_page_holds_the_battle_frame_by_frame() -> None:
         np.testing.assert_allclose(health[t, :3] / 45, allies[:, 0], atol=0.003)
         alive = allies[:, 0] > 0
         x = numbers(battle["x"], "<i2", T + 1, 6)[t, :3] / 100
-        np.testing.assert_allclose(x[alive], 16 + 32 * allies[alive, 2], atol=0.006)
+        np.testing.assert_allclose(x[alive], 16 + 28 * allies[alive, 2], atol=0.006)
 
 
 def test_advantages_survive_to_sixteen_bits_and_unavailable_ones_are_left_out() -> None:

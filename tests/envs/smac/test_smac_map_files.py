@@ -101,15 +101,25 @@ def pocket(data: dict[str, Any]) -> None:
     data["cliff_levels"] = ["".join(row) for row in rows]
 
 
+def small_room(data: dict[str, Any]) -> None:
+    """A room of 9 x 10 cells around (9, 16), and both teams in it."""
+    rows = [list("." * 32) for _ in range(32)]
+    for x in range(5, 14):
+        for y in range(11, 21):
+            rows[31 - y][x] = "1"
+    data["cliff_levels"] = ["".join(row) for row in rows]
+    for group in data["enemies"]:
+        group["x"] = 9.0
+
+
 def test_spawns_that_fit_by_area_but_not_around_their_point_are_refused() -> None:
-    crowd = put("enemies", 0, "count", value=900)
-    with pytest.raises(
-        InputError, match=r"^a: enemies\[0\]\.count: 3m: \d+ of 900 marines do not fit around"
-    ):
-        read_map(changed(crowd), where="a")
-    second = {"unit": "stalker", "count": 350, "x": 9.0, "y": 16.0}
-    with pytest.raises(InputError, match=r"^a: allies\[2\]\.count: 2s3z: \d+ of 350 stalkers do not fit"):
-        read_map(changed(lambda data: data["allies"].append(second), "2s3z"), where="a")
+    def crowd(data: dict[str, Any]) -> None:
+        small_room(data)
+        data["allies"] = [{"unit": "stalker", "count": 60, "x": 9.0, "y": 16.0}]
+        data["enemies"] = [{"unit": "zealot", "count": 1, "x": 9.0, "y": 16.0}]
+
+    with pytest.raises(InputError, match=r"^a: allies\[0\]\.count: 2s3z: \d+ of 60 stalkers do not fit"):
+        read_map(changed(crowd, "2s3z"), where="a")
     with pytest.raises(
         InputError, match=r"^a: allies: a marine would be placed at \(11\.\d, 16\.\d\), walled"
     ):

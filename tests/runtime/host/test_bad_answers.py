@@ -127,7 +127,11 @@ BAD_DESCRIPTIONS: dict[str, tuple[Answer, str]] = {
     "not UTF-8": (lambda request: b"\x1a\x02\xff\xff", "its answer is no DescribeResponse"),
     "another contract": (
         lambda request: description(contract_version=99).SerializeToString(),
-        "contract_version: 1, not 99",
+        "contract_version: 2, not 99",
+    ),
+    "the old battlefield": (
+        lambda request: description(contract_version=1).SerializeToString(),
+        "serves a model of contract version 1, made for the old battlefield",
     ),
     "hostile refusal": (refuse(grpc.StatusCode.PERMISSION_DENIED, HOSTILE), "PERMISSION_DENIED: boom"),
     "no such rpc": (refuse(grpc.StatusCode.UNIMPLEMENTED, "x"), "UNIMPLEMENTED"),

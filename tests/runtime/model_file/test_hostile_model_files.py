@@ -156,10 +156,11 @@ HOSTILE: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
     "a spec that is none": (set_metadata(METADATA_SPEC, "[1, 2]"), "not an object"),
     "a deep spec": (set_metadata(METADATA_SPEC, "[" * 4_000), "spec"),
     "a long spec": (set_metadata(METADATA_SPEC, "[" * 60_000), "longer than 4096"),
-    "another contract": (set_metadata(METADATA_CONTRACT_VERSION, "2"), "contract version '2'"),
+    "another contract": (set_metadata(METADATA_CONTRACT_VERSION, "99"), "contract version '99'"),
+    "the old battlefield": (set_metadata(METADATA_CONTRACT_VERSION, "1"), "made for the old battlefield"),
     "a spec of another contract": (
-        set_metadata(METADATA_SPEC, replace(SPEC, contract_version=2).to_json()),
-        "contract version 2",
+        set_metadata(METADATA_SPEC, replace(SPEC, contract_version=1).to_json()),
+        "contract version 1, not 2",
     ),
     "a spec of other dimensions": (
         set_metadata(METADATA_SPEC, replace(SPEC, n_actions=6).to_json()),
