@@ -33,12 +33,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 KERNEL_SOURCES: Final = (
     "envs.battle.behaviour",
+    "envs.battle.collisions",
     "envs.battle.combat",
     "envs.battle.fields",
     "envs.battle.kernel",
+    "envs.battle.lances",
     "envs.battle.medivac",
     "envs.battle.movement",
+    "envs.battle.opening",
     "envs.battle.rng",
+    "envs.battle.targets",
     "envs.battle.terrain",
     "envs.battle.world",
     "envs.smac.actions",

@@ -29,23 +29,18 @@ from envs.battle.fields import (
     HEALTH_MAX,
     HIT_AGO,
     HOLD,
-    LAST_ATTACKER,
     LAST_FOE,
     MOVE,
     ORDER,
     ORDER_TARGET,
     OTHER_AGO,
-    OTHER_ATTACKER,
     PHASE,
     PLANE,
-    RADIUS,
     RANGE,
     READY,
     REGENERATION,
     ROUTE,
     ROUTE_AT,
-    SCAN,
-    SCAN_LOOP,
     SHIELD,
     SHIELD_MAX,
     SHIELD_REGENERATION,
@@ -62,15 +57,10 @@ from envs.battle.fields import (
 )
 from envs.battle.medivac import act_medivac
 from envs.battle.movement import walk
+from envs.battle.targets import acquire, can_attack, closest
 from envs.battle.terrain import SIZE, next_point, reachable_point
 from envs.battle.world import Ints, Reals, Seeds, World
 from envs.compiled import helper
-
-
-@helper
-def can_attack(w: World, i: int, j: int) -> bool:
-    """Whether unit i's weapon can attack unit j: of the other team, on a plane that it reaches."""
-    return bool(w.damage[i, j] > 0.0)
 
 
 @helper
@@ -123,95 +113,18 @@ def tick(f: Reals, k: Ints, w: World, i: int) -> None:
 
 
 @helper
-def closest(f: Reals, k: Ints, w: World, i: int, within: float) -> int:
-    """The closest opponent within `within` cells, edge to edge; -1 none."""
-    best, reach = -1, within
-    for j in range(w.t[FIRST_FOE, i], w.t[LAST_FOE, i]):
-        if k[ALIVE, j] == 0 or not can_attack(w, i, j):
-            continue
-        dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
-        limit = reach + w.s[RADIUS, i] + w.s[RADIUS, j]
-        if dx * dx + dy * dy <= limit * limit:
-            best, reach = j, gap(f, w, i, j)
-    return int(best)
-
-
-@helper
-def _attacker(k: Ints, w: World, i: int, of: int) -> int:
-    """The unit that has just hit unit `of`, if it lives and unit i can attack it; -1 none."""
-    j = k[LAST_ATTACKER, of]
-    if j < 0 or k[HIT_AGO, of] > w.rules[2] or k[ALIVE, j] == 0 or not can_attack(w, i, j):
-        return -1
-    return int(j)
-
-
-@helper
-def _to_help(f: Reals, k: Ints, w: World, i: int) -> int:
-    """The attacker of the closest team mate that calls for help; -1 none."""
-    best, best_gap = -1, w.rules[3]
-    for mate in range(
-        w.n_agents if w.t[TEAM, i] != 0 else 0, f.shape[1] if w.t[TEAM, i] != 0 else w.n_agents
-    ):
-        if k[HIT_AGO, mate] > w.rules[2] or k[ALIVE, mate] == 0 or mate == i:
-            continue
-        j = _attacker(k, w, i, mate)
-        if j >= 0:
-            dx, dy = f[X, mate] - f[X, i], f[Y, mate] - f[Y, i]
-            distance = np.sqrt(dx * dx + dy * dy)
-            if w.rules[14] != 0:
-                distance -= w.s[RADIUS, i] + w.s[RADIUS, mate]
-            if distance <= best_gap:
-                best, best_gap = j, distance
-    return int(best)
-
-
-@helper
-def _acquire(f: Reals, k: Ints, w: World, i: int, loop: int) -> int:
-    """The target that unit i chooses itself; -1 none."""
-    j = k[TARGET, i]
-    killed = j >= 0 and k[ALIVE, j] == 0
-    scans = (loop - k[SCAN_LOOP, i]) % int(w.rules[0]) == 0
-    away = 0.0
-    if killed:
-        j = -1
-    elif j >= 0:
-        away = gap(f, w, i, j)
-        if away > w.rules[4]:
-            j = -1
-    attacker = _attacker(k, w, i, i)
-    if attacker >= 0 and attacker != j:
-        if j < 0:
-            return attacker
-        answers = w.rules[5] == 2 or (w.rules[5] == 1 and k[TARGET, j] != i)
-        if answers and gap(f, w, i, attacker) <= w.s[RANGE, i]:
-            return attacker
-    if j >= 0 and (w.rules[7] == 0 or not scans or (w.rules[7] == 1 and away <= w.s[RANGE, i])):
-        return int(j)
-    if killed or scans:
-        found = closest(f, k, w, i, w.s[SCAN, i])
-        if found >= 0:
-            return found
-    if j >= 0:
-        return int(j)
-    if killed:
-        attacker = k[LAST_ATTACKER, i]
-        if attacker >= 0 and k[HIT_AGO, i] <= w.rules[18] and k[ALIVE, attacker] != 0 and gap(f, w, i, attacker) <= w.rules[4]:
-            return int(attacker)
-        attacker = k[OTHER_ATTACKER, i]
-        if attacker >= 0 and k[OTHER_AGO, i] <= w.rules[18] and k[ALIVE, attacker] != 0 and gap(f, w, i, attacker) <= w.rules[4]:
-            return int(attacker)
-    return _to_help(f, k, w, i)
-
-
-@helper
 def _ordered_target(f: Reals, k: Ints, w: World, i: int) -> int:
-    """The target of unit i's order; once it is dead, the group's next one, else the order ends."""
+    """The target of unit i's order; once it is dead, the group's next one, else the order ends.
+
+    The units of a group share out the opponents; when one is dead, they take the closest.
+    """
     j = k[ORDER_TARGET, i]
     if j >= 0 and k[ALIVE, j] != 0:
         return int(j)
     if k[ORDER, i] == ATTACK_GROUP:
-        if j < 0 and w.rules[21] == 1:
-            j = (i // 1) % w.n_agents
+        shared = w.t[FIRST_FOE, i] + i % (w.t[LAST_FOE, i] - w.t[FIRST_FOE, i])
+        if j < 0 and k[ALIVE, shared] != 0 and can_attack(w, i, shared):
+            j = shared
         else:
             j = closest(f, k, w, i, np.inf)
         k[ORDER_TARGET, i] = j
@@ -223,7 +136,7 @@ def _ordered_target(f: Reals, k: Ints, w: World, i: int) -> int:
 
 @helper
 def on_route(f: Reals, k: Ints, w: World, i: int, goal_x: float, goal_y: float) -> bool:
-    """Whether unit i still walks along the enemies' common way; passes on the cells that it need not reach."""
+    """Whether unit i still walks along the enemies' common way; skips cells that it need not reach."""
     plane = w.t[PLANE, i]
     while k[ROUTE_AT, i] < f.shape[1] and k[ROUTE, k[ROUTE_AT, i]] >= 0:
         at = k[ROUTE_AT, i]
@@ -254,22 +167,18 @@ def act(f: Reals, k: Ints, w: World, rng: Seeds, i: int, loop: int) -> None:
         return
     order = k[ORDER, i]
     target = -1
-    if order == ATTACK_GROUP and w.rules[21] == 2:
-        target = _acquire(f, k, w, i, loop)
-        if target < 0:
-            target = closest(f, k, w, i, np.inf)
-    elif order in (ATTACK_UNIT, ATTACK_GROUP):
+    if order in (ATTACK_UNIT, ATTACK_GROUP):
         target = _ordered_target(f, k, w, i)
         order = k[ORDER, i]
     elif order == ATTACK_MOVE or (order != MOVE and w.t[ACQUIRES, i] != 0):
-        target = _acquire(f, k, w, i, loop)
+        target = acquire(f, k, w, i, loop)
     k[TARGET, i] = target
     if target >= 0:
         if gap(f, w, i, target) <= w.s[RANGE, i]:
             k[FIXED, i] = 1
             if turn_to(f, w, i, target) and f[COOLDOWN, i] <= 0.0:
                 begin_attack(f, k, w, rng, i, target)
-        elif f[BACKSWING, i] > 0.0 and w.rules[15] == 0:
+        elif f[BACKSWING, i] > 0.0:
             k[FIXED, i] = 1
         elif order != HOLD and w.s[STEP, i] > 0.0:
             if order == ATTACK_GROUP and on_route(f, k, w, i, f[X, target], f[Y, target]):
@@ -278,7 +187,7 @@ def act(f: Reals, k: Ints, w: World, rng: Seeds, i: int, loop: int) -> None:
             else:
                 walk(f, k, w, i, f[X, target], f[Y, target], target)
     elif (order in (MOVE, ATTACK_MOVE)) and w.s[STEP, i] > 0.0:
-        if f[BACKSWING, i] > 0.0 and w.rules[15] == 0:
+        if f[BACKSWING, i] > 0.0:
             k[FIXED, i] = 1
         elif walk(f, k, w, i, f[GOAL_X, i], f[GOAL_Y, i], -1) and order == MOVE:
             k[ORDER, i] = STOP

@@ -13,8 +13,6 @@ from envs.battle.fields import (
     ARC_COSINE,
     ARMOR,
     BACKSWING,
-    BURNS_A,
-    BURNS_B,
     CHANNEL,
     CHANNELLING,
     COOLDOWN,
@@ -24,7 +22,6 @@ from envs.battle.fields import (
     EXPLOSION,
     FACING_X,
     FACING_Y,
-    FIRST_FOE,
     FIXED,
     FLIGHT,
     HEAL_ENERGY,
@@ -36,7 +33,6 @@ from envs.battle.fields import (
     HIT_AGO,
     LANCES,
     LAST_ATTACKER,
-    LAST_FOE,
     OTHER_AGO,
     OTHER_ATTACKER,
     PERIOD,
@@ -83,15 +79,9 @@ from envs.smac.units import LOOPS_PER_SECOND
 MIN_DAMAGE: Final = 0.5
 JITTER_LOW_LOOPS: Final = -1.0
 JITTER_HIGH_LOOPS: Final = 2.0
-BURN_DELAY_LOOPS: Final = 4
-"""Loops (a quarter of a second) from a lance's touch to its damage; as many rows BURNS_A and BURNS_B have."""
-SWEEP_PERIOD_LOOPS: Final = 0.0227 * LOOPS_PER_SECOND
 SWEEP_POINTS: Final = 11
-SWEEP_HALF_CELLS: Final = 1.25
-SWEEP_RADIUS_CELLS: Final = 0.15
-SPLASH_SHARE: Final = (
-    0.25  # share of its radius by which a victim counts as closer to a lance or an explosion
-)
+SWEEP_PERIOD_LOOPS: Final = 0.0227 * LOOPS_PER_SECOND
+SPLASH_SHARE: Final = 0.75  # of its radius by which a victim is closer to a lance or an explosion
 
 
 @helper
@@ -124,7 +114,7 @@ def explode(f: Reals, k: Ints, w: World, i: int) -> None:
     for j in range(f.shape[1]):
         if k[ALIVE, j] != 0 and w.t[TEAM, j] != w.t[TEAM, i] and w.t[PLANE, j] != AIR:
             dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
-            reach = w.s[SPLASH, i] + w.rules[16] * w.s[RADIUS, j]
+            reach = w.s[SPLASH, i] + SPLASH_SHARE * w.s[RADIUS, j]
             if dx * dx + dy * dy <= reach * reach:
                 hit(f, k, w, i, j, w.damage[i, j])
 
@@ -200,10 +190,10 @@ def wind_up(f: Reals, k: Ints, w: World, rng: Seeds, i: int) -> bool:
 
 @helper
 def turn_to(f: Reals, w: World, i: int, j: int) -> bool:
-    """One loop of turning unit i's weapon towards unit j; True when it points there closely enough to fire."""
+    """Turn unit i's weapon towards unit j for a loop; True when it points there closely enough to fire."""
     dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
     distance = np.sqrt(dx * dx + dy * dy)
-    if distance < 1e-9 or w.rules[10] == 0:
+    if distance < 1e-9:
         return True
     dx, dy = dx / distance, dy / distance
     x, y = f[FACING_X, i], f[FACING_Y, i]
@@ -226,52 +216,6 @@ def continue_blows(f: Reals, k: Ints, w: World, i: int) -> None:
         j = k[SHOT_AT, i] if k[SHOT_AT, i] >= 0 else k[TARGET, i]
         if j >= 0 and k[ALIVE, j] != 0 and gap(f, w, i, j) <= w.s[RANGE, i] + w.s[SLOP, i]:
             hit(f, k, w, i, j, w.damage[i, j])
-
-
-@helper
-def sweep(f: Reals, k: Ints, w: World, i: int, loop: int) -> None:
-    """One loop of colossus i's lances, whatever its order is now: they touch units, and burn them later."""
-    row = loop % BURN_DELAY_LOOPS
-    a, b = k[BURNS_A + row, i], k[BURNS_B + row, i]
-    k[BURNS_A + row, i] = k[BURNS_B + row, i] = 0
-    if a | b != 0:
-        bit = np.int64(1)
-        for j in range(w.t[FIRST_FOE, i], w.t[LAST_FOE, i]):
-            if k[ALIVE, j] != 0:
-                if a & bit != 0:
-                    hit(f, k, w, i, j, w.damage[i, j])
-                if b & bit != 0:
-                    hit(f, k, w, i, j, w.damage[i, j])
-            bit <<= 1
-    if k[ALIVE, i] == 0 or k[SWEEP_POINT, i] >= SWEEP_POINTS:
-        return
-    f[CHANNEL, i] -= 1.0
-    while f[CHANNEL, i] <= 0.0 and k[SWEEP_POINT, i] < SWEEP_POINTS:
-        _sweep_point(f, k, w, i, row)
-        k[SWEEP_POINT, i] += 1
-        f[CHANNEL, i] += SWEEP_PERIOD_LOOPS
-
-
-@helper
-def _sweep_point(f: Reals, k: Ints, w: World, i: int, row: int) -> None:
-    """The lances of colossus i at the next point of their lines, which they run in opposite directions."""
-    along = -SWEEP_HALF_CELLS + 2.0 * SWEEP_HALF_CELLS * k[SWEEP_POINT, i] / (SWEEP_POINTS - 1)
-    bit = np.int64(1)
-    for j in range(w.t[FIRST_FOE, i], w.t[LAST_FOE, i]):
-        if k[ALIVE, j] != 0 and w.t[PLANE, j] != AIR:
-            reach = SWEEP_RADIUS_CELLS + w.rules[1] * w.s[RADIUS, j]
-            rx, ry = f[X, j] - f[SWEEP_X, i], f[Y, j] - f[SWEEP_Y, i]
-            across = rx * f[SWEEP_DY, i] - ry * f[SWEEP_DX, i]
-            if across * across <= reach * reach:
-                position = rx * f[SWEEP_DX, i] + ry * f[SWEEP_DY, i]
-                a, b = position - along, position + along
-                if k[SWEPT_A, i] & bit == 0 and across * across + a * a <= reach * reach:
-                    k[SWEPT_A, i] |= bit
-                    k[BURNS_A + row, i] |= bit
-                if k[SWEPT_B, i] & bit == 0 and across * across + b * b <= reach * reach:
-                    k[SWEPT_B, i] |= bit
-                    k[BURNS_B + row, i] |= bit
-        bit <<= 1
 
 
 @helper

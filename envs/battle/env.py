@@ -54,7 +54,7 @@ class BattleEnv(BatchEnv):
         self._turned = turned_formation
         self._world = make_world(smac_map)
         self._tables = layout_tables(smac_map)
-        B, N, U = n_battles, smac_map.n_agents, len(self._world.sites)
+        B, N, U = n_battles, smac_map.n_agents, self._world.sites.shape[1]
         self._battles = make_battles(B, F_ROWS, K_ROWS, U)
         self._orders = Orders(np.zeros((B, N), np.int64), np.zeros((B, N), np.int64), np.zeros((B, N, 2)))
         self._avail = np.zeros((B, N, self._spec.n_actions), np.bool_)  # as last shown
@@ -124,8 +124,8 @@ class BattleEnv(BatchEnv):
         points = np.zeros((*shape, 2)) if point is None else np.asarray(point, np.float64)
         if targets.shape != shape or points.shape != (*shape, 2):
             raise ValueError(f"target is {targets.shape}, point {points.shape}; not {shape}, {(*shape, 2)}")
-        if (targets < -1).any() or (targets >= len(self._world.sites)).any():
-            raise ValueError(f"a target is no unit index of -1..{len(self._world.sites) - 1}")
+        if (targets < -1).any() or (targets >= self._battles.f.shape[2]).any():
+            raise ValueError(f"a target is no unit index of -1..{self._battles.f.shape[2] - 1}")
         if loops < 1:
             raise ValueError(f"loops is {loops}; at least one is played")
         if not np.isfinite(points).all():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from envs.battle.combat import gap, heal
 from envs.battle.fields import (
     ACCELERATION,
@@ -36,6 +38,8 @@ from envs.battle.movement import walk
 from envs.battle.world import Ints, Reals, World
 from envs.compiled import helper
 
+HEAL_SCAN_EVERY_LOOPS: Final = 8
+
 
 @helper
 def _patient(f: Reals, k: Ints, w: World, i: int) -> int:
@@ -50,8 +54,6 @@ def _patient(f: Reals, k: Ints, w: World, i: int) -> int:
         distance = gap(f, w, i, j)
         if distance > w.s[SCAN, i]:
             continue
-        if w.rules[9] == 0:
-            share = 0.5
         if best < 0 or share < best_share or (share == best_share and distance < best_gap):
             best, best_share, best_gap = j, share, distance
     return best
@@ -76,9 +78,9 @@ def act_medivac(f: Reals, k: Ints, w: World, i: int, loop: int) -> None:
         if k[ALIVE, j] == 0:
             k[ORDER, i], k[ORDER_TARGET, i], j = STOP, -1, -1
     elif order == ATTACK_MOVE or (w.t[ACQUIRES, i] != 0 and order != MOVE):
-        if w.rules[8] == 0 and _heals_on(f, k, w, i):
+        if _heals_on(f, k, w, i):
             j = k[TARGET, i]
-        elif w.rules[22] == 0 or (loop - k[SCAN_LOOP, i]) % int(w.rules[22]) == 0:
+        elif (loop - k[SCAN_LOOP, i]) % HEAL_SCAN_EVERY_LOOPS == 0:
             j = _patient(f, k, w, i)
     k[TARGET, i] = j
     if j >= 0:

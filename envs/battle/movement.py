@@ -1,4 +1,4 @@
-"""Walking: steering around other units, walls, and collisions. Rules: docs/battlefield.md."""
+"""Walking: steering around other units, and walls. Rules: docs/battlefield.md."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from envs.battle.fields import (
     FIXED,
     NEAR,
     PLANE,
-    PUSH_X,
-    PUSH_Y,
     SEPARATION,
     SPEED,
     STEER_LOOPS,
@@ -35,9 +33,6 @@ from envs.battle.terrain import is_clear, is_walkable, next_point
 from envs.battle.world import Ints, Reals, World
 from envs.compiled import helper
 
-MAX_PUSH_CELLS: Final = 0.25
-DEEP_CELLS: Final = 0.15  # overlap beyond which pairs are parted again within the loop
-DEEP_PASSES: Final = 6
 LOOK_AHEAD_CELLS: Final = 0.4  # edge to edge, about two loops' walk: only closer units are in the way
 ALONG: Final = 0.25  # share of one's own speed at which a unit ahead counts as moving along
 STEER_KEPT_LOOPS: Final = 8  # how long a side is kept after the way was last blocked
@@ -83,9 +78,9 @@ def _blocker(
         if across * across >= reach * reach or along > ALONG * w.s[STEP, i]:
             continue
         comes = False
-        if w.rules[11] != 0 and w.t[TEAM, j] == w.t[TEAM, i] and k[FIXED, j] == 0:
+        if w.t[TEAM, j] == w.t[TEAM, i] and k[FIXED, j] == 0:
             comes = along < -MEETING * w.s[STEP, j]
-            if not comes or w.rules[11] == 2:
+            if not comes:
                 continue
         if ahead - np.sqrt(reach * reach - across * across) < far:
             first, best, meets = j, ahead, comes
@@ -99,7 +94,7 @@ def _steer(
     """The direction that unit i takes instead of (ux, uy), and the unit in its way (-1 none).
 
     It walks around a blocker on the tangent of one side; when another unit blocks that way, on its tangent;
-    and so on. (0, 0) when no way is free.
+    and so on. Where no way is free it presses on straight ahead.
     """
     count = _look_around(f, k, w, i, target)
     straight_x, straight_y = ux, uy
@@ -125,8 +120,6 @@ def _steer(
         if other < 0:
             break
     else:
-        if w.rules[20] == 0:
-            return 0.0, 0.0, blocker
         return straight_x, straight_y, blocker
     return ux, uy, blocker
 
@@ -164,7 +157,7 @@ def walk(f: Reals, k: Ints, w: World, i: int, goal_x: float, goal_y: float, targ
 
 
 @helper
-def _displace(f: Reals, w: World, i: int, dx: float, dy: float) -> None:
+def displace(f: Reals, w: World, i: int, dx: float, dy: float) -> None:
     """Move unit i by (dx, dy), along the wall where there is one."""
     x, y = f[X, i] + dx, f[Y, i] + dy
     plane, clearance = w.t[PLANE, i], w.s[CLEARANCE, i]
@@ -180,7 +173,7 @@ def _displace(f: Reals, w: World, i: int, dx: float, dy: float) -> None:
 def _walk_off(f: Reals, w: World, i: int, dx: float, dy: float) -> None:
     """Make unit i's walk of (dx, dy); where a corner stops it, it goes around the corner."""
     x, y = f[X, i], f[Y, i]
-    _displace(f, w, i, dx, dy)
+    displace(f, w, i, dx, dy)
     length = np.sqrt(dx * dx + dy * dy)
     moved_x, moved_y = f[X, i] - x, f[Y, i] - y
     if moved_x * moved_x + moved_y * moved_y > 0.25 * length * length:
@@ -205,115 +198,12 @@ def _walk_off(f: Reals, w: World, i: int, dx: float, dy: float) -> None:
 
 
 @helper
-def move_all(f: Reals, k: Ints, w: World, first: int, last: int) -> None:
+def move_all(f: Reals, k: Ints, w: World) -> None:
     """Make every planned walk."""
-    for i in range(first, last):
+    for i in range(f.shape[1]):
         if f[DX, i] != 0.0 or f[DY, i] != 0.0:
             _walk_off(f, w, i, f[DX, i], f[DY, i])
         f[VX, i], f[VY, i] = f[DX, i], f[DY, i]
         f[DX, i] = f[DY, i] = 0.0
         if k[STEER_LOOPS, i] > 0:
             k[STEER_LOOPS, i] -= 1
-
-
-@helper
-def _overlap(f: Reals, k: Ints, w: World, i: int, j: int, allowed: float) -> tuple[float, float, float]:
-    """The overlap of living units i and j beyond `allowed`, cells, and the direction from i to j."""
-    dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
-    reach = w.s[SEPARATION, i] + w.s[SEPARATION, j] - allowed
-    square = dx * dx + dy * dy
-    if square >= reach * reach or k[ALIVE, j] == 0 or w.t[PLANE, j] != w.t[PLANE, i]:
-        return 0.0, 0.0, 0.0
-    distance = np.sqrt(square)
-    if distance > 1e-9:
-        return reach - distance, dx / distance, dy / distance
-    way = float(i + 2 * j)  # at the same point: each pair parts in another direction
-    return reach, np.cos(way), np.sin(way)
-
-
-@helper
-def _share(f: Reals, k: Ints, w: World, i: int, j: int) -> float:
-    """The share of an overlap that unit i yields, unit j the rest; -1 for two structures, which never yield.
-
-    A unit that stands to fight is not pushed aside by an opponent that does not; it yields by half to a team
-    mate that walks.
-    """
-    rank_i = 2 if w.s[STEP, i] == 0.0 else k[FIXED, i]
-    rank_j = 2 if w.s[STEP, j] == 0.0 else k[FIXED, j]
-    if rank_i == rank_j:
-        return -1.0 if rank_i == 2 else 0.5
-    if rank_i + rank_j == 1 and w.t[TEAM, i] == w.t[TEAM, j]:
-        walker = i if rank_i == 0 else j
-        if f[VX, walker] != 0.0 or f[VY, walker] != 0.0:
-            return 1.0 - w.rules[6] if rank_i < rank_j else w.rules[6]
-    return 1.0 if rank_i < rank_j else 0.0
-
-
-@helper
-def collide(f: Reals, k: Ints, w: World) -> None:
-    """Push all overlapping pairs apart, in full, but no unit by more than MAX_PUSH_CELLS."""
-    n = f.shape[1]
-    deepest = 0.0
-    for i in range(n):
-        if k[ALIVE, i] == 0 or w.t[PLANE, i] == AIR:
-            continue
-        for j in range(i + 1, n):
-            overlap, dx, dy = _overlap(f, k, w, i, j, 0.0)
-            if overlap <= 0.0:
-                continue
-            share = _share(f, k, w, i, j)
-            if share >= 0.0:
-                deepest = max(deepest, overlap)
-                f[PUSH_X, i] -= dx * overlap * share
-                f[PUSH_Y, i] -= dy * overlap * share
-                f[PUSH_X, j] += dx * overlap * (1.0 - share)
-                f[PUSH_Y, j] += dy * overlap * (1.0 - share)
-    if deepest == 0.0:
-        return
-    for i in range(n):
-        dx, dy = f[PUSH_X, i], f[PUSH_Y, i]
-        if dx != 0.0 or dy != 0.0:
-            f[PUSH_X, i] = f[PUSH_Y, i] = 0.0
-            length = np.sqrt(dx * dx + dy * dy)
-            if length > MAX_PUSH_CELLS:
-                dx, dy = dx * MAX_PUSH_CELLS / length, dy * MAX_PUSH_CELLS / length
-            _displace(f, w, i, dx, dy)
-    if deepest > DEEP_CELLS:
-        for _ in range(DEEP_PASSES):
-            if not _part_deep(f, k, w):
-                break
-
-
-@helper
-def _yield(f: Reals, w: World, i: int, ux: float, uy: float, length: float) -> float:
-    """Move unit i along (ux, uy) as far as walls allow, a structure not at all; returns how far it moved."""
-    if length <= 1e-9 or w.s[STEP, i] == 0.0:
-        return 0.0
-    x, y = f[X, i], f[Y, i]
-    _displace(f, w, i, ux * length, uy * length)
-    return float(np.sqrt((f[X, i] - x) ** 2 + (f[Y, i] - y) ** 2))
-
-
-@helper
-def _part_deep(f: Reals, k: Ints, w: World) -> bool:
-    """Reduce every overlap deeper than DEEP_CELLS to that, pair by pair; True if there was any.
-
-    A crowd pressed against a wall would stack up otherwise: where a wall keeps one unit of a pair from
-    yielding, the other yields, even if it fights.
-    """
-    n = f.shape[1]
-    found = False
-    for i in range(n):
-        if k[ALIVE, i] == 0 or w.t[PLANE, i] == AIR:
-            continue
-        for j in range(i + 1, n):
-            overlap, dx, dy = _overlap(f, k, w, i, j, DEEP_CELLS)
-            if overlap <= 0.0:
-                continue
-            share = _share(f, k, w, i, j)
-            if share >= 0.0:
-                left = overlap - _yield(f, w, i, -dx, -dy, overlap * share)
-                left -= _yield(f, w, j, dx, dy, left)
-                _yield(f, w, i, -dx, -dy, left)
-                found = True
-    return found

@@ -12,7 +12,7 @@ from envs.battle import fields
 from envs.battle.terrain import make_terrain
 from envs.battle.world import Ints, Reals, World
 from envs.errors import InputError
-from envs.smac.formation import Placed, place_groups
+from envs.smac.formation import Placed, formations
 from envs.smac.maps import SmacMap
 from envs.smac.smac_map import MAX_TEAM_UNITS
 from envs.smac.units import (
@@ -34,14 +34,6 @@ _ENEMY_ORDERS: Final = {
     "attack_move_between": fields.ATTACK_MOVE,
     "attack_units": fields.ATTACK_GROUP,
 }
-
-
-RULES = [8, 0.75, 3, 4.0, 7.0, 1, 0.5, 1, 0, 1, 1, 1, 1, 0, 0, 0, 0.75, 0, 45, 0, 1, 1, 8, 1, 0, 0, 0, 0]
-import os as _os
-
-for _kv in _os.environ.get("RULES", "").split(","):
-    if _kv:
-        RULES[int(_kv.split("=")[0])] = float(_kv.split("=")[1])
 
 
 def plane_of(unit: UnitType) -> int:
@@ -118,9 +110,17 @@ def make_world(smac_map: SmacMap) -> World:
     Agents stand in the order of their ids: by type; an episode's start settles the order within a type.
     Enemies follow in creation order.
     """
-    allies = place_groups(smac_map, smac_map.ally_spawns)
-    allies.sort(key=lambda placed: CUSTOM_TYPE_ORDER.index(placed.unit))
-    return make_world_of(smac_map, allies, place_groups(smac_map, smac_map.enemy_spawns))
+    teams = [(_by_type(agents), enemies) for agents, enemies in formations(smac_map)]
+    sites = np.array([[_site(unit) for unit in (*agents, *enemies)] for agents, enemies in teams])
+    return make_world_of(smac_map, *teams[0])._replace(sites=sites)
+
+
+def _by_type(agents: Sequence[Placed]) -> list[Placed]:
+    return sorted(agents, key=lambda placed: CUSTOM_TYPE_ORDER.index(placed.unit))
+
+
+def _site(unit: Placed) -> tuple[float, float, float, float]:
+    return unit.point_x, unit.point_y, unit.dx, unit.dy
 
 
 def make_world_of(smac_map: SmacMap, allies: Sequence[Placed], enemies: Sequence[Placed]) -> World:
@@ -143,10 +143,9 @@ def make_world_of(smac_map: SmacMap, allies: Sequence[Placed], enemies: Sequence
         s=_traits(types, len(allies)),
         t=_kinds(types, len(allies)),
         damage=damage,
-        sites=np.array([(unit.point_x, unit.point_y, unit.dx, unit.dy) for unit in placed]),
+        sites=np.array([[_site(unit) for unit in placed]]),
         enemy_order=_ENEMY_ORDERS[smac_map.enemy_order.kind],
         enemy_points=np.array([points[0], points[-1]], np.float64),
-        rules=np.array(RULES, np.float64),
         terrain=make_terrain(smac_map.walkable, smac_map.colossus_walkable if has_colossus else None),
     )
 

@@ -30,9 +30,10 @@ INSIDE = 0.01
 class Terrain(NamedTuple):
     """Tables of one map, by plane (0 ground, 1 colossus).
 
-    walkable [2, 32, 32] u8; open [2, 32, 32] u8: with all eight cells around it walkable; nearest [2, 32, 32] i64: code x * 32 + y of the nearest walkable cell;
-    convex [2] u8: every cell sees every other, the other tables are empty; number [2, 32, 32] i64: a cell's
-    place in them; sees [2, n, n] u8; way [2, n, n] i64: code of the cell to walk to next.
+    walkable [2, 32, 32] u8; open [2, 32, 32] u8: walkable with all eight cells around; nearest [2, 32, 32]
+    i64: code x * 32 + y of the nearest walkable cell; convex [2] u8: every cell sees every other, the other
+    tables are empty; number [2, 32, 32] i64: a cell's place in them; sees [2, n, n] u8; way [2, n, n] i64:
+    code of the cell to walk to next.
     """
 
     walkable: Bytes
@@ -54,7 +55,7 @@ def is_walkable(terrain: Terrain, plane: int, x: float, y: float) -> bool:
 
 @helper
 def is_clear(terrain: Terrain, plane: int, x: float, y: float, clearance: float) -> bool:
-    """Whether a unit of `plane` that keeps `clearance` (half a cell at most) off walls may stand at (x, y)."""
+    """Whether a unit of `plane` may stand at (x, y), its centre `clearance` off walls: half a cell at most."""
     if not (0.0 <= x < SIZE and 0.0 <= y < SIZE):
         return False
     if plane == AIR or terrain.open[plane, int(x), int(y)] != 0:
@@ -69,7 +70,7 @@ def is_clear(terrain: Terrain, plane: int, x: float, y: float, clearance: float)
 def reachable_point(
     terrain: Terrain, plane: int, x: float, y: float, clearance: float
 ) -> tuple[float, float]:
-    """The point near (x, y) where a unit of `plane` may stand: itself, or one in the nearest walkable cell."""
+    """The point near (x, y) where a unit of `plane` may stand: that, or one in the nearest walkable cell."""
     x = min(max(x, float(PLAYABLE_MIN)), PLAYABLE_MAX - INSIDE)
     y = min(max(y, float(PLAYABLE_MIN)), PLAYABLE_MAX - INSIDE)
     if plane == AIR or is_clear(terrain, plane, x, y, clearance):
@@ -179,7 +180,7 @@ def _open_cells(walkable: npt.NDArray[np.bool_]) -> Bytes:
     """[2, 32, 32] walkable cells whose eight neighbours are walkable too."""
     padded = np.pad(walkable, ((0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
-    return windows.all(axis=(-1, -2)).astype(np.uint8)
+    return np.asarray(windows.all(axis=(-1, -2)), np.uint8)
 
 
 def make_terrain(ground: npt.NDArray[np.bool_], colossus: npt.NDArray[np.bool_] | None) -> Terrain:

@@ -20,8 +20,9 @@ class World(NamedTuple):
     """The constants of one map's battles: its units, by column (fields.py), and its ground.
 
     s [S_ROWS, U] and t [T_ROWS, U]: what a unit is; damage [U, U] of one hit of row on column before armor, 0
-    where it cannot attack it; sites [U, 4]: spawn point and offset from it; enemy_order: the one order that
-    the enemies get, enemy_points [2, 2]: the ends of the line on which its point lies.
+    where it cannot attack it; sites [V, U, 4]: spawn point and offset from it, in V formations of which a
+    battle draws one; enemy_order: the one order that the enemies get, enemy_points [2, 2]: the ends of the
+    line on which its point lies.
     """
 
     n_agents: int
@@ -32,7 +33,6 @@ class World(NamedTuple):
     sites: Reals
     enemy_order: int
     enemy_points: Reals
-    rules: Reals
     terrain: Terrain
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from envs.battle import fields
-from envs.battle.kernel import GRID_PER_CELL, start_battles
+from envs.battle.kernel import start_battles
 from envs.battle.roster import make_world, make_world_of
 from envs.battle.terrain import INSIDE
 from envs.battle.world import Battles, World, make_battles
@@ -23,7 +23,7 @@ from envs.sc2api.ids import COMPUTER, PLAYER, custom_ids
 from envs.sc2api.stepping import advance, give_orders, way_length
 from envs.smac.formation import Placed
 from envs.smac.maps import SmacMap
-from envs.smac.smac_map import MAX_TEAM_UNITS, PLAYABLE_MAX, PLAYABLE_MIN
+from envs.smac.smac_map import GRID_PER_CELL, MAX_TEAM_UNITS, PLAYABLE_MAX, PLAYABLE_MIN
 from envs.smac.units import SC2_UNIT_IDS, UNITS, UnitType
 
 MAX_DEAD_TAGS: Final = 4096
@@ -38,6 +38,7 @@ _UNIT_REFERENCES: Final = (
     fields.TARGET,
     fields.SHOT_TARGET,
     fields.LAST_ATTACKER,
+    fields.OTHER_ATTACKER,
     fields.SHOT_AT,
 )
 
@@ -72,7 +73,7 @@ class Battle:
         """Begin the next battle."""
         self.episode += 1
         self.world: World = self._map_world
-        self.arrays: Battles = make_battles(1, fields.F_ROWS, fields.K_ROWS, len(self.world.sites))
+        self.arrays: Battles = make_battles(1, fields.F_ROWS, fields.K_ROWS, self.world.sites.shape[1])
         self.arrays.episode[0] = self.episode
         start_battles(self.arrays, self.world, np.ones(1, np.bool_), np.uint64(self.seed), False)
         self._battle_loop = 0
@@ -213,8 +214,7 @@ class Battle:
         owners = [self.owners[u] if u >= 0 else owner for u in sources]
         n = owners.count(PLAYER)
         world = make_world_of(self.smac_map, placed[:n], placed[n:])
-        sites = np.array([self.world.sites[u] if u >= 0 else np.zeros(4) for u in sources])
-        self.world = world._replace(sites=sites)
+        self.world = world
         place = {u: new for new, u in enumerate(sources) if u >= 0}
         f, k = (
             np.zeros((1, fields.F_ROWS, len(sources))),

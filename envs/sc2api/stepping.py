@@ -32,10 +32,10 @@ def give_orders(battles: Battles, w: World, unit: Ints, order: Ints, target: Int
 @kernel
 def way_length(terrain: Terrain, plane: int, x: float, y: float, goal_x: float, goal_y: float) -> float:
     """Length in cells of the way that a unit of `plane` walks to the goal; 0 when there is none."""
-    x, y = reachable_point(terrain, plane, x, y)
+    x, y = reachable_point(terrain, plane, x, y, 0.0)
     length = 0.0
     for _ in range(_MAX_LEGS):
-        to_x, to_y = next_point(terrain, plane, x, y, goal_x, goal_y)
+        to_x, to_y = next_point(terrain, plane, x, y, goal_x, goal_y, 0.0)
         leg = np.sqrt((to_x - x) ** 2 + (to_y - y) ** 2)
         length += leg
         x, y = to_x, to_y

@@ -47,18 +47,17 @@ class Attribute(IntFlag):
 class UnitStats:
     """The numbers of a unit type: lengths in cells, times in normal seconds; `_s` in a rate means per second.
 
-    `range_cells` is measured edge to edge at `radius`; units keep apart at `separation_radius`, and off walls at
-    `inner_radius`. A unit that chooses its own targets finds them within `scan_cells`, edge to edge. An attack
-    is `hits` times `damage`, plus `bonus_damage` against units with an attribute of `bonus_against`; a second
-    hit comes `hit_interval_s` after the first (zealot), or both are lances that sweep (colossus: interval 0).
-    The weapon fires within `arc_degrees` to either side of where it points; it, or the unit, turns by
-    `turning_degrees_s`.
-    A unit with a `splash_radius` attacks by exploding (`damage_to_structures` to those). An attack that has
-    begun completes up to `range_slop` cells beyond the range. `projectile_speed_cells_s` 0 means that a hit
-    is immediate; `acceleration_cells_s2` 0 means that the unit reaches its speed at once. A unit with
-    `heal_s` heals instead of fighting: it spends energy on injured team mates within `heal_scan_cells`.
-    `race` and `sight` change no battle: map files are checked against a unit's race, and StarCraft II's API
-    shows both.
+    `range_cells` is measured edge to edge at `radius`; units keep apart at `separation_radius`, and off walls
+    at `inner_radius`. A unit that chooses its own targets finds them within `scan_cells`, edge to edge. An
+    attack is `hits` times `damage`, plus `bonus_damage` against units with an attribute of `bonus_against`; a
+    second hit comes `hit_interval_s` after the first (zealot), or both are lances that sweep (colossus:
+    interval 0). The weapon fires within `arc_degrees` to either side of where it points; it, or the unit,
+    turns by `turning_degrees_s`. A unit with a `splash_radius` attacks by exploding (`damage_to_structures`
+    to those). An attack that has begun completes up to `range_slop` cells beyond the range.
+    `projectile_speed_cells_s` 0 means that a hit is immediate; `acceleration_cells_s2` 0 means that the unit
+    reaches its speed at once. A unit with `heal_s` heals instead of fighting: it spends energy on injured
+    team mates within `heal_scan_cells`. `race` and `sight` change no battle: map files are checked against a
+    unit's race, and StarCraft II's API shows both.
     """
 
     race: str  # 'T', 'P' or 'Z'
