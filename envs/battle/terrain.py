@@ -55,7 +55,7 @@ def is_walkable(terrain: Terrain, plane: int, x: float, y: float) -> bool:
 
 @helper
 def is_clear(terrain: Terrain, plane: int, x: float, y: float, clearance: float) -> bool:
-    """Whether a unit of `plane` may stand at (x, y), its centre `clearance` off walls: half a cell at most."""
+    """Whether a unit of `plane` may stand at (x, y), `clearance` (half a cell at most) off walls."""
     if not (0.0 <= x < SIZE and 0.0 <= y < SIZE):
         return False
     if plane == AIR or terrain.open[plane, int(x), int(y)] != 0:
