@@ -60,8 +60,10 @@ def is_clear(terrain: Terrain, plane: int, x: float, y: float, clearance: float)
         return False
     if plane == AIR or terrain.open[plane, int(x), int(y)] != 0:
         return True
-    left, right = int(x - clearance), int(x + clearance)
-    low, high = int(y - clearance), int(y + clearance)
+    if clearance == 0.0:
+        return bool(terrain.walkable[plane, int(x), int(y)])
+    left, low = int(x - clearance), int(y - clearance)  # a unit may touch a wall on either side
+    right, high = int(np.ceil(x + clearance)) - 1, int(np.ceil(y + clearance)) - 1
     grid = terrain.walkable[plane]
     return bool(grid[left, low] & grid[left, high] & grid[right, low] & grid[right, high])
 
