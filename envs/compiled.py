@@ -62,7 +62,7 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 operations at every row of an array) and which nothing needs here: kernels allocate nothing."""
 
 _INLINED = {"forceinline": True}
-"""How helpers are compiled too: a call would pass every array of a `World` by value, some hundred words, which
+"""How helpers are compiled too: a call would pass every array of a `World` by value, a hundred words, which
 made a step of 3m take 2.7 times as long."""
 
 
