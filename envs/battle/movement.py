@@ -167,6 +167,8 @@ def displace(f: Reals, w: World, i: int, dx: float, dy: float) -> None:
         f[X, i] = x
     elif is_clear(w.terrain, plane, f[X, i], y, clearance):
         f[Y, i] = y
+    elif is_walkable(w.terrain, plane, x, y) and not is_clear(w.terrain, plane, f[X, i], f[Y, i], clearance):
+        f[X, i], f[Y, i] = x, y  # it was put closer to a wall than it may come, and leaves
 
 
 @helper
