@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP for commands that play: they may come at any moment, and end it in order.
+"""SIGINT, SIGTERM and SIGHUP, for every command: they may come at any moment, and end it in order.
 
 The same wish often arrives twice, from a terminal and from the process that it started; so what follows
 within a second is not another one.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any, TypeVar
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_WISH_S = 1.0
 
 Result = TypeVar("Result")
@@ -26,30 +26,47 @@ class StopWish:
 
     It raises KeyboardInterrupt in plain code. It cancels a coroutine that `run` runs, so that this can say
     good-bye; while `blocks` is set, because no cancellation would arrive, it raises KeyboardInterrupt there
-    too. After `settle` it only notes the first wish, since what is left takes a moment; it always answers a
-    later one.
+    too. After `watch` it asks whatever runs to stop. After `settle` it only notes the first wish, since what
+    is left takes a moment; it always answers a later one.
     """
 
     def __init__(self) -> None:
         self.number = 0
-        """The signal that arrived first, 0 for none."""
+        """The signal that was answered last, 0 for none."""
+        self.raised = False
+        """Whether KeyboardInterrupt was raised: a library may make another error of it, or lose it."""
         self.blocks = False
+        self._ask: Callable[[], object] | None = None
         self._cancel: Callable[[], object] | None = None
         self._settled = False
         self._heard_s = 0.0
+        self._again_after_s, self._again = SAME_WISH_S, SIGNALS
 
     def hear(self, number: int, frame: FrameType | None = None) -> None:
         """Answer a signal."""
         is_first, now_s = not self.number, time.monotonic()
-        if not is_first and now_s < self._heard_s + SAME_WISH_S:
+        if not is_first and (now_s < self._heard_s + self._again_after_s or number not in self._again):
             return
-        self._heard_s = now_s
-        self.number = self.number or number
+        self._heard_s, self.number = now_s, number
         if is_first and self._settled:
             return
-        if self._cancel is None or self.blocks:
+        if is_first and self._ask is not None:
+            self._ask()
+        elif self._cancel is None or self.blocks:
+            self.raised = True
             raise KeyboardInterrupt(self.number)
-        self._cancel()
+        else:
+            self._cancel()
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if somebody wants the process to end, and a library has lost that."""
+        if self.number:
+            raise KeyboardInterrupt(self.number)
+
+    def watch(self, ask: Callable[[], object], again_after_s: float) -> None:
+        """From now on a first wish calls `ask`; Ctrl-C that much later, and nothing else, is another one."""
+        self.check()
+        self._ask, self._again_after_s, self._again = ask, again_after_s, (signal.SIGINT,)
 
     def settle(self) -> None:
         """Say that all is done but the report."""
@@ -61,6 +78,7 @@ class StopWish:
 
     def run(self, play: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Run a coroutine to its end; KeyboardInterrupt when it was cancelled."""
+        self.check()
 
         async def cancellable() -> Result:
             loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -99,3 +117,24 @@ def stop_wish() -> Iterator[StopWish]:
     finally:
         for number, handler in heard.items():
             signal.signal(number, signal.SIG_IGN if stop.number else handler)
+
+
+@contextlib.contextmanager
+def postponed() -> Iterator[None]:
+    """Signals that come within the block are answered at its end: for code that would lose an exception.
+
+    A signal that ends the process without a handler of Python's ends it at once.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
+    arrived: list[int] = []
+    for number in before:
+        signal.signal(number, lambda number, frame: arrived.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for received in arrived:
+            signal.raise_signal(received)

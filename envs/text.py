@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 
 def one_line(text: object, limit: int | None = None) -> str:
     """`text` on one line: escapes stand for line breaks and for all that a terminal would obey or hide.
@@ -10,3 +12,12 @@ def one_line(text: object, limit: int | None = None) -> str:
     """
     plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
     return plain if limit is None or len(plain) <= limit else plain[: limit - 3] + "..."
+
+
+def shell_word(text: object) -> str:
+    """`text` as one word of a command line on one line, to be pasted into bash."""
+    plain = str(text)
+    if plain.isprintable():
+        return shlex.quote(plain)
+    quoted = plain.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{one_line(quoted)}'"

@@ -103,6 +103,11 @@ class LineStream:
             self._give(part)
         self._outlet.flush()
 
+    @property
+    def is_lossy(self) -> bool:
+        """Whether something was dropped."""
+        return self._outlet.dropped > 0
+
     def fileno(self) -> int:
         """The descriptor."""
         return self._outlet.fd

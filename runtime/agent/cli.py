@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from envs.command import run_command
 from envs.errors import InputError
+from envs.stopping import StopWish
+from envs.text import one_line
 from runtime.identity.addresses import Address, check_distinct, parse_address
 from runtime.logs import capture_native_text, configure_logs, finish_logs
 
@@ -262,7 +264,8 @@ def agent(config: AgentConfig) -> int:
     address = check_config(config)
 
     def on_ready(bound: Address, digest: str) -> None:
-        print(f"agent {config.agent_id} serves {config.model} ({digest[:12]}) on {bound}", flush=True)
+        model = one_line(config.model)
+        print(f"agent {config.agent_id} serves {model} ({digest[:12]}) on {bound}", flush=True)
 
     try:
         run_agent(config, config.agent_id, address, read_model_file(config.model), on_ready)
@@ -283,7 +286,8 @@ def serving_command(
     """`run_command` for a process that serves: at once it can be stopped, and logs as its flags say."""
     stop_at_once_until_serving()
     configure_logs("--log-json" in (sys.argv[1:] if argv is None else argv))
-    return run_command(config_type, run, prog=prog, description=description, argv=argv)
+    unheard = StopWish()  # signals are answered above, and then by whatever serves
+    return run_command(config_type, run, prog=prog, description=description, argv=argv, stop=unheard)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,10 +10,10 @@ import socket
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from envs.start import COMMANDS
 from tests.paths import ROOT
 
 TIMEOUT_S = 30.0
@@ -21,13 +21,9 @@ RUN_TIMEOUT_S = 300.0
 """Long enough for the simulator to compile on a machine that is busy."""
 
 
-SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-
-
 def command(name: str, *flags: object, python: str = sys.executable) -> list[str]:
     """The command line of `lan-NAME`, which `python` need not have installed."""
-    module = SCRIPTS[f"lan-{name}"].partition(":")[0]
-    return [python, "-m", module, *map(str, flags)]
+    return [python, "-m", COMMANDS[f"lan-{name}"], *map(str, flags)]
 
 
 def run(name: str, *flags: object) -> subprocess.CompletedProcess[str]:
