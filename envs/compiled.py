@@ -175,7 +175,7 @@ def _to_the_end(compile_: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def compile_to_the_end(*signature: Any) -> Any:
-        with postponed():
+        with postponed("once the compiler is done"):
             return compile_(*signature)
 
     return compile_to_the_end

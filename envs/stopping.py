@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -32,7 +33,7 @@ class StopWish:
 
     def __init__(self) -> None:
         self.number = 0
-        """The signal that was answered last, 0 for none."""
+        """The signal that arrived first, or the Ctrl-C that insisted after `watch`; 0 for none."""
         self.raised = False
         """Whether KeyboardInterrupt was raised: a library may make another error of it, or lose it."""
         self.blocks = False
@@ -47,7 +48,9 @@ class StopWish:
         is_first, now_s = not self.number, time.monotonic()
         if not is_first and (now_s < self._heard_s + self._again_after_s or number not in self._again):
             return
-        self._heard_s, self.number = now_s, number
+        self._heard_s = now_s
+        if is_first or self._ask is not None:
+            self.number = number
         if is_first and self._settled:
             return
         if is_first and self._ask is not None:
@@ -120,17 +123,24 @@ def stop_wish() -> Iterator[StopWish]:
 
 
 @contextlib.contextmanager
-def postponed() -> Iterator[None]:
+def postponed(until: str) -> Iterator[None]:
     """Signals that come within the block are answered at its end: for code that would lose an exception.
 
-    A signal that ends the process without a handler of Python's ends it at once.
+    The first one is told on stderr that the process ends `until`. A signal that ends the process without a handler of Python's ends it at once.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
     arrived: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        arrived.append(number)
+        if len(arrived) == 1:
+            with contextlib.suppress(OSError, RuntimeError, ValueError):  # RuntimeError: it is being written
+                print(f"stopping, {until}", file=sys.stderr, flush=True)
+
     for number in before:
-        signal.signal(number, lambda number, frame: arrived.append(number))
+        signal.signal(number, note)
     try:
         yield
     finally:
