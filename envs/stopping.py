@@ -126,7 +126,8 @@ def stop_wish() -> Iterator[StopWish]:
 def postponed(until: str) -> Iterator[None]:
     """Signals that come within the block are answered at its end: for code that would lose an exception.
 
-    The first one is told on stderr that the process ends `until`. A signal that ends the process without a handler of Python's ends it at once.
+    The first one is told on stderr that the process ends `until`. A signal that ends the process without a
+    handler of Python's ends it at once.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():

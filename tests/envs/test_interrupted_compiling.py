@@ -12,7 +12,7 @@ import pytest
 from tests.paths import ROOT
 
 SAID = "stopping, once the compiler is done\n"
-PLAY = "--team random --map 3m --env sim --episodes 100000".split()
+PLAY = ["--team", "random", "--map", "3m", "--env", "sim", "--episodes", "100000"]
 CALL = """
 import os, signal, sys
 from envs.command import run_command
