@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -109,6 +110,28 @@ def free_ports(count: int) -> int:
                 continue
             return first
     raise AssertionError("no free ports")
+
+
+PID_1 = ("unshare", "--map-root-user", "--pid", "--fork", "--kill-child=KILL")
+"""Before a command line: it is process 1 of a pid namespace, as in a container."""
+
+
+def can_be_pid_1() -> bool:
+    """Whether this user may make a pid namespace."""
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run([*PID_1, "true"], capture_output=True, check=False).returncode == 0
+
+
+def full_pipe() -> tuple[int, int]:
+    """The reading and the writing end of a pipe that takes no byte more."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    return reader, writer
 
 
 def wait_until(condition: object, what: str) -> None:
