@@ -154,9 +154,11 @@ def helper(function: Function, **options: Any) -> Function:
 def kernel(function: Function, **options: Any) -> Function:
     """Compile `function`, which allocates nothing, for calls from Python, lock released, cached on disk."""
     compiled: Any = _njit(**_OPTIONS, **options)(function)
-    compiled.compile = _to_the_end(compiled.compile)
     folder, settings = cache_folder(), cast(Any, numba.config)
-    if folder is not None and not settings.DISABLE_JIT:
+    if settings.DISABLE_JIT:  # it is then the function itself
+        return function
+    compiled.compile = _to_the_end(compiled.compile)
+    if folder is not None:
         before = settings.CACHE_DIR
         settings.CACHE_DIR = str(folder)  # read by the cache's constructor; other libraries keep their own
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 
 
@@ -19,5 +20,11 @@ def shell_word(text: object) -> str:
     plain = str(text)
     if plain.isprintable():
         return shlex.quote(plain)
-    quoted = plain.replace("\\", "\\\\").replace("'", "\\'")
-    return f"$'{one_line(quoted)}'"
+    return f"$'{''.join(map(_in_bash, plain))}'"
+
+
+def _in_bash(char: str) -> str:
+    """A character within bash's $'…'; what is not printable by its bytes, as those of a file's name."""
+    if char.isprintable():
+        return f"\\{char}" if char in "\\'" else char
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))

@@ -30,13 +30,10 @@ def installed(name: str, *words: str, first: str = "pass") -> list[str]:
     return [sys.executable, "-c", code, *words]
 
 
-@pytest.fixture(params=[0.0, 0.2])
-def moment_s(request: pytest.FixtureRequest) -> float:
-    """When the signal comes, counted from the first import of the command."""
-    return float(request.param)
-
-
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    ("name", "moment_s"),
+    [*((name, 0.0) for name in COMMANDS), ("lan-eval", 0.2), ("lan-export", 0.2), ("lan-inspect", 0.2)],
+)
 def test_a_signal_while_a_command_starts_ends_it_in_one_line(name: str, moment_s: float) -> None:
     """Unless it has ended, since `--help` takes no longer."""
     number = (signal.SIGINT, signal.SIGTERM)[len(name) % 2]

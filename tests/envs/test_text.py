@@ -1,5 +1,6 @@
 """Foreign text on one line."""
 
+import os
 import subprocess
 
 import pytest
@@ -28,10 +29,10 @@ def test_long_text_is_cut_and_marked() -> None:
 
 
 def test_a_word_for_a_shell_is_one_line_and_is_read_as_it_was() -> None:
-    texts = ["plain", "a b", "it's", "a\nb'c\\d", "\x1b[2J$HOME", "line\u2028break"]
+    texts = ["plain", "a b", "it's", "a\nb'c\\d", "\x1b[2J$HOME", "line\u2028break", "\udcff7"]
     words = [shell_word(text) for text in texts]
     assert words[:3] == ["plain", "'a b'", "'it'\"'\"'s'"]
     assert all(word.isprintable() for word in words)
     line = f"printf '%s\\0' {' '.join(words)}"
     read = subprocess.run(["bash", "-c", line], capture_output=True, timeout=30, check=True).stdout
-    assert read.decode().split("\0")[:-1] == texts
+    assert os.fsdecode(read).split("\0")[:-1] == texts

@@ -202,7 +202,7 @@ def test_a_run_stays_in_its_directory_wherever_its_environment_goes(
         assert f"checkpoint: {tmp_path}/a\\nrun/run.pt" in printed
     assert list(elsewhere.iterdir()) == []
     assert load_checkpoint(tmp_path / name).env_steps == 36
-    assert resume_words(Path("it's\n\x1b\\"), "3m") == r"--resume $'it\'s\n\x1b\\'"
+    assert resume_words(Path("it's\n\x1b\\"), "3m") == r"--resume $'it\'s\x0a\x1b\\'"
 
 
 def test_a_run_stays_on_its_backend_whatever_is_installed_later(
