@@ -169,7 +169,10 @@ def do_runs(
 
 @contextmanager
 def hold(out: Path) -> Iterator[None]:
-    """Let one sweep at a time write to `out`, which is made where it is missing; InputError otherwise."""
+    """Let one sweep at a time write to `out`, which is made where it is missing; InputError otherwise.
+
+    No `Claim`: that is of a run, and leaves a directory as it was in which no run began.
+    """
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
         file = open_regular(out / LOCK_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
