@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
+import functools
+import os
 import signal
 import sys
 import threading
@@ -18,6 +21,8 @@ from typing import Any, TypeVar
 
 SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_WISH_S = 1.0
+GOOD_BYE_S = 30.0
+"""What a coroutine has for its good-byes, which take a tenth of that."""
 
 Result = TypeVar("Result")
 
@@ -26,9 +31,10 @@ class StopWish:
     """Tells whatever runs that the process is wanted to end; made by `stop_wish`.
 
     It raises KeyboardInterrupt in plain code. It cancels a coroutine that `run` runs, so that this can say
-    good-bye; while `blocks` is set, because no cancellation would arrive, it raises KeyboardInterrupt there
-    too. After `watch` it asks whatever runs to stop. After `settle` it only notes the first wish, since what
-    is left takes a moment; it always answers a later one.
+    good-bye; the process is cut if that takes longer than `GOOD_BYE_S`. While `blocks` is set, because no
+    cancellation would arrive, it raises KeyboardInterrupt there too. After `watch` it asks whatever runs to
+    stop. After `settle` it only notes the first wish, since what is left takes a moment; it always answers a
+    later one.
     """
 
     def __init__(self) -> None:
@@ -53,6 +59,8 @@ class StopWish:
             self.number = number
         if is_first and self._settled:
             return
+        if is_first and self._cancel is not None:
+            cut_after(GOOD_BYE_S)
         if is_first and self._ask is not None:
             self._ask()
         elif self._cancel is None or self.blocks:
@@ -99,6 +107,7 @@ class StopWish:
             raise KeyboardInterrupt(self.number) from None
         finally:
             self._cancel = None
+            faulthandler.cancel_dump_traceback_later()
 
 
 @contextlib.contextmanager
@@ -149,3 +158,38 @@ def postponed(until: str) -> Iterator[None]:
             signal.signal(number, handler)
         for received in arrived:
             signal.raise_signal(received)
+
+
+def cut_after(seconds: float) -> None:
+    """End this process after so long, if it has not ended by then: exit code 1, and all stacks on stderr.
+
+    A library in C may hang while it holds the interpreter's lock, and then no signal is answered. A thread
+    that needs no lock ends the process; an alarm's default action would not end process 1 of a container.
+    """
+    try:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=last_words())
+    except RuntimeError as error:  # the system has no room for a thread
+        print(f"nothing will end this process if it hangs: {error}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def cut_if_longer(seconds: float) -> Iterator[None]:
+    """`cut_after`, unless the block has ended by then."""
+    cut_after(seconds)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@functools.cache
+def last_words() -> int:
+    """A descriptor of stderr on which no write waits for a reader; one that drops all where there is none."""
+    try:
+        fd = sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # no stream, or a closed one
+        return os.open(os.devnull, os.O_WRONLY)
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:  # a socket
+        return os.open(os.devnull, os.O_WRONLY) if os.get_blocking(fd) else os.dup(fd)
