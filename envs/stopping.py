@@ -24,6 +24,9 @@ SAME_WISH_S = 1.0
 GOOD_BYE_S = 30.0
 """What a coroutine has for its good-byes, which take a tenth of that."""
 
+is_postponing = False
+"""Whether the main thread is in a block of `postponed`."""
+
 Result = TypeVar("Result")
 
 
@@ -136,10 +139,12 @@ def postponed(until: str) -> Iterator[None]:
     """Signals that come within the block are answered at its end: for code that would lose an exception.
 
     The first one is told on stderr that the process ends `until`. A signal that ends the process without a
-    handler of Python's ends it at once.
+    handler of Python's ends it at once. A block within another one is part of it: a kernel is compiled while
+    the one that calls it is.
     """
+    global is_postponing
     before = {}
-    if threading.current_thread() is threading.main_thread():
+    if threading.current_thread() is threading.main_thread() and not is_postponing:
         before = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
     arrived: list[int] = []
 
@@ -151,9 +156,11 @@ def postponed(until: str) -> Iterator[None]:
 
     for number in before:
         signal.signal(number, note)
+    is_postponing |= bool(before)
     try:
         yield
     finally:
+        is_postponing &= not before
         for number, handler in before.items():
             signal.signal(number, handler)
         for received in arrived:

@@ -51,6 +51,29 @@ def test_a_signal_in_the_compiler_is_answered_when_it_is_done(tmp_path: Path, nu
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", SAID + "lan-x: interrupted\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_kernel_that_another_one_calls_is_told_once(number: signal.Signals) -> None:
+    code = (
+        "import os, sys\n"
+        "from envs.stopping import postponed, stop_wish\n"
+        "with stop_wish():\n"
+        "    try:\n"
+        "        with postponed('once the compiler is done'):\n"
+        "            with postponed('once the compiler is done'):\n"
+        "                os.kill(os.getpid(), int(sys.argv[1]))\n"
+        "            print('the outer one is done')\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('answered')\n"
+        "    with postponed('once the compiler is done'):\n"
+        "        print('the next one')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(int(number))], capture_output=True, text=True, timeout=60, cwd=ROOT,
+    )  # fmt: skip
+    assert done.stdout == "the outer one is done\nanswered\nthe next one\n"
+    assert done.stderr == SAID
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("moment_s", [0.0, 1.0, 2.5, 5.0, 8.0, 12.0, 17.0, 23.0])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
