@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 
 SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_WISH_S = 1.0
-GOOD_BYE_S = 30.0
-"""What a coroutine has for its good-byes, which take a tenth of that."""
+GOOD_BYE_S = 60.0
+"""What a coroutine has for its good-byes: seconds, or half a minute where a name is being looked up."""
 
 is_postponing = False
 """Whether the main thread is in a block of `postponed`."""
