@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from envs.errors import InputError
 from envs.flags import flag_rules
+from envs.stopping import StopWish, stop_wish
 from envs.streams import hold_standard_streams
 from envs.text import one_line
 
@@ -27,44 +28,63 @@ def run_command(
     argv: Sequence[str] | None = None,
     default: Callable[[], Config | None] = lambda: None,
     listing: bool = False,
+    stop: StopWish | None = None,
 ) -> int:
     """Read the flags of `config_type` from `argv`, run, and return the exit code.
 
     `default()` may return a config whose values replace the class's defaults. `listing`: printing is the last
-    thing that the command does, so that a reader who goes away (head, less) has seen what he wanted.
+    thing that the command does, so that a reader who goes away (head, less) has seen what he wanted. `stop`
+    hears signals where `run` answers them in its own way.
 
     0 done (or what `run` returns), 1 the machine failed (full disk, no memory, output that nobody can read),
-    2 bad input, 130 interrupted; each with one line on stderr.
+    2 bad input, 128 and its number after a signal; each with one line on stderr.
     """
+    with stop_wish() if stop is None else contextlib.nullcontext(stop) as stop:
 
-    def read_flags() -> Config:
-        import tyro  # here, since it takes a while in which Ctrl-C is answered below
+        def read_flags() -> Config:
+            import tyro  # here, since it takes a while in which Ctrl-C is answered below
 
-        given = default()
-        fallback = tyro.MISSING_NONPROP if given is None else given
-        return tyro.cli(
-            config_type, prog=prog, description=description, args=argv, default=fallback,
-            registry=flag_rules(),
-        )  # fmt: skip
+            given = default()
+            fallback = tyro.MISSING_NONPROP if given is None else given
+            return tyro.cli(
+                config_type, prog=prog, description=description, args=argv, default=fallback,
+                registry=flag_rules(),
+            )  # fmt: skip
 
+        try:
+            return printed(lambda: attempt(read_flags, run, prog, stop), prog, listing)
+        except KeyboardInterrupt:  # while the last text is written
+            return interrupted(prog, stop)
+
+
+def printed(command: Callable[[], int], prog: str, listing: bool = True) -> int:
+    """Run a command that prints; returns its exit code, 1 where not all of its output could be written.
+
+    `listing`: as for `run_command`.
+    """
     prepare_streams()
     try:
-        code = attempt(read_flags, run, prog)
+        code = command()
     except BrokenPipeError as error:
         code = 0 if listing else complain(prog, f"error: {one_line(error)}", 1)
-    except SystemExit as end:
-        if not listing or end.code != 1:  # with which rich ends a program whose reader is gone
+    except SystemExit as end:  # tyro's, after help and after an error; rich's 1 for a reader who is gone
+        if isinstance(end.code, str):
             raise
-        code = 0
-    finally:  # also after help, which leaves by SystemExit
-        unwritten = settle(sys.stdout)
-        settle(sys.stderr)
+        code = 0 if listing and end.code == 1 else end.code or 0
+        if code == 0 and getattr(sys.stdout, "is_lossy", False):  # a stream that never fails
+            code = 1
+    except OSError as error:
+        code = complain(prog, f"error: {one_line(error)}", 1)
+    unwritten = settle(sys.stdout)
+    settle(sys.stderr)
     if unwritten is not None and code == 0 and not (listing and isinstance(unwritten, BrokenPipeError)):
         return complain(prog, f"error: its output could not be written: {one_line(unwritten)}", 1)
     return code
 
 
-def attempt(read_flags: Callable[[], Config], run: Callable[[Config], int | None], prog: str) -> int:
+def attempt(
+    read_flags: Callable[[], Config], run: Callable[[Config], int | None], prog: str, stop: StopWish
+) -> int:
     """Read the flags and run; every error that needs no look at the code is one line."""
     try:
         try:
@@ -75,13 +95,18 @@ def attempt(read_flags: Callable[[], Config], run: Callable[[Config], int | None
     except InputError as error:
         return complain(prog, f"error: {one_line(error)}", 2)
     except KeyboardInterrupt:
-        return complain(prog, "interrupted", 130)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        return complain(prog, f"error: {one_line(error)}", 1)
-    except MemoryError as error:
+        return interrupted(prog, stop)
+    except Exception as error:
+        if stop.raised:  # a library that was interrupted may raise an error of its own
+            return interrupted(prog, stop)
+        if not isinstance(error, MemoryError):
+            raise
         return complain(prog, f"error: not enough memory: {one_line(error) or 'no more is to be had'}", 1)
+
+
+def interrupted(prog: str, stop: StopWish) -> int:
+    """Say that a signal ended the command; returns the exit code."""
+    return complain(prog, "interrupted", stop.exit_code(130))
 
 
 def complain(prog: str, text: str, code: int) -> int:

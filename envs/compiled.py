@@ -27,6 +27,7 @@ from numba.core import caching
 
 from envs.errors import InputError
 from envs.files import expanded
+from envs.stopping import postponed
 from envs.text import one_line
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -164,7 +165,10 @@ def kernel(function: Function, **options: Any) -> Function:
     """Compile `function`, which allocates nothing, for calls from Python, lock released, cached on disk."""
     compiled: Any = _njit(**_OPTIONS, **options)(function)
     folder, settings = cache_folder(), cast(Any, numba.config)
-    if folder is not None and not settings.DISABLE_JIT:
+    if settings.DISABLE_JIT:  # it is then the function itself
+        return function
+    compiled.compile = _to_the_end(compiled.compile)
+    if folder is not None:
         before = settings.CACHE_DIR
         settings.CACHE_DIR = str(folder)  # read by the cache's constructor; other libraries keep their own
         try:
@@ -174,6 +178,19 @@ def kernel(function: Function, **options: Any) -> Function:
         finally:
             settings.CACHE_DIR = before
     return cast(Function, compiled)
+
+
+def _to_the_end(compile_: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiling, or loading what is compiled, so that signals are answered when it is done.
+
+    LLVM calls functions of Python's, and an exception in one of them, such as KeyboardInterrupt, is lost.
+    """
+
+    def compile_to_the_end(*signature: Any) -> Any:
+        with postponed("once the compiler is done"):
+            return compile_(*signature)
+
+    return compile_to_the_end
 
 
 class _OurFolderOnly(_caching.CompileResultCacheImpl):  # type: ignore[misc]

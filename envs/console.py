@@ -53,6 +53,11 @@ class PatientStream(io.TextIOBase):
         """It is."""
         return True
 
+    @property
+    def is_lossy(self) -> bool:
+        """Whether something was not written, or not yet, because the disk is full or nobody reads."""
+        return self._is_lossy or self._error is not None
+
     def write(self, text: str) -> int:
         """Take text; a whole line is written at once where somebody reads."""
         data = text.encode(self._encoding, "backslashreplace")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-
 from envs.errors import InputError
+from envs.text import shell_word
 from envs.types import EnvSpec, MultiAgentEnv
 
 
@@ -23,7 +22,7 @@ def environment_of(
     if spec.name.startswith("pettingzoo:") and named is None:
         raise InputError(
             f"the file asks to import code, as the environment {spec.name!r}; "
-            f"say --map {shlex.quote(spec.name)} if you trust it"
+            f"say --map {shell_word(spec.name)} if you trust it"
         )
     backend = resolve_backend(backend, spec.name)
     env = make_env(spec.name, backend, n_battles=battles_at_once(backend, n_battles), seed=seed)

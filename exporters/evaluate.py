@@ -17,6 +17,7 @@ from envs.errors import InputError
 from envs.outcomes import summarise
 from envs.printing import print_result
 from envs.stopping import StopWish, stop_wish
+from envs.text import one_line
 from envs.types import EnvSpec, MultiAgentEnv
 
 if TYPE_CHECKING:
@@ -88,15 +89,15 @@ class Evaluation:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 played, 1 not printed, 2 bad input, 128 + a signal."""
     with stop_wish() as stop:
-        code = run_command(
+        return run_command(
             EvaluateConfig,
             lambda config: run(config, stop),
             prog="lan-eval",
             description="Play greedy, decentralised battles in one process and report the win rate.",
             argv=argv,
             listing=True,
+            stop=stop,
         )
-    return stop.exit_code(code)
 
 
 def run(config: EvaluateConfig, stop: StopWish) -> int:
@@ -107,7 +108,7 @@ def run(config: EvaluateConfig, stop: StopWish) -> int:
     try:
         evaluate(player, config, stats)
         if config.record is not None:
-            print(f"recorded in {config.record}", file=sys.stderr)
+            print(f"recorded in {one_line(config.record)}", file=sys.stderr)
     finally:
         stop.settle()
         if stats:

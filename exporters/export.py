@@ -110,6 +110,7 @@ def export_checkpoint(
     """
     out = Path(out)
     check_arguments(out, force, battles, seed)
+    out = out.absolute()  # an environment may change the current folder
     import torch
 
     from exporters.card import checkpoint_parts

@@ -1,7 +1,7 @@
 """Descriptors whose writing never waits for a reader and never fails, so that no log can stop a process.
 
 What nobody reads, or what a full disk or a vanished terminal refuses, is dropped and counted. No thread is
-needed, so a process may fork.
+needed, so a process may fork; `envs.console` has one, and loses less.
 """
 
 from __future__ import annotations
@@ -102,6 +102,11 @@ class LineStream:
             part, self._part = self._part, ""
             self._give(part)
         self._outlet.flush()
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether something was dropped."""
+        return self._outlet.dropped > 0
 
     def fileno(self) -> int:
         """The descriptor."""

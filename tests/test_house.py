@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from envs.start import COMMANDS
 from tests.paths import ROOT
 
 PACKAGES = ("trainer", "runtime", "protos", "exporters", "envs")
@@ -44,11 +45,14 @@ def test_importing_a_package_is_cheap(package: str) -> None:
     assert not HEAVY & set(loaded)
 
 
-@pytest.mark.parametrize("command", sorted(PYPROJECT["project"]["scripts"]))
+def test_the_commands_that_are_installed_are_those_that_can_start() -> None:
+    assert list(PYPROJECT["project"]["scripts"]) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_explains_itself_without_loading_torch(command: str) -> None:
-    module, _, function = PYPROJECT["project"]["scripts"][command].partition(":")
     code = (
-        f"import sys, {module} as m\nassert callable(m.{function})\n"
+        f"import sys, {COMMANDS[command]} as m\nassert callable(m.main)\n"
         "assert 'torch' not in sys.modules, 'torch is loaded before the flags are read'"
     )
     run_python(code)

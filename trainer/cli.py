@@ -1,7 +1,4 @@
-"""`lan-train`: read and check the flags, then call `trainer.runs.session`.
-
-Little is imported before `main` runs, so that Ctrl-C during the imports is answered there.
-"""
+"""`lan-train`: read and check the flags, then call `trainer.runs.session`."""
 
 from __future__ import annotations
 
@@ -10,8 +7,12 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from envs.command import run_command
+from envs.console import patient_output
+from envs.stopping import StopWish, stop_wish
+from trainer.config import TrainConfig
+
 if TYPE_CHECKING:
-    from trainer.config import TrainConfig
     from trainer.runs.claim import Claim
 
 DESCRIPTION = (
@@ -23,19 +24,14 @@ DESCRIPTION = (
 def main(argv: Sequence[str] | None = None, claim: Claim | None = None) -> int:
     """The command; returns its exit code: 0 done or stopped on request, 1 diverged or not saved, 2 bad input.
 
-    It trains on where nobody can read what it prints. `claim`: the run directory's, if the caller holds it.
+    128 and a signal's number where that came before training, or was a second Ctrl-C that ends it. It trains
+    on where nobody can read what it prints. `claim`: the run directory's, if the caller holds it.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        from envs.command import run_command
-        from envs.console import patient_output
-        from trainer.config import TrainConfig
-    except KeyboardInterrupt:
-        return 130
-    with patient_output("lan-train"):
+    with stop_wish() as stop, patient_output("lan-train"):
         return run_command(
-            TrainConfig, lambda config: train(config, claim), prog="lan-train", description=DESCRIPTION,
-            argv=words, default=lambda: resumed_defaults(words),
+            TrainConfig, lambda config: train(config, stop, claim), prog="lan-train",
+            description=DESCRIPTION, argv=words, default=lambda: resumed_defaults(words), stop=stop,
         )  # fmt: skip
 
 
@@ -51,16 +47,14 @@ def resumed_defaults(words: Sequence[str]) -> TrainConfig | None:
     return None
 
 
-def train(config: TrainConfig, claim: Claim | None = None) -> int:
+def train(config: TrainConfig, stop: StopWish, claim: Claim | None = None) -> int:
     """Plan and train, new or resumed."""
     from trainer.runs.plan import plan_run
-    from trainer.runs.stopping import StopSignals
 
-    with StopSignals() as signals:
-        plan = plan_run(config)
-        from trainer.runs.session import watch
+    plan = plan_run(config)
+    from trainer.runs.session import watch
 
-        return watch(plan, signals, claim)
+    return watch(plan, stop, claim)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from envs.command import run_command
+from envs.command import complain, printed, run_command
 from envs.errors import InputError
 from envs.sc2api.ids import BASE_BUILD
+from envs.text import shell_word
 
 DESCRIPTIONS = {
     "install": "Make a tree that pysc2 and SMAC take for StarCraft II, the simulator in the game's place.",
@@ -48,7 +48,7 @@ def install_tree(config: InstallConfig) -> int:
         raise InputError(f"--base-build {config.base_build}: pysc2 wants 55958 (3.16.1) or newer")
     root = config.root.resolve()
     install(root, config.base_build)
-    print(f"installed; now: export SC2PATH={shlex.quote(str(root))}")
+    print(f"installed; now: export SC2PATH={shell_word(root)}")
     return 0
 
 
@@ -76,12 +76,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if what == "serve":
         return run_command(ServeConfig, serve, prog=prog, description=DESCRIPTIONS[what], argv=arguments[1:])
+    return printed(lambda: usage(what), "lan-sc2")
+
+
+def usage(what: str) -> int:
+    """Say how the command is used, also where it was not used so; returns the exit code."""
     if what in ("-h", "--help"):
         print(USAGE)
         return 0
     problem = f"unknown command {what!r}: say install or serve" if what else "say install or serve"
-    print(f"lan-sc2: error: {problem}\n{USAGE}", file=sys.stderr)
-    return 2
+    return complain("lan-sc2", f"error: {problem}\n{USAGE}", 2)
 
 
 if __name__ == "__main__":

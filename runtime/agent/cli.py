@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from envs.command import run_command
 from envs.errors import InputError
+from envs.stopping import StopWish, cut_after
+from envs.text import one_line
 from runtime.identity.addresses import Address, check_distinct, parse_address
-from runtime.logs import capture_native_text, configure_logs, finish_logs
+from runtime.logs import PATIENCE_S, capture_native_text, configure_logs, finish_logs
 
 if TYPE_CHECKING:
     from runtime.agent.episodes import EpisodeTable
@@ -29,6 +31,8 @@ MAX_DATA_BYTES = 1 << 30
 MAX_COUNT = 1 << 16
 """Of episodes or calls at once."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+CUT_S = 2 * PATIENCE_S + 0.5
+"""For the last lines of stdout and stderr, and a margin; after that, something hangs."""
 HANGUPS: list[int] = []
 """Each SIGHUP that came before a loop could follow it."""
 
@@ -141,14 +145,16 @@ def run_agent(
     `index` is the agent's place among those of one command, by which its metrics port is found. `follow` is
     called in the event loop, before the agent serves; without it, SIGHUP changes the model.
     `on_ready(address, digest)` is called when requests are answered. InputError as the loader and the server,
-    ServingError when the agent cannot go on.
+    ServingError when the agent cannot go on. Once it stops, the process is cut after the grace period and
+    `CUT_S`.
     """
     stop_at_once_until_serving()
     import asyncio
 
     from runtime.agent.model_change import change_model, check_model
     from runtime.agent.policy import AgentPolicy
-    from runtime.agent.server import ServerConfig, serve
+    from runtime.agent.server import STOP_S, ServerConfig, serve
+    from runtime.agent.signals import call_on_signals
     from runtime.identity.tls import server_credentials, tls_files
     from runtime.model_file.loader import read_model_file
 
@@ -161,37 +167,32 @@ def run_agent(
     model = check_model(model_bytes, str(config.model), config.model_sha256, [agent_id])
     table = make_table(config, AgentPolicy(model, agent_id))
     side = side_addresses(config, index)
-    limits = ServerConfig(
-        max_concurrent_rpcs=config.max_concurrent_rpcs,
-        grace_s=config.grace_s,
-        reflection=config.reflection,
-        metrics=side.get("--metrics"),
-        health=side.get("--health"),
-        credentials=None if files is None else server_credentials(files, agent_id),
-    )
 
     async def run() -> None:
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, stop.set)
+        calls: dict[int, Callable[[], object]] = dict.fromkeys(STOP_SIGNALS, stop.set)
         if follow is None:
             read = functools.partial(read_model_file, config.model)
             change = functools.partial(change_model, table, read, str(config.model), config.model_sha256)
-            loop.add_signal_handler(signal.SIGHUP, change)
+            calls[signal.SIGHUP] = change
             if HANGUPS:
                 change()
         else:
             follow(table, stop.set)
-        # asyncio would warn of more signals than it has room for, with a lock that one of them may hold.
-        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
+        call_on_signals(asyncio.get_running_loop(), calls, STOP_SIGNALS)
+        limits = ServerConfig(
+            max_concurrent_rpcs=config.max_concurrent_rpcs,
+            grace_s=config.grace_s,
+            reflection=config.reflection,
+            metrics=side.get("--metrics"),
+            health=side.get("--health"),
+            credentials=None if files is None else server_credentials(files, agent_id),
+        )
         gc.freeze()  # what stays anyway makes no later collection longer
-        try:
-            await serve(
-                table, address, limits, on_ready=lambda bound: on_ready(bound, model.digest), stop=stop
-            )
-        finally:  # without a loop, a second wish to stop would end the process by its signal
-            signal.pthread_sigmask(signal.SIG_BLOCK, (*STOP_SIGNALS, signal.SIGHUP))
+        await serve(
+            table, address, limits, on_ready=lambda bound: on_ready(bound, model.digest), stop=stop,
+            on_stop=lambda: cut_after(config.grace_s + STOP_S + CUT_S),
+        )  # fmt: skip
 
     try:
         asyncio.run(run())
@@ -262,7 +263,8 @@ def agent(config: AgentConfig) -> int:
     address = check_config(config)
 
     def on_ready(bound: Address, digest: str) -> None:
-        print(f"agent {config.agent_id} serves {config.model} ({digest[:12]}) on {bound}", flush=True)
+        model = one_line(config.model)
+        print(f"agent {config.agent_id} serves {model} ({digest[:12]}) on {bound}", flush=True)
 
     try:
         run_agent(config, config.agent_id, address, read_model_file(config.model), on_ready)
@@ -283,7 +285,8 @@ def serving_command(
     """`run_command` for a process that serves: at once it can be stopped, and logs as its flags say."""
     stop_at_once_until_serving()
     configure_logs("--log-json" in (sys.argv[1:] if argv is None else argv))
-    return run_command(config_type, run, prog=prog, description=description, argv=argv)
+    unheard = StopWish()  # signals are answered above, and then by whatever serves
+    return run_command(config_type, run, prog=prog, description=description, argv=argv, stop=unheard)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from envs.text import one_line
 from runtime.agent.child import Child
 from runtime.agent.cli import (
     ServingConfig,
@@ -108,7 +109,7 @@ def supervise(config: AgentsConfig, signals: SignalInbox) -> int:
     if all(child.is_ready for child in children):
         for child in children:
             print(f"agent {child.agent_id} {child.address} (process {child.pid})", flush=True)
-        print(f"{len(children)} agents serve {config.model} ({digest[:12]})", flush=True)
+        print(f"{len(children)} agents serve {one_line(config.model)} ({digest[:12]})", flush=True)
     return supervisor.run()
 
 

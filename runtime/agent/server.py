@@ -141,11 +141,12 @@ async def serve(
     *,
     on_ready: Callable[[Address], None],
     stop: asyncio.Event,
+    on_stop: Callable[[], object] = lambda: None,
 ) -> None:
     """Serve until `stop` is set, then let running calls finish within the grace period.
 
     InputError when the address cannot be listened on, ServingError when a part ends that must not.
-    `on_ready` is called once health says SERVING.
+    `on_ready` is called once health says SERVING, and `on_stop` when that is over, for whatever reason.
     """
     calls = [Calls(config.max_concurrent_rpcs)]
     metrics = None
@@ -178,6 +179,7 @@ async def serve(
         on_ready(bound)
         await stay(stop, forever)
     finally:
+        on_stop()
         await health.stop()
         await shut_down(list(servers.values()), calls, config.grace_s)
         for task in forever:

@@ -1,11 +1,13 @@
-"""Signals, kept until somebody asks for them."""
+"""Signals, kept until somebody asks for them, or handed to an event loop."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Self
 
 
@@ -66,3 +68,25 @@ class SignalInbox:
     def _close(self) -> None:
         self.reader.close()
         self._writer.close()
+
+
+def call_on_signals(
+    loop: asyncio.AbstractEventLoop, calls: Mapping[int, Callable[[], object]], last: Collection[int]
+) -> None:
+    """Have a loop make each signal's call, until one of `last` has come; what comes later does nothing.
+
+    A thread waits for them, and all threads that start after this call block them, so no signal interrupts
+    anything. Abseil's, in gRPC, would not bear it: `MeasureTscFrequencyWithSleep` sleeps a millisecond while
+    it holds the interpreter's lock, and after a signal goes on for what the kernel says is left, which is
+    longer by the timer slack. Under a storm of signals that never ends.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, calls)
+
+    def wait() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            number = 0
+            while number not in last:
+                number = signal.sigwait(calls)
+                loop.call_soon_threadsafe(calls[number])
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()

@@ -18,18 +18,21 @@ from typing import NoReturn
 
 from envs.errors import InputError, LanError
 from envs.processes import end_with_parent
+from envs.stopping import cut_after
 from envs.text import one_line
 from runtime.agent.child import Child, check_single_thread, describe_end
 from runtime.agent.lifeline import Lifeline, lifeline
 from runtime.agent.signals import SignalInbox
 from runtime.identity.addresses import Address, parse_address
-from runtime.logs import finish_logs, tick_logs
+from runtime.logs import PATIENCE_S, finish_logs, tick_logs
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 KILL_AFTER_S = 2.0
 """Beyond the grace period, children that do not stop are killed."""
 GIVE_UP_AFTER_S = 5.0
 """A killed child that the kernel has not ended by then (it hangs in a disk, say) is left behind."""
+CUT_S = 2 * PATIENCE_S + 0.5
+"""As an agent's; what holds up this process then is none of its children."""
 LONGEST_WAIT_S = 60.0
 
 log = logging.getLogger("lan.agents")
@@ -96,6 +99,7 @@ class Supervisor:
         while self._running() or not self._is_stopping:
             if self._is_stopping and kill_at_s is None:
                 kill_at_s = time.monotonic() + self._grace_s + KILL_AFTER_S
+                cut_after(self._grace_s + KILL_AFTER_S + GIVE_UP_AFTER_S + CUT_S)
             if kill_at_s is not None and time.monotonic() > kill_at_s:
                 log.error("agents that did not stop are killed")
                 self._kill_all()

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from envs.command import run_command
 from envs.errors import InputError
 from envs.printing import print_result
 from envs.stopping import StopWish, stop_wish
+from envs.text import one_line
 from runtime.identity.addresses import Address, parse_addresses
 from runtime.identity.tls import HostTls, tls_files
 
@@ -134,6 +135,7 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
         raise InputError("--deadline-ms and --connect-timeout-s must be above 0 and at most an hour")
     if config.record is not None:
         check_record(config.record, config.map)
+        config = replace(config, record=config.record.absolute())  # an environment may change the folder
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca)
     tls = None if files is None else HostTls(files)
     addresses = parse_addresses(config.agents)
@@ -207,11 +209,11 @@ def play(config: PlayConfig, stop: StopWish) -> int:
         if len(played.results) < config.episodes and (played.links or stop.number):
             count = f"{len(played.results)} of {config.episodes} battles were played"
             screen.print(count, markup=False, highlight=False)
-        elif config.record is not None:
-            screen.print(f"recorded in {config.record}", markup=False, highlight=False)
+    if config.record is not None:
+        screen.print(f"recorded in {one_line(config.record)}", markup=False, highlight=False)
     silent = never_answered(played.links)
     for link in silent:
-        print(f"lan-play: error: {link} never answered a step: {link.why_lost}", file=sys.stderr)
+        print(f"lan-play: error: {link} never answered a step: {one_line(link.why_lost)}", file=sys.stderr)
     return 1 if silent or not is_printed else 0
 
 
@@ -261,10 +263,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     after a signal.
     """
     with stop_wish() as stop:
-        code = run_command(
-            PlayConfig, lambda config: play(config, stop), prog="lan-play", description=DESCRIPTION, argv=argv
-        )
-    return stop.exit_code(code)
+        return run_command(
+            PlayConfig, lambda config: play(config, stop), prog="lan-play", description=DESCRIPTION,
+            argv=argv, stop=stop,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

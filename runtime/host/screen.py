@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 class Expendable:
     """A text stream that leaves out what its file does not take: nobody reads, or the disk is full.
 
-    A full pipe too would hold up the whole host, so that a text is written only where there is room for it.
+    A full pipe too would hold up the whole host, so that a text is written only where there is room for it:
+    `envs.console` waits half a second for a reader, which would cost every agent its step, and
+    `runtime.outlets` gives whole lines, while a terminal's progress bar has none.
     """
 
     def __init__(self, stream: Any) -> None:

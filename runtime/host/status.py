@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from envs.command import run_command
 from envs.errors import InputError
+from envs.stopping import cut_if_longer
 from envs.text import one_line
 from runtime.identity.addresses import Address, parse_addresses
 from runtime.identity.tls import HostTls, tls_files
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 DESCRIPTION = "Ask the agents of a team who they are, and print a table."
 TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
+MARGIN_S = 60.0
+"""Beyond what the agents have, for names that are being looked up; when it is over, a library hangs."""
 MOST_AT_ONCE = 64
 """Addresses that are asked at the same time, each over a connection with descriptors of its own."""
 SHOWN_CHARS = 200
@@ -50,7 +54,9 @@ def show_status(config: StatusConfig) -> int:
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca)
     tls = None if files is None else HostTls(files)
     addresses = parse_addresses(config.agents)
-    answers = asyncio.run(ask_all(addresses, tls))
+    rounds = math.ceil(len(addresses) / MOST_AT_ONCE)
+    with cut_if_longer(rounds * (TIMEOUT_S + CLOSE_TIMEOUT_S) + MARGIN_S):
+        answers = asyncio.run(ask_all(addresses, tls))
     table = Table("address", "agent", "serves", "model", "version", "answers in")
     table.columns[0].no_wrap = True
     teams, ids = set(), []

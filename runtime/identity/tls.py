@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from envs.errors import InputError
-from envs.files import read_regular
+from envs.files import expanded, read_regular
 from envs.text import one_line
 from runtime.identity.addresses import Address
 
@@ -58,14 +58,17 @@ def agent_dns_name(agent_id: int) -> str:
 def tls_files(
     cert: str | None, key: str | None, ca: str | None, agent_id: int | None = None
 ) -> TlsFiles | None:
-    """The files of the three TLS flags, with `{id}` replaced; None when none of them is given."""
+    """The files of the three TLS flags, with `{id}` replaced; None when none of them is given.
+
+    Their paths are absolute: they are read again later, and an environment may change the current folder.
+    """
     given = [text for text in (cert, key, ca) if text is not None]
     if not given:
         return None
     if len(given) < 3:
         raise InputError("--tls-cert, --tls-key and --tls-ca belong together: give all three or none")
     names = [text if agent_id is None else text.replace("{id}", str(agent_id)) for text in given]
-    return TlsFiles(*map(Path, names))
+    return TlsFiles(*(expanded(name).absolute() for name in names))
 
 
 class NotYetValidError(InputError):

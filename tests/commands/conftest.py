@@ -11,7 +11,10 @@ from tests.commands.support.situations import SITUATIONS, make_files
 
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    """After the simulator is compiled, which takes longer than a command may run here."""
+    """After the simulator is compiled, which takes longer than a command may run here.
+
+    So a signal while it is compiled is not met here, but in tests/envs/test_interrupted_compiling.py.
+    """
     with Forks() as forks:
         ended = forks.run(SITUATIONS["scripted"].words.split(), tmp_path_factory.mktemp("compiled"), 300.0)
         assert ended.code == 0, ended

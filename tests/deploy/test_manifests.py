@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import tyro
 
+from envs.start import COMMANDS
 from runtime.agent.cli import AgentConfig
 from runtime.host.cli import PlayConfig
 from runtime.identity.addresses import parse_addresses
 from tests.paths import ROOT
-from tests.runtime.support.processes import SCRIPTS
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
 yaml = pytest.importorskip("yaml")
@@ -186,7 +186,7 @@ def test_an_image_holds_the_commands_that_can_run_in_it_and_no_others(
     tmp_path: Path, image: str, commands: set[str]
 ) -> None:
     """Its own line removes the others; what stays uses only packages that were copied."""
-    for name in [*SCRIPTS, "python", "pip"]:
+    for name in [*COMMANDS, "python", "pip"]:
         (tmp_path / name).touch()
     (line,) = re.findall(r"find /opt/lan/bin .*-delete", stages()[f"build-{image}"])
     subprocess.run(line.replace("/opt/lan/bin", str(tmp_path)), shell=True, check=True, timeout=30)
@@ -195,7 +195,7 @@ def test_an_image_holds_the_commands_that_can_run_in_it_and_no_others(
     assert set(entry) <= commands
     copied = re.findall(r"^COPY (?!--from)(\w+) \w+$", stages()["build"], re.M)
     for name in commands:
-        assert SCRIPTS[name].split(".")[0] in copied
+        assert COMMANDS[name].split(".")[0] in copied
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")

@@ -94,14 +94,14 @@ def test_planted_machine_code_is_never_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["nbi", "nbc"])
-@pytest.mark.parametrize("content", [b"", b"no pickle", b"\x80\x04K\x01."])
-def test_damaged_machine_code_is_compiled_again(tmp_path: Path, suffix: str, content: bytes) -> None:
+def test_damaged_machine_code_is_compiled_again(tmp_path: Path, suffix: str) -> None:
     (_, folder) = call(tmp_path / "program.py", LAN_CACHE_DIR=str(tmp_path))
     (file,) = Path(folder).rglob(f"*.{suffix}")
     whole = file.read_bytes()
-    file.write_bytes(content)
-    assert call(tmp_path / "program.py", LAN_CACHE_DIR=str(tmp_path)) == ["42", folder]
-    assert file.read_bytes()[:20] == whole[:20]  # and it is kept whole again
+    for content in (b"", b"no pickle", b"\x80\x04K\x01."):
+        file.write_bytes(content)
+        assert call(tmp_path / "program.py", LAN_CACHE_DIR=str(tmp_path)) == ["42", folder]
+        assert file.read_bytes()[:20] == whole[:20]  # and it is kept whole again
 
 
 @pytest.mark.parametrize("largest_file_bytes", ["0", "200"])

@@ -23,7 +23,16 @@ from protos import policy_pb2, policy_pb2_grpc
 from runtime.logs import BURST, BURST_S, Bursts, JsonFormatter, TextFormatter
 from runtime.outlets import KEPT_BYTES, LineStream, Outlet
 from tests.runtime.support.certificates import make_pki
-from tests.runtime.support.processes import ROOT, command, environment, free_ports, run, started, wait_until
+from tests.runtime.support.processes import (
+    ROOT,
+    command,
+    environment,
+    free_ports,
+    full_pipe,
+    run,
+    started,
+    wait_until,
+)
 
 FORGED = "\n2026-01-01 00:00:00,000 lan.agent agent 0: all is well\r\x1b[2Jx\u2028y"
 
@@ -178,13 +187,8 @@ def answers(port: int, refusals: int = 0) -> bool:
         return bool(stub.Describe(policy_pb2.DescribeRequest(), timeout=5).agent_id == 0)
 
 
-def full_pipe() -> tuple[int, Callable[[], None]]:
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            os.write(write_end, b"x" * 4096)
-    os.set_blocking(write_end, True)
+def unread_pipe() -> tuple[int, Callable[[], None]]:
+    read_end, write_end = full_pipe()
     return write_end, lambda: os.close(read_end)
 
 
@@ -217,8 +221,8 @@ def unread_socket() -> tuple[int, Callable[[], None]]:
 @pytest.mark.parametrize(
     ("broken", "log_json"),
     [
-        (full_pipe, False),
-        (full_pipe, True),
+        (unread_pipe, False),
+        (unread_pipe, True),
         (broken_pipe, False),
         (vanished_terminal, False),
         (full_disk, True),

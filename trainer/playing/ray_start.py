@@ -16,10 +16,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from envs.errors import InputError
+from envs.stopping import cut_if_longer
 from envs.text import one_line
 
 QUIET: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 REASON_CHARS = 200
+END_S = 60.0
+"""Ray's own limits for its end add up to less."""
 
 
 def require_ray(asking: str) -> None:
@@ -60,7 +63,7 @@ def begin_ray(asking: str, n_cpus: int, **settings: Any) -> Any:
         ) from None
     address = context.address_info["node_ip_address"]
     if address not in ("127.0.0.1", "::1"):
-        ray.shutdown()
+        end_ray(ray)
         raise InputError(
             f"Ray, which {asking} needs, would listen on {address}, where other machines reach it; "
             "set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 before the program starts"
@@ -77,6 +80,15 @@ def join_ray(asking: str, address: str) -> Any:
     except Exception as error:  # Ray's own have no common base
         raise InputError(f"--ray-address {address}: no Ray cluster answers there: {reason(error)}") from None
     return ray
+
+
+def end_ray(ray: Any) -> None:
+    """End the Ray that was begun, or leave the cluster that was joined; the process is cut if that hangs.
+
+    Call it after all was saved.
+    """
+    with cut_if_longer(END_S):
+        ray.shutdown()
 
 
 def running_ray() -> Any | None:

@@ -19,7 +19,7 @@ from envs.errors import InputError
 from envs.make import make_env
 from envs.outcomes import EpisodeStats
 from trainer.learning.networks import AdvantageNet
-from trainer.playing.ray_start import begin_ray, is_alive, join_ray, running_ray
+from trainer.playing.ray_start import begin_ray, end_ray, is_alive, join_ray, running_ray
 from trainer.playing.rollout import AbandonedError, Round, collect
 from trainer.replay.episode import Episode
 
@@ -109,7 +109,7 @@ class WorkerPool:
                 self.ray.kill(worker)
         finally:
             if self._is_ours:
-                self.ray.shutdown()
+                end_ray(self.ray)
 
     def _hire(self, index: int) -> Any:
         return self._actor.remote(self._net, *self.where, index)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.make import BACKEND_NAMES, env_spec, has_sc2_game, is_code, resolve_backend, sc2_root
+from envs.text import shell_word
 from trainer.config import ResolvedConfig, TrainConfig, check_resumed, resolve, run_name
 from trainer.learning.algorithms import types_to_split
 from trainer.runs.config_file import FILE_NAME, is_unborn, load_config
@@ -17,7 +17,10 @@ from trainer.runs.config_file import FILE_NAME, is_unborn, load_config
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked run: its settings, its directory, and the backend that plays its battles."""
+    """A checked run: its settings, its directory, and the backend that plays its battles.
+
+    The directory is an absolute path: an environment may change the current folder.
+    """
 
     config: ResolvedConfig
     run_dir: Path
@@ -32,7 +35,7 @@ def plan_run(config: TrainConfig) -> Plan:
         raise InputError(
             "say which map to learn, e.g. --map 3m, or which run to go on with, --resume RUN_DIR"
         )
-    run_dir = config.run_dir or Path("runs") / run_name(config)
+    run_dir = (config.run_dir or Path("runs") / run_name(config)).absolute()
     check_free(run_dir, config.map)
     resolved, backend = resolve_playable(config)
     return Plan(resolved, run_dir, backend)
@@ -40,11 +43,12 @@ def plan_run(config: TrainConfig) -> Plan:
 
 def plan_resumed(config: TrainConfig, run_dir: Path) -> Plan:
     """The plan of a run that goes on: its own settings, and the backend that it was begun on."""
+    run_dir = run_dir.absolute()
     saved = load_config(run_dir)
     if not config.map:
         raise InputError(
             f"{run_dir} asks to import code, as the environment {saved.map!r}; "
-            f"say --map {shlex.quote(saved.map)} as well if you trust it"
+            f"say --map {shell_word(saved.map)} as well if you trust it"
         )
     if config.env == "auto":
         config = replace(config, env=saved.env)
@@ -82,7 +86,7 @@ def is_readable(run_dir: Path) -> bool:
 def resume_words(run_dir: Path, map_name: str) -> str:
     """The flags of `lan-train` that go on with a run, for a shell; a name that is code must be said again."""
     words = ["--resume", str(run_dir), *(["--map", map_name] if is_code(map_name) else [])]
-    return shlex.join(words)
+    return " ".join(map(shell_word, words))
 
 
 def resolve_playable(config: TrainConfig) -> tuple[ResolvedConfig, str]:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from envs.errors import DivergedError
 from envs.make import BACKEND_NAMES
+from envs.stopping import StopWish
 from envs.text import one_line
 from trainer.runs.assembly import assemble
 from trainer.runs.checkpoint import FILE_NAME
@@ -17,17 +18,17 @@ from trainer.runs.display import LiveReporter, PlainReporter, format_duration
 from trainer.runs.plan import Plan, resume_words
 from trainer.runs.process_memory import peak_memory_mb
 from trainer.runs.run import TrainingRun
-from trainer.runs.stopping import StopSignals
+from trainer.runs.stopping import ask_to_save
 
 
-def watch(plan: Plan, signals: StopSignals, claim: Claim | None = None) -> int:
+def watch(plan: Plan, stop: StopWish, claim: Claim | None = None) -> int:
     """Train; returns 0 when finished or stopped on request, 1 when the run diverged or is not saved.
 
     `claim`: the directory's, where the caller holds it.
     """
     config, console = plan.config, Console()
     with assemble(plan, claim) as run:
-        signals.watch(run)
+        ask_to_save(run, stop)
         first_steps, saved = run.clocks.env_steps, run.directory.saved_steps
         begins = "new run" if saved is None else f"resumed at {saved:,} steps"
         print(
@@ -64,5 +65,5 @@ def print_summary(run: TrainingRun, first_steps: int) -> None:
         f"{run.learner.updates:,} updates, last win rate {win_rate}\n"
         f"{steps:,} steps in {format_duration(wall_s)}: {steps / wall_s:,.0f} steps/s ({parts}); "
         f"peak memory {peak_memory_mb():,.0f} MB, replay {run.replay.nbytes / 2**20:,.0f} MB\n"
-        f"checkpoint: {folder / FILE_NAME}"
+        f"checkpoint: {one_line(folder / FILE_NAME)}"
     )

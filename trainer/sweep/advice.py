@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from envs.text import shell_word
 from trainer.runs.config_file import FILE_NAME
 from trainer.runs.grid import point_of
 from trainer.runs.metrics import read_metrics
@@ -21,9 +21,9 @@ def plot_command(out: Path, jobs: Sequence[Job]) -> str:
     folders = {job.run_dir for job in jobs}
     beside = {path.parent for path in out.absolute().glob(f"*/{FILE_NAME}")} | set(visible(out))
     if beside == folders:
-        words = [f"{shlex.quote(str(out))}/*"]
+        words = [f"{shell_word(out)}/*"]
     else:  # other runs lie there, which may not be comparable
-        words = [shlex.quote(str(out / job.run_dir.name)) for job in jobs]
+        words = [shell_word(out / job.run_dir.name) for job in jobs]
     if jobs[0].config.until_win_rate is not None and (until := last_common_point(jobs)) is not None:
         words += ["--until", str(until)]
     return " ".join(["lan-plot", *words, "--out", "curves.png"])

@@ -15,15 +15,16 @@ from typing import Protocol
 import tyro
 from rich.console import Console
 
-from envs.command import run_command
+from envs.command import complain, run_command
 from envs.console import patient_output
 from envs.cores import usable_cores
 from envs.errors import InputError
 from envs.files import open_regular
+from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
 from trainer.config import TrainConfig
 from trainer.runs.plan import resolve_playable
-from trainer.runs.stopping import StopSignals
+from trainer.runs.stopping import ask_to_save
 from trainer.sweep.advice import plot_command
 from trainer.sweep.jobs import LOG_NAME, Job, plan_jobs, saved_backend
 from trainer.sweep.process import Outcome
@@ -113,32 +114,38 @@ class Sitting:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code: 0 all finished, 1 some failed, 2 bad input, 130 interrupted.
+    """The command; returns its exit code: 0 all finished, 1 some failed, 2 bad input, 130 asked to stop.
 
     It goes on where nobody can read what it prints.
     """
-    with patient_output("lan-sweep"):
-        return run_command(SweepConfig, sweep, prog="lan-sweep", description=DESCRIPTION, argv=argv)
+    with stop_wish() as stop, patient_output("lan-sweep"):
+        return run_command(
+            SweepConfig, lambda config: sweep(config, stop), prog="lan-sweep", description=DESCRIPTION,
+            argv=argv, stop=stop,
+        )  # fmt: skip
 
 
-def sweep(config: SweepConfig) -> int:
+def sweep(config: SweepConfig, stop: StopWish) -> int:
     """Plan the runs, do those that are not finished, print how they ended."""
-    with StopSignals() as signals:
-        jobs = make_jobs(config)
-        rows = [Row(job) for job in jobs]
-        todo = [row for row in rows if row.state != "finished"]
-        print(
-            f"lan-sweep: {len(jobs)} runs on --env {jobs[0].config.env}, {len(jobs) - len(todo)} finished "
-            f"before, writing to {one_line(config.out)}",
-            flush=True,
-        )
-        failures = do_runs(config, rows, signals) if todo else {}
+    jobs = make_jobs(config)
+    rows = [Row(job) for job in jobs]
+    todo = [row for row in rows if row.state != "finished"]
+    print(
+        f"lan-sweep: {len(jobs)} runs on --env {jobs[0].config.env}, {len(jobs) - len(todo)} finished "
+        f"before, writing to {one_line(config.out)}",
+        flush=True,
+    )
+    failures = do_runs(config, rows, stop) if todo else {}
+    if failures is None:
+        return complain("lan-sweep", "interrupted", 130)
     report(config, jobs, failures)
     return 1 if failures else 0
 
 
-def do_runs(config: SweepConfig, rows: Sequence[Row], signals: StopSignals) -> dict[str, tuple[Job, Outcome]]:
-    """Do the runs that are not finished; returns those that failed. KeyboardInterrupt when asked to stop."""
+def do_runs(
+    config: SweepConfig, rows: Sequence[Row], stop: StopWish
+) -> dict[str, tuple[Job, Outcome]] | None:
+    """Do the runs that are not finished; returns those that failed, None when asked to stop."""
     from trainer.playing.ray_start import require_ray
     from trainer.sweep.ray_executor import RayExecutor
 
@@ -150,21 +157,22 @@ def do_runs(config: SweepConfig, rows: Sequence[Row], signals: StopSignals) -> d
                 row.job.run_dir.mkdir(parents=True, exist_ok=True)
         executor = RayExecutor(cores=config.cores, address=config.ray_address, gpu_share=config.gpu_share)
         try:
-            signals.watch(sitting)
+            ask_to_save(sitting, stop)
             failures = conduct(rows, executor, sitting)
         except ConnectionError:
             if not sitting.stop_requested:  # a signal for all processes ends Ray's too
                 raise
         finally:
             executor.close()
-    if sitting.stop_requested:
-        raise KeyboardInterrupt
-    return failures
+    return None if sitting.stop_requested else failures
 
 
 @contextmanager
 def hold(out: Path) -> Iterator[None]:
-    """Let one sweep at a time write to `out`, which is made where it is missing; InputError otherwise."""
+    """Let one sweep at a time write to `out`, which is made where it is missing; InputError otherwise.
+
+    No `Claim`: that is of a run, and leaves a directory as it was in which no run began.
+    """
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
         file = open_regular(out / LOCK_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -22,6 +21,7 @@ from time import monotonic
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.processes import end_with_parent
+from envs.text import one_line, shell_word
 from trainer.runs.claim import Claim
 from trainer.runs.config_file import FILE_NAME, load_config
 from trainer.sweep.jobs import FINISHED_NAME, LOG_NAME, TAIL_BYTES
@@ -68,7 +68,7 @@ def train_in_process(run_dir: Path, words: Sequence[str]) -> int:
     command = [sys.executable, "-m", "trainer.sweep.process", str(os.getpid()), str(run_dir), *words]
     with (run_dir / LOG_NAME).open("ab", buffering=0) as log:
         with contextlib.suppress(OSError):  # a full disk ends no run
-            log.write(os.fsencode(f"== lan-train {shlex.join(words)}\n"))
+            log.write(os.fsencode(f"== lan-train {' '.join(map(shell_word, words))}\n"))
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )  # a new session: Ctrl-C on the terminal reaches the sweep alone
@@ -113,7 +113,7 @@ def log_tail(path: Path) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """The process: parent's id, run directory, flags of `lan-train`; returns its exit code."""
-    parent, run_dir = int(argv[0]), Path(argv[1])
+    parent, run_dir = int(argv[0]), Path(argv[1]).absolute()
     if not end_with_parent(parent, signal.SIGTERM):  # the run then saves and stops
         sys.exit("lan-sweep: the worker that started this run is gone")
     from trainer.cli import main as lan_train
@@ -124,7 +124,7 @@ def main(argv: Sequence[str]) -> int:
             if code == 0:
                 mark_finished(run_dir)
     except InputError as error:
-        print(f"lan-sweep: error: {error}", file=sys.stderr)
+        print(f"lan-sweep: error: {one_line(error)}", file=sys.stderr)
         return 2
     return code
 

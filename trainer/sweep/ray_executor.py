@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from envs.text import one_line
-from trainer.playing.ray_start import REASON_CHARS, begin_ray, is_alive, join_ray
+from trainer.playing.ray_start import REASON_CHARS, begin_ray, end_ray, is_alive, join_ray
 from trainer.sweep.jobs import Job
 from trainer.sweep.process import STOP_NAME, STOP_WAIT_S, Outcome, run_job
 
@@ -66,7 +66,7 @@ class RayExecutor:
             while waiting and time.monotonic() < deadline and is_alive(self._ray):
                 _, waiting = self._ray.wait(waiting, num_returns=len(waiting), timeout=LOOK_EVERY_S)
         finally:
-            self._ray.shutdown()
+            end_ray(self._ray)
 
     def _start(self) -> None:
         """Give Ray the runs that fit, since it starts tasks in any order; a cluster gets all, to grow."""

@@ -14,15 +14,14 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from envs.start import COMMANDS
 from tests.paths import ROOT
 
-SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 HANG_S = 40.0
 """A command that still runs this long after SIGTERM hangs."""
 MEMORY_BYTES = 12 << 30
@@ -86,14 +85,12 @@ class Forks:
 
 def main() -> None:
     """Answer requests until stdin ends."""
-    entries = {name: target.partition(":") for name, target in SCRIPTS.items()}
-    modules = {name: importlib.import_module(module) for name, (module, _, _) in entries.items()}
+    modules = {name: importlib.import_module(module) for name, module in COMMANDS.items()}
     for heavy in ("torch", "numba", "onnx", "onnxruntime", "grpc", "tyro", "rich.console", "rich.table"):
         importlib.import_module(heavy)
     for line in sys.stdin:
         words, folder, limit_s = json.loads(line)
-        command = getattr(modules[words[0]], entries[words[0]][2])
-        print(json.dumps(asdict(fork(command, words, folder, limit_s))), flush=True)
+        print(json.dumps(asdict(fork(modules[words[0]].main, words, folder, limit_s))), flush=True)
 
 
 def fork(command: object, words: list[str], folder: str, limit_s: float) -> Ended:

@@ -5,11 +5,22 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.runtime.support.processes import ROOT, command, environment, free_ports, run, started, wait_until
+from runtime.agent.server import STOP_S
+from tests.runtime.support.processes import (
+    ROOT,
+    TIMEOUT_S,
+    command,
+    environment,
+    free_ports,
+    run,
+    started,
+    wait_until,
+)
 
 
 def test_an_agent_serves_until_sigterm_and_exits_with_0(model_file: Path) -> None:
@@ -218,10 +229,52 @@ def test_the_same_wish_to_stop_may_come_more_than_once(model_file: Path) -> None
     with started(
         "agent", "--model", model_file, "--agent-id", 1, "--listen", "127.0.0.1:0", until="agent 1 serves"
     ) as agent:
-        while agent.process.poll() is None:
-            agent.process.send_signal(signal.SIGTERM)
-            agent.process.send_signal(signal.SIGINT)
-        assert agent.process.wait() == 0
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while agent.process.poll() is None and time.monotonic() < deadline_s:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                agent.process.send_signal(number)
+        assert agent.process.poll() == 0
+
+
+def test_an_agent_whose_stop_hangs_in_a_library_ends_with_1_after_its_grace(
+    model_file: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import ctypes, sys\n"
+        "from runtime.agent import cli, server\n"
+        "async def shut_down(*values):\n"
+        "    ctypes.PyDLL(None).sleep(600)\n"  # it holds the interpreter's lock
+        "server.shut_down = shut_down\n"
+        "sys.exit(cli.main(sys.argv[1:]))\n"
+    )
+    flags = [
+        "--model",
+        model_file,
+        "--agent-id",
+        0,
+        "--listen",
+        "127.0.0.1:0",
+        "--grace-s",
+        0.1,
+        "--log-json",
+    ]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, flags)], stdout=subprocess.PIPE, stderr=log,
+            cwd=ROOT, env=environment(),
+        )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline().startswith(b"agent 0 serves")
+        begun_s = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == 1
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert time.monotonic() - begun_s > 0.1 + STOP_S
+    assert "in shut_down" in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -81,7 +81,7 @@ CALLS = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     st.lists(CALLS, max_size=12),
     st.booleans(),

@@ -14,7 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.support.processes import ROOT, command, environment, free_ports, started, wait_until
+from tests.runtime.support.processes import (
+    ROOT,
+    command,
+    environment,
+    free_ports,
+    full_pipe,
+    started,
+    wait_until,
+)
 
 
 def test_with_port_0_each_agent_takes_a_free_one_and_its_successor_the_same(
@@ -82,12 +90,7 @@ def test_agents_serve_on_when_the_reader_of_their_output_has_left(model_file: Pa
 def test_a_log_that_nobody_reads_keeps_no_agent_from_its_restart(model_file: Path) -> None:
     port = free_ports(2)
     words = command("agents", "--model", model_file, "--agents", "0-1", "--listen", f"127.0.0.1:{port}")
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            os.write(write_end, b"x" * 4096)
-    os.set_blocking(write_end, True)
+    read_end, write_end = full_pipe()
     process = subprocess.Popen(
         words,
         cwd=ROOT,

@@ -14,10 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.support.processes import ROOT, Started, environment, wait_until
-
-UNSHARE = ["unshare", "--pid", "--fork", "--kill-child=KILL"]
-CAN_UNSHARE = not subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode
+from tests.runtime.support.processes import PID_1, ROOT, Started, can_be_pid_1, environment, wait_until
 
 
 @contextlib.contextmanager
@@ -154,9 +151,9 @@ def test_sighups_at_any_moment_end_nobody(tmp_path: Path) -> None:
         assert team.process.poll() is None
 
 
-@pytest.mark.skipif(not CAN_UNSHARE, reason="no right to make process namespaces")
+@pytest.mark.skipif(not can_be_pid_1(), reason="no right to make process namespaces")
 def test_as_process_1_it_reaps_orphans_and_stops_at_sigterm(tmp_path: Path) -> None:
-    with supervised(tmp_path / "log", "leave_an_orphan", before=tuple(UNSHARE)) as team:
+    with supervised(tmp_path / "log", "leave_an_orphan", before=PID_1) as team:
         (first,) = children_of(team.process.pid)
         time.sleep(3)  # several orphans have ended by now
         for pid in children_of(first):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -83,8 +84,10 @@ BAD_ANSWERS: dict[str, Answer] = {
 async def test_a_bad_answer_to_a_step_costs_one_unit_that_step(
     name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Step 3 gets the bad answer as long as it is the newest; later it and all others get the right one."""
-    monkeypatch.setattr("runtime.host.game.REALTIME_STEP_S", 0.05)  # leaves time to find the agent again
+    """Step 3 gets the bad answer as long as it is the newest; later it and all others get the right one.
+
+    Only for that step the agent has little time; before the next one the host waits until it is back.
+    """
     bad, good = FakeAgent(0), [FakeAgent(1), FakeAgent(2)]
     newest = 0
 
@@ -96,11 +99,21 @@ async def test_a_bad_answer_to_a_step_costs_one_unit_that_step(
         return choice(request).SerializeToString()
 
     bad.act, env = act, ShortTag()
-    async with fake_team(bad, *good) as addresses, hosted(env, addresses, deadline_ms=300.0) as host:
-        host.realtime = True
+    async with fake_team(bad, *good) as addresses, hosted(env, addresses, deadline_ms=30_000.0) as host:
+        link = host.links[0]
+        act_in_time = link.act
+
+        async def act_when_back(obs: bytes, avail_actions: bytes, deadline_s: float) -> int | None:
+            if env.steps == 3:
+                deadline_s = asyncio.get_running_loop().time() + 0.3
+            async with asyncio.timeout(30.0):
+                while link.is_lost:
+                    await asyncio.sleep(0.01)
+            return await act_in_time(obs, avail_actions, deadline_s)
+
+        monkeypatch.setattr(link, "act", act_when_back)
         result = await host.play_episode()
-        assert [link.counts.fallbacks for link in host.links][1:] == [0, 0]
-        assert 1 <= host.links[0].counts.fallbacks < result.steps - 3
+        assert [link.counts.fallbacks for link in host.links] == [1, 0, 0]
     assert newest == result.steps - 1, "it did not join in again"
     assert bad.ended == good[0].ended, "an agent was not told to forget the episode"
     shown = "\n".join(record.getMessage() for record in caplog.records)

@@ -57,7 +57,10 @@ def test_lan_play_plays_the_simulator_and_reports(tmp_path: Path) -> None:
         (["--map", "3m", "--agents", "127.0.0.1:1", "--episodes", "0"], "--episodes 0"),
         (["--map", "3m", "--agents", "127.0.0.1:1", "--deadline-ms", "0"], "--deadline-ms"),
         (["--map", "3m", "--agents", "127.0.0.1:1", "--env", "moon"], "unknown environment backend"),
-        (["--map", "3m", "--agents", "127.0.0.1:1"], "agent at 127.0.0.1:1 does not answer"),
+        (
+            ["--map", "3m", "--agents", "127.0.0.1:1", "--connect-timeout-s", "0.3"],
+            "agent at 127.0.0.1:1 does not answer",
+        ),
         (["--map", "3m"], "--agents"),
         (["--map", "3m", "--agents", "127.0.0.1:1", "--maap"], "--maap"),
     ],

@@ -17,7 +17,9 @@ from runtime.host.cli import PlayConfig, resolve
 from runtime.host.game import EpisodeResult
 from runtime.host.records import ActionsRecord, PageRecord
 from runtime.host.screen import Expendable
+from tests.runtime.support.fake_agent import FakeAgent, fake_team
 from tests.runtime.support.tag_env import TagEnv
+from tests.runtime.support.tag_play import play_tag
 
 
 def result(episode: int) -> EpisodeResult:
@@ -138,6 +140,21 @@ def test_a_record_that_cannot_be_is_refused_before_anything_is_played(
     with pytest.raises(InputError, match="--record") as caught:
         resolve(config)
     assert says in str(caught.value)
+
+
+FULL_DISK = ("bash", "-c", 'ulimit -f 0; exec "$@"', "bash")
+"""No file can grow."""
+
+
+@pytest.mark.asyncio
+async def test_a_record_that_the_disk_refuses_is_not_said_to_be_written(tmp_path: Path) -> None:
+    record = tmp_path / "battles.jsonl"
+    for before in (FULL_DISK, ()):
+        async with fake_team(FakeAgent(0), FakeAgent(1), FakeAgent(2)) as addresses:
+            ended = await play_tag("--agents", addresses, "--episodes", 2, "--record", record, before=before)
+        assert json.loads(ended.out)["episodes"] == 2  # what was played is reported all the same
+        assert (ended.code, f"recorded in {record}" in ended.err) == ((2, False) if before else (0, True))
+        assert (f"error: cannot write {record}" in ended.err) == bool(before)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])

@@ -27,20 +27,25 @@ async def test_agents_that_start_later_are_waited_for(
     monkeypatch.setattr("runtime.host.team.NOTICE_S", 0.2)
     port = free_ports(3)
     first, *late = [FakeAgent(agent_id) for agent_id in range(3)]
+    begun_s = time.monotonic()
+
+    def notices() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
     async with first.listening(port):
         joining = asyncio.create_task(
             connect_team(parse_addresses(f"127.0.0.1:{port}-{port + 2}"), SPEC, 30.0)
         )
-        await asyncio.sleep(1.0)
-        assert not joining.done()
+        expected = f"waiting for 2 of 3: agent at 127.0.0.1:{port + 1} does not answer: "
+        while not (seen := [text for text in notices() if text.startswith(expected)]):
+            assert not joining.done()
+            await asyncio.sleep(0.05)
         async with late[0].listening(port + 1), late[1].listening(port + 2):
             links = await joining
             for link in links:
                 await link.close()
-    notices = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert 1 <= len(notices) <= 3
-    assert notices[0].startswith(f"waiting for 2 of 3: agent at 127.0.0.1:{port + 1} does not answer: ")
-    assert f"agent at 127.0.0.1:{port} " not in notices[0]
+    assert f"agent at 127.0.0.1:{port} " not in seen[0]
+    assert 0.2 * (2 ** len(notices()) - 1) <= time.monotonic() - begun_s, "each pause is twice the last one"
 
 
 @pytest.mark.asyncio

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +21,14 @@ from envs.types import TimeStep
 from runtime.host.interruptible import InterruptibleEnv
 from tests.paths import ROOT
 from tests.runtime.support.fake_agent import FakeAgent, fake_team
-from tests.runtime.support.processes import RUN_TIMEOUT_S, environment, free_ports
+from tests.runtime.support.processes import (
+    PID_1,
+    RUN_TIMEOUT_S,
+    can_be_pid_1,
+    environment,
+    free_ports,
+    full_pipe,
+)
 from tests.runtime.support.tag_env import TagEnv
 from tests.runtime.support.tag_play import Ended, lines_in, play_tag, playing
 
@@ -35,15 +40,6 @@ def _signals_as_before() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
-
-
-PID_1 = ("unshare", "--map-root-user", "--pid", "--fork", "--kill-child=KILL")
-
-
-def can_unshare() -> bool:
-    if shutil.which("unshare") is None:
-        return False
-    return subprocess.run([*PID_1, "true"], capture_output=True, check=False).returncode == 0
 
 
 def team() -> list[FakeAgent]:
@@ -93,7 +89,7 @@ async def test_a_signal_ends_a_run_in_order(signals: list[signal.Signals], code:
     check_partial(ended, record, agents, 9_999)
 
 
-@pytest.mark.skipif(not can_unshare(), reason="this system lets nobody make a pid namespace")
+@pytest.mark.skipif(not can_be_pid_1(), reason="this system lets nobody make a pid namespace")
 @pytest.mark.asyncio
 async def test_sigterm_reaches_process_1_of_a_container(tmp_path: Path) -> None:
     agents, record = team(), tmp_path / "record.jsonl"
@@ -201,15 +197,9 @@ async def test_a_run_does_not_depend_on_its_console(end: str) -> None:
     """The log of an agent that is lost and found at every step goes to a stderr that takes nothing."""
     agents = team()
     agents[0].act = lambda request: b"\xff" if request.step % 2 else agents[1].act(request)
-    reader, writer = os.pipe()
+    reader, writer = full_pipe() if end == "full" else os.pipe()
     if end == "closed":
         os.close(reader)
-    if end == "full":
-        os.set_blocking(writer, False)
-        with contextlib.suppress(BlockingIOError):
-            while os.write(writer, b"x" * 4096):
-                pass
-        os.set_blocking(writer, True)
     async with fake_team(*agents) as addresses:
         try:
             ended = await play_tag("--agents", addresses, "--episodes", 30, stderr=writer, says_closed=False)

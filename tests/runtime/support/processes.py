@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from envs.start import COMMANDS
 from tests.paths import ROOT
 
 TIMEOUT_S = 30.0
@@ -21,13 +22,9 @@ RUN_TIMEOUT_S = 300.0
 """Long enough for the simulator to compile on a machine that is busy."""
 
 
-SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-
-
 def command(name: str, *flags: object, python: str = sys.executable) -> list[str]:
     """The command line of `lan-NAME`, which `python` need not have installed."""
-    module = SCRIPTS[f"lan-{name}"].partition(":")[0]
-    return [python, "-m", module, *map(str, flags)]
+    return [python, "-m", COMMANDS[f"lan-{name}"], *map(str, flags)]
 
 
 def run(name: str, *flags: object) -> subprocess.CompletedProcess[str]:
@@ -113,6 +110,28 @@ def free_ports(count: int) -> int:
                 continue
             return first
     raise AssertionError("no free ports")
+
+
+PID_1 = ("unshare", "--map-root-user", "--pid", "--fork", "--kill-child=KILL")
+"""Before a command line: it is process 1 of a pid namespace, as in a container."""
+
+
+def can_be_pid_1() -> bool:
+    """Whether this user may make a pid namespace."""
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run([*PID_1, "true"], capture_output=True, check=False).returncode == 0
+
+
+def full_pipe() -> tuple[int, int]:
+    """The reading and the writing end of a pipe that takes no byte more."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    return reader, writer
 
 
 def wait_until(condition: object, what: str) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import envs.processes
+from runtime.agent import child
 from runtime.agent.child import Child
 from runtime.agent.lifeline import Lifeline
 from runtime.agent.signals import SignalInbox
@@ -131,6 +132,7 @@ def main(agent: str, failure: str = "") -> int:
     logging.basicConfig(format="%(message)s")
     if failure:
         FAILURES[failure]()
+    child.FIRST_OFFER_PAUSE_S = 0.2
     offers = iter(range(1, 1000))
     children = [Child(agent_id, Address("h", agent_id + 1)) for agent_id in range(2)]
     with SignalInbox(SIGNALS) as signals:

@@ -30,7 +30,7 @@ except InputError as error:
 assert running_ray() is ray and is_alive(ray)
 print(ray.get(ray.remote(lambda: 6 * 7).remote()))
 listening = [line.split() for name in ("tcp", "tcp6") for line in open(f"/proc/net/{name}").readlines()[1:]]
-print(*sorted({words[1].split(":")[0] for words in listening if words[3] == "0A"}))
+print("listens on", *sorted({words[1].split(":")[0] for words in listening if words[3] == "0A"}))
 if signal.SIGTERM in takes:
     print("SIGTERM was taken")
 if "kill" in sys.argv:
@@ -72,8 +72,9 @@ def begin(*words: str, network: bool = False, **environment: str) -> subprocess.
 def test_no_other_machine_reaches_it_also_where_there_is_a_network(words: tuple[str, ...]) -> None:
     """Without a default route Ray keeps to the loopback interface by itself, so a test must have one."""
     done = begin(*words, network=True)
-    value, *addresses = done.stdout.split()
+    value, listening, *_ = done.stdout.splitlines()
     assert value == "42", done.stderr
+    addresses = listening.removeprefix("listens on").split()
     assert addresses
     assert set(addresses) <= LOOPBACK
 

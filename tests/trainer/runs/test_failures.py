@@ -21,7 +21,7 @@ from trainer.runs.checkpoint import load_checkpoint
 from trainer.runs.directory import RunDirectory
 from trainer.runs.metrics import AppendedFile
 
-SHORT = replace(CONFIG, steps=240, eval_interval_steps=60, eval_episodes=4, replay_episodes=40)
+SHORT = replace(CONFIG, steps=120, eval_interval_steps=30, eval_episodes=4, replay_episodes=20)
 SPILLED = replace(SHORT, replay_memory=0.0)
 
 

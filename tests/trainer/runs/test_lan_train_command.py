@@ -15,6 +15,7 @@ from envs.errors import InputError
 from trainer import resume
 from trainer.cli import main
 from trainer.config import TrainConfig, check_resumed, resolve
+from trainer.runs.checkpoint import load_checkpoint
 from trainer.runs.config_file import load_config
 from trainer.runs.plan import continued, plan_run, resume_words
 from trainer.sweep.jobs import saved_backend
@@ -110,11 +111,15 @@ def test_settings_of_another_version_are_named(capsys: pytest.CaptureFixture[str
     assert "warp" in refused(capsys, "--resume", str(tmp_path))
 
 
-ODD: Any = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
+def within(inner: Any) -> Any:
+    """Lists and dictionaries of such values."""
+    return st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+
+
+PLAIN: Any = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+# Not `st.recursive`: it reads the source of a function on the disk when the test runs, and warns that the
+# function does not use its argument where somebody has edited the file since its import.
+ODD: Any = PLAIN | within(PLAIN | within(PLAIN | within(PLAIN)))
 SETTING = st.sampled_from([field.name for field in fields(TrainConfig)])
 
 
@@ -162,6 +167,46 @@ def test_the_module_of_a_map_is_imported_only_where_the_command_line_names_it(
     named = refused(capsys, "--resume", str(run_dir), "--map", "pettingzoo:planted")
     assert "the module 'planted' cannot be imported: SystemExit: imported" in named
     assert resume_words(run_dir, saved.map) == f"--resume '{run_dir}' --map pettingzoo:planted"
+
+
+WANDERS = """
+import os
+from tests.envs.support.quirky import Plain
+
+class Wanders(Plain):
+    def reset(self, seed=None, options=None):
+        os.chdir(os.environ["WANDERS_TO"])
+        return super().reset(seed, options)
+
+def parallel_env():
+    os.chdir(os.environ["WANDERS_TO"])
+    return Wanders()
+"""
+TINY = (
+    "--steps", "24", "--envs", "2", "--eval-episodes", "1", "--eval-interval-steps", "12",
+    "--batch-episodes", "2", "--replay-memory", "0", "--env", "sim", "--threads", "1",
+)  # fmt: skip
+
+
+def test_a_run_stays_in_its_directory_wherever_its_environment_goes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it prints of a directory whose name has two lines is one line, for a shell to be pasted."""
+    (tmp_path / "wanders.py").write_text(WANDERS)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("WANDERS_TO", str(elsewhere))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = "a\nrun"
+    for words in (["--run-dir", name, *TINY], ["--resume", name, "--steps", "36"]):
+        monkeypatch.chdir(tmp_path)
+        assert main([*words, "--map", "pettingzoo:wanders"]) == 0
+        printed = capsys.readouterr().out
+        assert f"writing to {tmp_path}/a\\nrun" in printed
+        assert f"checkpoint: {tmp_path}/a\\nrun/run.pt" in printed
+    assert list(elsewhere.iterdir()) == []
+    assert load_checkpoint(tmp_path / name).env_steps == 36
+    assert resume_words(Path("it's\n\x1b\\"), "3m") == r"--resume $'it\'s\x0a\x1b\\'"
 
 
 def test_a_run_stays_on_its_backend_whatever_is_installed_later(

@@ -18,7 +18,7 @@ from trainer.playing.policy import random_actions
 from trainer.runs.checkpoint import load_checkpoint
 from trainer.runs.metrics import read_metrics
 
-SHORT = replace(CONFIG, steps=480, eval_interval_steps=160, eval_episodes=4, replay_episodes=60)
+SHORT = replace(CONFIG, steps=288, eval_interval_steps=96, eval_episodes=4, replay_episodes=36)
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ def test_the_same_seed_writes_the_same_metrics(undisturbed: Undisturbed, tmp_pat
     run.close()
     assert without_clock(tmp_path) == without_clock(undisturbed.run_dir)
     other = tmp_path / "other"
-    train(other, replace(undisturbed.config, seed=6, steps=300))
+    train(other, replace(undisturbed.config, seed=6, steps=160))
     assert without_clock(other)[1:] != without_clock(undisturbed.run_dir)[1 : len(without_clock(other))]
 
 
-@pytest.mark.parametrize("stop_after", [1, 17, 83])
+@pytest.mark.parametrize("stop_after", [1, 17, 61])
 def test_a_stopped_run_continues_as_if_it_had_not_been(
     undisturbed: Undisturbed, tmp_path: Path, stop_after: int
 ) -> None:
@@ -93,14 +93,14 @@ def test_a_killed_run_goes_back_to_its_checkpoint_and_writes_the_same(
 ) -> None:
     config = undisturbed.config
     run = make_run(tmp_path, config)
-    reporter = Silent(stop_after=110)
+    reporter = Silent(stop_after=66)
     reporter.run = run
     run.checkpoint = lambda *args, save=run.checkpoint, **best: (  # type: ignore[method-assign, misc]
-        save(*args, **best) if run.clocks.env_steps < 300 else None
+        save(*args, **best) if run.clocks.env_steps < 150 else None
     )
     run.run(reporter)  # wrote metrics and learned beyond its last checkpoint, as a killed process would have
     run.close()
-    assert load_checkpoint(tmp_path).env_steps < 300 < read_metrics(tmp_path)[-1]["env_steps"]
+    assert load_checkpoint(tmp_path).env_steps < 150 < read_metrics(tmp_path)[-1]["env_steps"]
     train(tmp_path, config, resume=True)
     assert without_clock(tmp_path) == without_clock(undisturbed.run_dir)
 
@@ -108,7 +108,7 @@ def test_a_killed_run_goes_back_to_its_checkpoint_and_writes_the_same(
 def test_a_finished_run_that_goes_on_equals_one_that_was_told_at_once(
     undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    train(tmp_path, replace(undisturbed.config, steps=288))
+    train(tmp_path, replace(undisturbed.config, steps=160))
     train(tmp_path, undisturbed.config, resume=True)
     one, other = load_checkpoint(tmp_path).advantage, load_checkpoint(undisturbed.run_dir).advantage
     assert all(torch.equal(one[name], other[name]) for name in other)
@@ -129,15 +129,15 @@ def test_the_best_checkpoint_is_kept(finished: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
-    run = make_run(tmp_path)
+    run = make_run(tmp_path, SHORT)
     run.env.step = lambda actions, step=run.env.step: replace(  # type: ignore[method-assign, misc]
-        step(actions), reward=np.full(CONFIG.envs, np.nan if run.clocks.env_steps > 850 else 0, np.float32)
+        step(actions), reward=np.full(SHORT.envs, np.nan if run.clocks.env_steps > 150 else 0, np.float32)
     )
     with pytest.raises(DivergedError, match="its batch is in"):
         run.run(Silent())
     run.close()
     assert (tmp_path / "diverged-batch.pt").exists()
-    assert load_checkpoint(tmp_path).env_steps <= 850
+    assert load_checkpoint(tmp_path).env_steps <= 150
     assert all(torch.isfinite(p).all() for p in load_checkpoint(tmp_path).advantage.values())
 
 
@@ -158,7 +158,7 @@ def test_replay_beyond_its_memory_lies_on_disk_and_changes_nothing(
     undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     config = replace(undisturbed.config, replay_memory=2e-6)  # two thousand bytes: six episodes
-    run, reporter = make_run(tmp_path, config), Silent(stop_after=90)
+    run, reporter = make_run(tmp_path, config), Silent(stop_after=54)
     reporter.run = run
     run.run(reporter)
     assert any(episode.on_disk for episode in run.replay.episodes_since(0))

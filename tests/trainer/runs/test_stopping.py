@@ -1,5 +1,6 @@
 """A run that is asked to stop saves, however often it is asked, and with nobody to read what it says."""
 
+import contextlib
 import os
 import pty
 import signal
@@ -7,15 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from envs.command import run_command
+from envs.stopping import stop_wish
 from tests.paths import ROOT
 from trainer.runs.checkpoint import load_checkpoint
 from trainer.runs.metrics import read_metrics
-from trainer.runs.stopping import StopSignals
+from trainer.runs.stopping import ask_to_save
 
 WORDS = (
     "--map", "checkers", "--env", "sim", "--steps", "200000", "--envs", "2", "--threads", "1",
@@ -27,6 +31,11 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 class Run:
     stop_requested = False
+
+
+@dataclass
+class Settings:
+    """No flags."""
 
 
 @pytest.fixture
@@ -55,22 +64,12 @@ def assert_all_is_saved(run_dir: Path) -> None:
     assert load_checkpoint(run_dir).env_steps >= read_metrics(run_dir)[-1]["env_steps"] > 0
 
 
-@pytest.mark.parametrize(
-    "wishes",
-    [
-        [(signal.SIGINT, 0.3), (signal.SIGINT, 0.0)],
-        [(signal.SIGINT, 0.0), (signal.SIGTERM, 0.0), (signal.SIGHUP, 0.0), (signal.SIGINT, 0.0)],
-        [(signal.SIGHUP, 0.0)],
-    ],
-)
-def test_one_wish_that_comes_as_several_signals_saves(
-    tmp_path: Path, start: Start, wishes: list[tuple[signal.Signals, float]]
-) -> None:
+def test_one_wish_that_comes_as_several_signals_saves(tmp_path: Path, start: Start) -> None:
     run_dir = tmp_path / "run"
     process = start(run_dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    for number, pause_s in wishes:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         process.send_signal(number)
-        time.sleep(pause_s)
+        time.sleep(0.1)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert b"Traceback" not in errors
@@ -116,10 +115,10 @@ def handlers() -> Iterator[None]:
 @pytest.mark.usefixtures("handlers")
 def test_only_ctrl_c_again_after_a_while_ends_without_saving(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("trainer.runs.stopping.time.monotonic", lambda: now[0])
-    with StopSignals() as signals:
+    monkeypatch.setattr("envs.stopping.time.monotonic", lambda: now[0])
+    with stop_wish() as stop:
         run = Run()
-        signals.watch(run)
+        ask_to_save(run, stop)
         signal.raise_signal(signal.SIGTERM)
         assert run.stop_requested
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -137,12 +136,23 @@ def test_only_ctrl_c_again_after_a_while_ends_without_saving(monkeypatch: pytest
 def test_before_training_a_signal_is_an_interrupt(disguise: Callable[[], object]) -> None:
     """Also where a library turns it into an error of its own."""
 
-    def import_a_library() -> None:
+    def import_a_library(_: Settings) -> None:
         try:
             signal.raise_signal(signal.SIGTERM)
         except KeyboardInterrupt:
             disguise()
             raise
 
-    with pytest.raises(KeyboardInterrupt), StopSignals():
-        import_a_library()
+    assert run_command(Settings, import_a_library, prog="lan-x", description="", argv=[]) == 143
+
+
+@pytest.mark.usefixtures("handlers")
+def test_an_interrupt_that_a_library_loses_stops_the_run_before_it_begins() -> None:
+    def import_a_library(_: Settings) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        ask_to_save(Run(), stop)
+
+    with stop_wish() as stop:
+        code = run_command(Settings, import_a_library, prog="lan-x", description="", argv=[], stop=stop)
+    assert code == 130

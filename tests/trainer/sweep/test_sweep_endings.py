@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -148,8 +149,11 @@ def test_a_run_that_cannot_be_started_is_an_outcome(tmp_path: Path, monkeypatch:
 def test_the_log_says_the_command_as_a_shell_reads_it(tmp_path: Path) -> None:
     words = ["--map", "pettingzoo:no such?a=1&b=$HOME", "--run-dir", str(tmp_path / "\udcff")]
     assert run_job(tmp_path, words, []).error is not None
-    first = (tmp_path / "train.log").read_bytes().splitlines()[0].decode(errors="surrogateescape")
-    assert shlex.split(first.removeprefix("== lan-train ")) == words
+    first = (tmp_path / "train.log").read_text().splitlines()[0].removeprefix("== lan-train ")
+    read = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {first}"], capture_output=True, timeout=30, check=True
+    )
+    assert os.fsdecode(read.stdout).split("\0")[:-1] == words
 
 
 def test_exits_and_logs_are_read_whatever_they_are(tmp_path: Path) -> None:
