@@ -1,4 +1,4 @@
-"""Random teams against what they did in the real game: few battles here, all maps and many in a slow test.
+"""The simulator's battles against the real game's: few here, random teams on all maps in a slow test.
 
 The real numbers, their sources and the comparison: benchmarks/real_game.
 """
@@ -8,6 +8,8 @@ import math
 import pytest
 
 from benchmarks.real_game.comparison import real_numbers
+from benchmarks.real_game.forced import forced_rows
+from benchmarks.real_game.recording import EXCERPT, read_recording
 from benchmarks.real_game.scripted import play_random, random_rows, summary
 
 REAL = real_numbers("random")
@@ -36,6 +38,14 @@ def test_a_random_teams_few_battles_agree_with_the_real_games(map_name, metrics)
         low = min(entry.mean - most for entry, most in zip(real, allowed, strict=True))
         high = max(entry.mean + most for entry, most in zip(real, allowed, strict=True))
         assert low < ours.mean < high, (metric, ours, real)
+
+
+def test_steps_of_recorded_battles_of_3m_do_the_damage_and_the_walks_that_were_recorded():
+    """Damage within 2 %, walks within 3 %, step by step from where the recorded units stood."""
+    rows = {row.metric: row for row in forced_rows(read_recording(EXCERPT), seed=0)}
+    for metric in ("damage_to_enemies", "damage_to_agents", "agents_walk", "enemies_walk"):
+        assert rows[metric].allowed <= 0.03 * rows[metric].real[0].mean
+        assert not rows[metric].missed, rows[metric]
 
 
 @pytest.mark.slow
