@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from envs.battle.fields import FIXED, HEALTH, Order, X
+from envs.battle.fields import FIXED, HEALTH, Order, X, Y
 from envs.smac.maps import load_map
 from envs.smac.units import UnitType as Type
 
@@ -129,18 +129,22 @@ def test_overlap_is_removed_at_once_but_a_unit_is_pushed_a_quarter_cell_at_most(
     assert field.f[X, :2].tolist() == [10 - 0.3125, 10.0625 + 0.3125]
 
 
-def test_a_crowd_pressed_against_a_wall_does_not_stack_up(battlefield):
+def test_a_crowd_pressed_against_a_wall_stays_out_of_it_and_does_not_stack_up(battlefield):
     ground = np.ones((32, 32), np.bool_)
     ground[:, 20:] = False
     crowd = [(Type.ZERGLING, 10 + i, 8 + j) for i in range(6) for j in range(5)]
-    field = battlefield(crowd, [FAR], walkable=np.where(np.arange(32)[:, None] > 25, True, ground))
+    field = battlefield(crowd, [FAR], walkable=ground)
     for agent in range(len(crowd)):
         field.order(agent, Order.MOVE, x=12.5, y=25)
-    field.play(160)
-    x, y = field.f[0, :30], field.f[1, :30]
-    apart = np.hypot(x[:, None] - x, y[:, None] - y)[~np.eye(30, dtype=bool)]
-    assert apart.min() > 0.75 - 0.3
-    assert y.max() < 20
+    deep = np.zeros((30, 30), int)
+    for _ in range(160):
+        field.play(1)
+        x, y = field.f[X, :30], field.f[Y, :30]
+        assert y.max() <= 20 - 0.3125
+        apart = np.hypot(x[:, None] - x, y[:, None] - y) + np.eye(30)
+        deep = np.where(apart < 0.6875 - 0.5, deep + 1, 0)  # pressed half a cell into each other
+        assert deep.max() <= 16
+    assert y.max() == 20 - 0.3125
 
 
 def test_units_on_exactly_one_place_are_parted(battlefield):
