@@ -59,7 +59,8 @@ def test_attack_move_fights_on_the_way_and_goes_on(battlefield):
     field.order(0, Order.ATTACK_MOVE, x=25, y=10)
     field.loops_until(lambda: field.k[ALIVE, 1] == 0)
     assert field.at(0)[0] < 10.5  # it stopped to shoot from a range of 5
-    field.loops_until(lambda: field.at(0) == (25, 10))
+    field.loops_until(lambda: field.units.order[0, 0] == Order.STOP)
+    assert field.at(0) == pytest.approx((25, 10))
 
 
 def test_who_attacks_the_unit_is_acquired_before_who_is_closer(battlefield):
