@@ -30,14 +30,12 @@ class Referee:
         self.ground = np.where(colossus[:, None, None], smac_map.colossus_walkable, smac_map.walkable)
         self.clearance = np.where(self.plane == AIR, 0, world.s[CLEARANCE])
         self.most_moved = LOOPS_PER_STEP * (world.s[STEP] + 0.25)  # walks and pushes of an environment step
-        self.was_clear = np.zeros((env.n_battles, len(apart)), bool)
         self.begin(np.ones(env.n_battles, bool))
 
     def begin(self, mask):
         """The battles of `mask` have been reset."""
         self.was_alive = self.units.alive > 0
         self.overlapping[mask] = 0
-        self.was_clear[mask] = self.is_clear()[mask]
 
     def is_clear(self):
         """[B, U] whether the square of a unit's clearance around it meets no wall; it may touch one."""
@@ -58,9 +56,7 @@ class Referee:
         assert ((units.shield >= 0) & (units.shield <= units.shield_max)).all()
         cell_x, cell_y = units.x.astype(int), units.y.astype(int)
         assert (self.ground[np.arange(len(self.plane)), cell_x, cell_y] | (self.plane == AIR) | ~alive).all()
-        is_clear = self.is_clear()
-        assert (is_clear | ~self.was_clear | ~alive).all()  # but a unit may be born close to a wall
-        self.was_clear |= is_clear
+        assert (self.is_clear() | ~alive).all()
         apart = np.hypot(units.x[:, :, None] - units.x[:, None], units.y[:, :, None] - units.y[:, None])
         deep = (apart < self.least_apart) & alive[:, :, None] & alive[:, None]
         self.overlapping = np.where(deep, self.overlapping + 1, 0)
