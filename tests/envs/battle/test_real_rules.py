@@ -221,3 +221,21 @@ def test_after_its_target_died_a_unit_goes_for_who_hit_it_in_the_last_45_loops(b
     field.play(1)
     assert field.k[HIT_AGO, 2] == loops
     assert field.k[TARGET, 2] == (0 if goes else -1)
+
+
+def test_it_goes_for_the_attacker_before_the_last_where_that_one_is_dead(battlefield):
+    agents = [(Type.STALKER, 5, 5), (Type.STALKER, 5, 5), (Type.MARINE, 5, 5)]
+    field = battlefield(agents, [(Type.ZERGLING, 15, 15)], passive=False)
+    field.f[HEALTH, 2:] = 1e6
+    for agent, (gap, angle) in enumerate([(5.9, np.pi), (5.9, np.pi / 2), (0.05, 0.0)]):
+        put(field, agent, 3, gap, angle)
+    field.play(9)
+    assert field.k[TARGET, 3] == 2
+    for agent in (0, 1):
+        field.order(agent, Order.ATTACK_UNIT, target=3)
+        field.loops_until(lambda: field.k[LAST_ATTACKER, 3] == agent)  # noqa: B023
+        field.order(agent, Order.STOP)
+    field.f[HEALTH, 1:3] = 0
+    field.play(2)
+    assert field.k[ALIVE].tolist() == [1, 0, 0, 1]
+    assert field.k[TARGET, 3] == 0
