@@ -189,5 +189,5 @@ def act(f: Reals, k: Ints, w: World, rng: Seeds, i: int, loop: int) -> None:
     elif (order in (MOVE, ATTACK_MOVE)) and w.s[STEP, i] > 0.0:
         if f[BACKSWING, i] > 0.0:
             k[FIXED, i] = 1
-        elif walk(f, k, w, i, f[GOAL_X, i], f[GOAL_Y, i], -1) and order == MOVE:
-            k[ORDER, i] = STOP
+        elif walk(f, k, w, i, f[GOAL_X, i], f[GOAL_Y, i], -1) and (order == MOVE or w.t[TEAM, i] == 0):
+            k[ORDER, i] = STOP  # enemies stay at their place, and come back to it

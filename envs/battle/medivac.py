@@ -97,7 +97,7 @@ def act_medivac(f: Reals, k: Ints, w: World, i: int, loop: int) -> None:
         return
     k[PHASE, i] = READY
     if order in (MOVE, ATTACK_MOVE):
-        if walk(f, k, w, i, f[GOAL_X, i], f[GOAL_Y, i], -1) and order == MOVE:
+        if walk(f, k, w, i, f[GOAL_X, i], f[GOAL_Y, i], -1) and (order == MOVE or w.t[TEAM, i] == 0):
             k[ORDER, i] = STOP
     else:
         _brake(f, w, i)

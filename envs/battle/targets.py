@@ -31,7 +31,7 @@ SCAN_EVERY_LOOPS: Final = 8
 ANSWER_LOOPS: Final = 3
 """How long after a hit a unit turns on its attacker, and its team mates come to help."""
 HELP_CELLS: Final = 4.0  # centre to centre: a unit helps team mates this close
-CHASE_CELLS: Final = 7.0  # edge to edge: a unit follows a target this far
+CHASE_CELLS: Final = 7.0  # edge to edge: a unit follows a target this far, or as far as it finds one
 MEMORY_LOOPS: Final = 45
 """How long after a hit a unit whose target has died still goes for the attacker."""
 
@@ -88,7 +88,7 @@ def _remembered(f: Reals, k: Ints, w: World, i: int) -> int:
         j = k[who, i]
         if j < 0 or k[ago, i] > MEMORY_LOOPS or k[ALIVE, j] == 0 or not can_attack(w, i, j):
             continue
-        if gap(f, w, i, j) <= CHASE_CELLS:
+        if gap(f, w, i, j) <= max(CHASE_CELLS, w.s[SCAN, i]):
             return int(j)
     return -1
 
@@ -108,7 +108,7 @@ def acquire(f: Reals, k: Ints, w: World, i: int, loop: int) -> int:
         j = -1
     elif j >= 0:
         away = gap(f, w, i, j)
-        if away > CHASE_CELLS:
+        if away > max(CHASE_CELLS, w.s[SCAN, i]):
             j = -1
     attacker = _attacker(k, w, i, i)
     if attacker >= 0 and attacker != j:
