@@ -11,7 +11,7 @@ from envs.smac.units import LOOPS_PER_STEP, UnitType
 FAST_STEPS, SLOW_STEPS = 6_000, 1_000_000
 """Environment steps of one battle, over all maps together."""
 
-OVERLAP_CELLS, OVERLAP_LOOPS = 0.5, 16
+OVERLAP_CELLS, OVERLAP_LOOPS = 0.4, 8
 """Small units touch at .6875 cells. A crowd may press two this deep into each other, but not for long."""
 
 DIRECTIONS = np.array([(0, 0), (0, 0), (0, 2), (0, -2), (2, 0), (-2, 0)], float)
