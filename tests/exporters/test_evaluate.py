@@ -59,11 +59,11 @@ def test_scripted_teams_play_maps(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_smacs_own_heuristic_plays_beyond_the_agents_actions(capsys: pytest.CaptureFixture[str]) -> None:
-    """It wins 2s3z nearly always, as in the real game, where agents that reach six cells rarely do."""
-    flags = ["--map", "2s3z", "--episodes", "32", "--seed", "1"]
+    """It wins 1c3s5z as often as in the real game (81 %), where agents that reach six cells rarely do."""
+    flags = ["--map", "1c3s5z", "--episodes", "32", "--seed", "1"]
     heuristic, nearest = (evaluate(capsys, "--team", name, *flags) for name in ("heuristic", "nearest"))
     assert (heuristic["player"], heuristic["backend"]) == ("team heuristic", "sim")
-    assert heuristic["win_rate"] > 0.75 > nearest["win_rate"]
+    assert heuristic["win_rate"] > 0.6 > nearest["win_rate"]  # .81 less three errors of 32 battles
 
 
 @pytest.mark.parametrize("team", ["random", "kite", "heuristic"])

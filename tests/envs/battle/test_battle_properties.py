@@ -4,17 +4,15 @@ import numpy as np
 import pytest
 
 from envs.battle.env import BattleEnv
-from envs.battle.fields import AIR, PLANE, SEPARATION, STEP, Order
+from envs.battle.fields import AIR, CLEARANCE, PLANE, SEPARATION, STEP, Order
 from envs.smac.maps import MAP_NAMES, load_map
 from envs.smac.units import LOOPS_PER_STEP, UnitType
 
 FAST_STEPS, SLOW_STEPS = 6_000, 1_000_000
 """Environment steps of one battle, over all maps together."""
 
-OVERLAP_CELLS = {"2c_vs_64zg": 0.4}  # 64 zerglings crowd below a cliff that they cannot climb
-OVERLAP_CELLS_ELSE = 0.3
-OVERLAP_LOOPS = 4
-"""Small units touch at .75 cells. Deeper than this they may be pressed for a few loops, not for long."""
+OVERLAP_CELLS, OVERLAP_LOOPS = 0.4, 8
+"""Small units touch at .6875 cells. A crowd may press two this deep into each other, but not for long."""
 
 DIRECTIONS = np.array([(0, 0), (0, 0), (0, 2), (0, -2), (2, 0), (-2, 0)], float)
 
@@ -26,11 +24,11 @@ class Referee:
         self.env, self.units, world, smac_map = env, env.units, env._world, load_map(map_name)
         self.plane, apart = world.t[PLANE], world.s[SEPARATION]
         collide = (self.plane[:, None] == self.plane) & (self.plane != AIR) & ~np.eye(len(apart), dtype=bool)
-        allowed = OVERLAP_CELLS.get(map_name, OVERLAP_CELLS_ELSE)
-        self.least_apart = np.where(collide, apart[:, None] + apart - allowed, 0)
+        self.least_apart = np.where(collide, apart[:, None] + apart - OVERLAP_CELLS, 0)
         self.overlapping = np.zeros((env.n_battles, *collide.shape), np.int64)
         colossus = self.units.types == UnitType.COLOSSUS
         self.ground = np.where(colossus[:, None, None], smac_map.colossus_walkable, smac_map.walkable)
+        self.clearance = np.where(self.plane == AIR, 0, world.s[CLEARANCE])
         self.most_moved = LOOPS_PER_STEP * (world.s[STEP] + 0.25)  # walks and pushes of an environment step
         self.begin(np.ones(env.n_battles, bool))
 
@@ -38,6 +36,14 @@ class Referee:
         """The battles of `mask` have been reset."""
         self.was_alive = self.units.alive > 0
         self.overlapping[mask] = 0
+
+    def is_clear(self):
+        """[B, U] whether the square of a unit's clearance around it meets no wall; it may touch one."""
+        x, y, r, unit = self.units.x, self.units.y, self.clearance, np.arange(len(self.plane))
+        columns = np.floor(x - r).astype(int), np.ceil(x + r).astype(int) - 1
+        rows = np.floor(y - r).astype(int), np.ceil(y + r).astype(int) - 1
+        corners = [self.ground[unit, column, row] for column in columns for row in rows]
+        return np.logical_and.reduce(corners) | (self.plane == AIR)
 
     def look(self, shown):
         """Check one game loop."""
@@ -50,6 +56,7 @@ class Referee:
         assert ((units.shield >= 0) & (units.shield <= units.shield_max)).all()
         cell_x, cell_y = units.x.astype(int), units.y.astype(int)
         assert (self.ground[np.arange(len(self.plane)), cell_x, cell_y] | (self.plane == AIR) | ~alive).all()
+        assert (self.is_clear() | ~alive).all()
         apart = np.hypot(units.x[:, :, None] - units.x[:, None], units.y[:, :, None] - units.y[:, None])
         deep = (apart < self.least_apart) & alive[:, :, None] & alive[:, None]
         self.overlapping = np.where(deep, self.overlapping + 1, 0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from envs.battle.fields import FIXED, HEALTH, Order
+from envs.battle.fields import FIXED, HEALTH, Order, X, Y
 from envs.smac.maps import load_map
 from envs.smac.units import UnitType as Type
 
@@ -65,11 +65,9 @@ def test_nobody_enters_unwalkable_cells(battlefield):
     ground = np.ones((32, 32), np.bool_)
     ground[12:, :] = False
     field = battlefield([(Type.STALKER, 10, 10)], [(Type.ZEALOT, 3, 3)], walkable=ground)
-    field.order(0, Order.MOVE, x=20, y=14)
+    field.order(0, Order.MOVE, x=20, y=14.5)
     field.play(80)
-    x, y = field.at(0)
-    assert 11.9 < x < 12  # as near as it gets: a point just inside the last walkable cell
-    assert y == pytest.approx(14, abs=0.1)
+    assert field.at(0) == (12 - 0.4375, 14.5)  # as near as it gets: its inner radius of .5 less 1/16
 
 
 def test_a_walk_around_a_wall_finds_the_shortest_way(battlefield):
@@ -120,35 +118,39 @@ def test_only_colossi_cross_cliffs(battlefield):
     assert field.at(1) == pytest.approx((14, 9), abs=GRID)
 
 
-def test_overlap_is_removed_a_quarter_cell_a_unit_and_down_to_0_15_at_once(battlefield):
+def test_overlap_is_removed_at_once_but_a_unit_is_pushed_a_quarter_cell_at_most(battlefield):
     field = battlefield([(Type.MARINE, 10, 10), (Type.MARINE, 10.25, 10)], [FAR])
-    field.play(1)  # overlap .5: each yields .25
-    assert (field.at(0)[0], field.at(1)[0]) == pytest.approx((9.75, 10.5), abs=GRID)
-    field = battlefield([(Type.MARINE, 10, 10), (Type.MARINE, 10.05, 10)], [FAR])
-    field.play(1)  # overlap .7: each yields .25, and of the .2 left what is more than .15
-    assert (field.at(0)[0], field.at(1)[0]) == pytest.approx((9.725, 10.325), abs=GRID)
+    field.play(1)  # they touch at .6875: each yields half of .4375
+    assert field.f[X, :2].tolist() == [10 - 0.21875, 10.25 + 0.21875]
+    field = battlefield([(Type.MARINE, 10, 10), (Type.MARINE, 10.0625, 10)], [FAR])
+    field.play(1)  # overlap .625: each yields .25 of its .3125
+    assert field.f[X, :2].tolist() == [10 - 0.25, 10.0625 + 0.25]
     field.play(1)
-    assert field.at(1)[0] - field.at(0)[0] == pytest.approx(0.75, abs=GRID)  # twice the separation radius
+    assert field.f[X, :2].tolist() == [10 - 0.3125, 10.0625 + 0.3125]
 
 
-def test_a_crowd_pressed_against_a_wall_does_not_stack_up(battlefield):
+def test_a_crowd_pressed_against_a_wall_stays_out_of_it_and_does_not_stack_up(battlefield):
     ground = np.ones((32, 32), np.bool_)
     ground[:, 20:] = False
     crowd = [(Type.ZERGLING, 10 + i, 8 + j) for i in range(6) for j in range(5)]
-    field = battlefield(crowd, [FAR], walkable=np.where(np.arange(32)[:, None] > 25, True, ground))
+    field = battlefield(crowd, [FAR], walkable=ground)
     for agent in range(len(crowd)):
         field.order(agent, Order.MOVE, x=12.5, y=25)
-    field.play(160)
-    x, y = field.f[0, :30], field.f[1, :30]
-    apart = np.hypot(x[:, None] - x, y[:, None] - y)[~np.eye(30, dtype=bool)]
-    assert apart.min() > 0.75 - 0.3
-    assert y.max() < 20
+    deep = np.zeros((30, 30), int)
+    for _ in range(160):
+        field.play(1)
+        x, y = field.f[X, :30], field.f[Y, :30]
+        assert y.max() <= 20 - 0.3125
+        apart = np.hypot(x[:, None] - x, y[:, None] - y) + np.eye(30)
+        deep = np.where(apart < 0.6875 - 0.4, deep + 1, 0)  # the crowd presses them this deep
+        assert deep.max() <= 8
+    assert y.max() == 20 - 0.3125
 
 
 def test_units_on_exactly_one_place_are_parted(battlefield):
     field = battlefield([(Type.MARINE, 10, 10), (Type.MARINE, 10, 10)], [FAR])
     field.play(4)
-    assert np.hypot(*np.subtract(field.at(0), field.at(1))) == pytest.approx(0.75, abs=GRID)
+    assert np.hypot(*np.subtract(field.at(0), field.at(1))) == pytest.approx(0.6875, abs=GRID)
 
 
 def test_who_fires_stands_fixed_and_walkers_yield(battlefield):
@@ -159,7 +161,7 @@ def test_who_fires_stands_fixed_and_walkers_yield(battlefield):
     field.play(1)
     assert field.k[FIXED, 0] == 1
     assert field.at(0) == (10, 10)
-    assert field.at(1)[0] == pytest.approx(10.75, abs=GRID)  # all of the overlap of .25
+    assert field.at(1) == (10.6875, 10)  # all of the overlap of .1875
 
 
 def test_air_and_colossi_collide_with_no_ground_unit(battlefield):
@@ -172,17 +174,17 @@ def test_air_and_colossi_collide_with_no_ground_unit(battlefield):
 def test_colossi_collide_with_each_other(battlefield):
     field = battlefield([(Type.COLOSSUS, 10, 10), (Type.COLOSSUS, 10.5, 10)], [FAR])
     field.play(8)
-    assert field.at(1)[0] - field.at(0)[0] == pytest.approx(1.5, abs=GRID)
+    assert field.at(1)[0] - field.at(0)[0] == pytest.approx(1.4375, abs=GRID)  # twice .75 - 1/16
 
 
-def test_a_unit_in_the_way_is_walked_around(battlefield):
-    field = battlefield([(Type.MARINE, 10, 10), (Type.MARINE, 12, 10)], [FAR])
+def test_an_opponent_in_the_way_is_walked_around(battlefield):
+    field = battlefield([(Type.MARINE, 10, 10)], [(Type.ZEALOT, 12, 10)])
     field.order(0, Order.MOVE, x=14, y=10)
     loops = field.loops_until(lambda: field.units.order[0, 0] == Order.STOP)
     assert field.at(0) == pytest.approx((14, 10), abs=GRID)
     assert field.at(1) == pytest.approx((12, 10), abs=0.05)  # it stood still and was not pushed away
     free = 4 / 2.25 * 16
-    assert free < loops < 1.5 * free
+    assert free < loops < 1.25 * free
 
 
 def test_melee_units_surround_their_victim(battlefield):

@@ -59,12 +59,12 @@ def test_remote_controller_plays_a_game_from_launch_to_quit(run_config: Any) -> 
         assert [unit.owner for unit in units] == [1, 1, 1, 2, 2, 2]
         action = sc_pb.Action()
         command = action.action_raw.unit_command
-        command.ability_id, command.target_world_space_pos.x, command.target_world_space_pos.y = 16, 9, 20
+        command.ability_id, command.target_world_space_pos.x, command.target_world_space_pos.y = 16, 9, 12
         command.unit_tags.append(units[0].tag)
         assert controller.act(action).result == [1]
         assert controller.step(8).simulation_loop == 8
         moved = controller.observe().observation.raw_data.units[0]
-        assert moved.pos.y - units[0].pos.y == pytest.approx(1.125, abs=0.3)
+        assert moved.pos.y - units[0].pos.y == pytest.approx(-1.125, abs=0.01)
 
         everybody = [unit.tag for unit in controller.observe().observation.raw_data.units]
         controller.debug(debug_pb2.DebugCommand(kill_unit=debug_pb2.DebugKillUnit(tag=everybody)))

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("s2clientprotocol")
 
+from envs.battle import fields
 from envs.sc2.descriptors import protocol_module
 from tests.envs.sc2api.support.api_client import Client, sc_pb
 
@@ -32,6 +33,17 @@ def test_queued_orders_follow_each_other() -> None:
     after = client.units(1)[0]
     assert (after.pos.x, after.pos.y) == (pytest.approx(x + 1, abs=0.01), pytest.approx(y - 1, abs=0.01))
     assert not after.orders
+
+
+def test_an_order_queued_behind_an_attack_move_follows_it() -> None:
+    client = Client("2m_vs_1z")
+    unit = client.units(1)[0]
+    x, y = unit.pos.x, unit.pos.y
+    assert client.order(23, [unit.tag], at=(x + 1, y)) == ["Success"]
+    assert client.order(16, [unit.tag], at=(x + 1, y - 1), queue_command=True) == ["Success"]
+    client.step(20)  # two cells at 2.25 cells a second: 14.2 loops
+    after = client.units(1)[0]
+    assert (after.pos.x, after.pos.y) == (pytest.approx(x + 1, abs=0.01), pytest.approx(y - 1, abs=0.01))
 
 
 def test_a_new_order_forgets_the_queue() -> None:
@@ -100,6 +112,25 @@ def test_created_units_fight_as_the_map_type_tells() -> None:
     client.step(40)
     assert all(unit.health == 45 for unit in client.units(1))
     assert client.units(2) == [] or client.units(2)[0].health < 45
+
+
+def test_a_created_unit_looks_for_targets_with_the_others_and_changes_nobodys_way() -> None:
+    client = Client("2c_vs_64zg", seed=1)
+
+    def row(name: str) -> list[int]:
+        assert client.session.battle is not None
+        values: list[int] = client.session.battle.arrays.k[0, getattr(fields, name)].tolist()
+        return values
+
+    way, scan = row("ROUTE"), row("SCAN_LOOP")
+    cells = way[: way.index(-1)]
+    assert cells
+    client.kill([client.units(1)[0].tag])
+    client.step(8)
+    assert not client.create(4, 1, 16, 16).error
+    assert row("ROUTE")[: len(cells) + 1] == [*cells, -1]
+    assert set(row("SCAN_LOOP")) == set(scan)
+    assert len(set(scan)) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from envs.battle.env import BattleEnv
+from envs.battle.fields import STEP
 from envs.errors import InputError
 from envs.smac.formation import Placed, formations, place_groups
 from envs.smac.maps import MAP_NAMES, SpawnGroup, load_map
-from envs.smac.units import UNITS, UnitType
+from envs.smac.units import CUSTOM_TYPE_ORDER, UNITS, UnitType
+
+PUSHED = 0.25
+"""Cells by which a loop's collisions push a unit at most."""
 
 # What replays of the real game show of the agents, cells from the spawn point, in creation order.
 # map | slots of the units in the game's memory | positions
@@ -117,13 +121,23 @@ def test_everybody_starts_on_walkable_ground_near_the_spawn_point(map_name, turn
     cells = smac_map.colossus_walkable | smac_map.walkable
     walkable = cells[units.x.astype(int), units.y.astype(int)] | (units.types == UnitType.MEDIVAC)
     assert walkable.all()
-    points = env._world.sites
-    away = np.hypot(units.x - points[:, 0], units.y - points[:, 1])
-    assert away.max() < 6
+    N, world = env.spec.n_agents, env._world
+    points = world.sites[0, :, :2].T[:, None]
+    assert np.hypot(*np.array([units.x, units.y]) - points).max() < 6
     if not turned:
-        assert (
-            np.abs(units.x[:, env.spec.n_agents :] - points[env.spec.n_agents :, [0, 2]].sum(1)).max() <= 0.9
-        )
+        agents = [ordered(units.types[:N], site[:N, :2] + site[:N, 2:]) for site in world.sites]
+        for battle in range(env.n_battles):
+            x, y = units.x[battle], units.y[battle]
+            variants = [v for v, xy in enumerate(agents) if (xy == np.stack([x[:N], y[:N]], 1)).all()]
+            starts = (world.sites[variants, N:, :2] + world.sites[variants, N:, 2:]).transpose(2, 0, 1)
+            walked = np.hypot(x[N:] - starts[0], y[N:] - starts[1])  # the enemies, for one loop
+            assert (walked <= world.s[STEP, N:] + PUSHED).all(axis=1).any()
+
+
+def ordered(types, places):
+    """Places by type, then x, then y, as agents are numbered."""
+    ranks = [CUSTOM_TYPE_ORDER.index(UnitType(kind)) for kind in types]
+    return places[np.lexsort((places[:, 1], places[:, 0], ranks))]
 
 
 def test_a_turned_formation_differs_by_episode_and_keeps_distances():
