@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs.battle import fields, kernel
+from envs.battle import fields, opening
 from envs.battle.env import BattleEnv
 from envs.battle.roster import make_world
 from envs.sc2.descriptors import protocol_module
@@ -34,9 +34,9 @@ def test_a_battle_begins_with_its_agents_in_order(name: str) -> None:
 
 def test_the_simulator_orders_equal_x_by_y_and_types_on_their_own() -> None:
     world = make_world(load_map("MMM2"))  # two marauders, seven marines, a medivac
-    f = np.zeros((fields.F_ROWS, len(world.sites)))
+    f = np.zeros((fields.F_ROWS, world.sites.shape[1]))
     f[[fields.X, fields.Y], :10] = np.array([(8.0, 1.0), (4.0, 1.0), *PLACES, (0.0, 0.0)]).T
-    kernel._number_agents(f, world)
+    opening._number_agents(f, world)
     placed = list(zip(*f[[fields.X, fields.Y], :10].tolist(), strict=True))
     assert placed == [(4.0, 1.0), (8.0, 1.0), *IN_ORDER, (0.0, 0.0)]
 

@@ -60,11 +60,12 @@ def test_remote_controller_plays_a_game_from_launch_to_quit(run_config: Any) -> 
         action = sc_pb.Action()
         command = action.action_raw.unit_command
         command.ability_id, command.target_world_space_pos.x, command.target_world_space_pos.y = 16, 9, 20
-        command.unit_tags.append(units[0].tag)
+        top = max(range(3), key=lambda u: units[u].pos.y)  # nobody stands in its way
+        command.unit_tags.append(units[top].tag)
         assert controller.act(action).result == [1]
         assert controller.step(8).simulation_loop == 8
-        moved = controller.observe().observation.raw_data.units[0]
-        assert moved.pos.y - units[0].pos.y == pytest.approx(1.125, abs=0.3)
+        moved = controller.observe().observation.raw_data.units[top]
+        assert moved.pos.y - units[top].pos.y == pytest.approx(1.125, abs=0.3)
 
         everybody = [unit.tag for unit in controller.observe().observation.raw_data.units]
         controller.debug(debug_pb2.DebugCommand(kill_unit=debug_pb2.DebugKillUnit(tag=everybody)))

@@ -16,10 +16,10 @@ import numpy as np
 
 from tests.envs.battle.support.melee import play_melee
 
-RULES = ("behaviour", "combat", "kernel", "medivac", "movement", "roster")
+RULES = ("collisions", "combat", "lances", "medivac", "movement", "opening", "roster", "targets")
 MODULES = (*(f"envs.battle.{name}" for name in RULES), "envs.smac.actions", "envs.smac.formation")
 MODULES += ("envs.smac.layout", "envs.smac.reward", "envs.smac.units")
-FLOATS_ONLY = ("envs.smac.actions", "envs.smac.formation", "envs.smac.reward")  # their integers name things
+FLOATS_ONLY = ("envs.battle.opening", "envs.smac.actions", "envs.smac.formation", "envs.smac.reward")  # their integers name things
 SEEDS = range(6)
 STEPS = 30
 
