@@ -162,6 +162,7 @@ def test_the_same_attack_order_again_does_not_break_the_attack(battlefield):
 @pytest.mark.parametrize(
     ("kind", "reach", "slop", "loops"),
     [
+        (Type.MARINE, 5, 1, 1),
         (Type.HYDRALISK, 5, 1, 4),
         (Type.STALKER, 6, 1, 3),
         (Type.SPINE_CRAWLER, 7, 0, 6),

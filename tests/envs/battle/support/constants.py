@@ -23,8 +23,8 @@ NAMES_ONLY = tuple(
 )
 """Modules whose integers are names or sizes."""
 UNSEEN = ("LONG_AGO",)  # before the battle: any other number that is not in it does as well
-SEEDS = range(6)
-STEPS = 30
+SEEDS = range(9)
+STEPS = 40
 
 
 def constants_of(module: ModuleType) -> list[str]:
