@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.calibration import heuristic_win_rate
 from benchmarks.real_game.comparison import Number, Real, Row, compare, mean
 from envs.battle.env import BattleEnv
+from envs.battle.heuristic import AttackAnywhere, HeuristicTeam
 from envs.smac.maps import load_map
 
 Reals = npt.NDArray[np.float64]
@@ -101,6 +101,16 @@ def random_rows(map_name: str, real: Sequence[Real], battles: int, seed: int) ->
         errors = ERRORS.get(metric, 0.0)
         rows.append(compare(map_name, metric, ours, entries, share=share, absolute=absolute, errors=errors))
     return rows
+
+
+def heuristic_win_rate(map_name: str, *, battles: int, seed: int) -> float:
+    """Share of `battles` battles that SMAC's heuristic team wins on the simulator."""
+    with BattleEnv(load_map(map_name), n_battles=battles, seed=seed) as env:
+        anywhere, team = AttackAnywhere(env), HeuristicTeam(env)
+        shown = anywhere.reset()
+        while not shown.done.all():
+            shown = anywhere.step(team(shown))
+    return float(shown.won.mean())
 
 
 def heuristic_row(map_name: str, real: Sequence[Real], battles: int, seed: int) -> Row:

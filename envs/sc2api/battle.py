@@ -14,16 +14,18 @@ from typing import Final
 import numpy as np
 
 from envs.battle import fields
+from envs.battle.combat import SWEEP_POINTS
 from envs.battle.kernel import start_battles
-from envs.battle.roster import make_world, make_world_of
-from envs.battle.terrain import INSIDE
+from envs.battle.lances import BURN_DELAY_LOOPS
+from envs.battle.opening import LONG_AGO
+from envs.battle.roster import make_world, make_world_of, plane_of
 from envs.battle.world import Battles, World, make_battles
 from envs.compiled import announce
 from envs.sc2api.ids import COMPUTER, PLAYER, custom_ids
-from envs.sc2api.stepping import advance, give_orders, way_length
+from envs.sc2api.stepping import advance, give_orders, standing_point, way_length
 from envs.smac.formation import Placed
 from envs.smac.maps import SmacMap
-from envs.smac.smac_map import GRID_PER_CELL, MAX_TEAM_UNITS, PLAYABLE_MAX, PLAYABLE_MIN
+from envs.smac.smac_map import GRID_PER_CELL, MAX_TEAM_UNITS
 from envs.smac.units import SC2_UNIT_IDS, UNITS, UnitType
 
 MAX_DEAD_TAGS: Final = 4096
@@ -41,6 +43,11 @@ _UNIT_REFERENCES: Final = (
     fields.OTHER_ATTACKER,
     fields.SHOT_AT,
 )
+_BURNS: Final = (
+    *range(fields.BURNS_A, fields.BURNS_A + BURN_DELAY_LOOPS),
+    *range(fields.BURNS_B, fields.BURNS_B + BURN_DELAY_LOOPS),
+)
+_FOE_BITS: Final = (fields.SWEPT_A, fields.SWEPT_B, *_BURNS)
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,12 @@ class Command:
     target: int = -1
     x: float = 0.0
     y: float = 0.0
+
+
+def _move_bits(bits: int, places: list[int]) -> int:
+    """An int64 whose bit b has gone to bit places[b]; it is lost where that is negative."""
+    moved = sum(1 << place for b, place in enumerate(places) if place >= 0 and bits >> b & 1)
+    return moved - (1 << 64) if moved >> 63 else moved
 
 
 class Battle:
@@ -186,13 +199,8 @@ class Battle:
         return dead
 
     def create(self, unit: UnitType, unit_id: int, owner: int, x: float, y: float) -> bool:
-        """Put a unit near (x, y), in cells; False when there is no room for it.
-
-        It frees the columns of the dead, except those whose projectile still flies.
-        """
-        keep = [
-            u for u, lives in enumerate(self.alive) if lives or self.arrays.k[0, fields.SHOT_TARGET, u] >= 0
-        ]
+        """Put a unit near (x, y), in cells; False when there is no room for it."""
+        keep = self._needed_columns()
         mine = [u for u in keep if self.owners[u] == PLAYER]
         if sum(self.owners[u] == owner for u in keep) >= MAX_TEAM_UNITS:
             return False
@@ -207,9 +215,21 @@ class Battle:
         self._enter(at, unit, x, y)
         return True
 
+    def _needed_columns(self) -> list[int]:
+        """Columns of the living, of the dead whose shots or burns still come, and of targets.
+
+        A target stays until its attacker has noticed that it died.
+        """
+        k = self.arrays.k[0]
+        needed = k[fields.ALIVE] != 0
+        targets = k[[fields.TARGET, fields.ORDER_TARGET]][:, needed]
+        needed |= (k[fields.SHOT_TARGET] >= 0) | k[list(_BURNS)].any(axis=0)
+        needed[targets[targets >= 0]] = True
+        return [int(u) for u in np.flatnonzero(needed)]
+
     def _rearrange(self, sources: list[int], unit: UnitType, owner: int) -> None:
         """New arrays whose columns are the old ones `sources`, -1 for the new `unit`."""
-        old, old_types = self.arrays, [self.type_of(u) for u in range(len(self.tags))]
+        old, old_t, old_types = self.arrays, self.world.t, [self.type_of(u) for u in range(len(self.tags))]
         placed = [Placed(old_types[u] if u >= 0 else unit, 0.0, 0.0, 0.0, 0.0) for u in sources]
         owners = [self.owners[u] if u >= 0 else owner for u in sources]
         n = owners.count(PLAYER)
@@ -222,11 +242,18 @@ class Battle:
         )
         for new, u in enumerate(sources):
             if u < 0:
+                k[0, fields.SCAN_LOOP, new] = old.k[0, fields.SCAN_LOOP, 0]
                 continue
             f[0, :, new], k[0, :, new] = old.f[0, :, u], old.k[0, :, u]
             for row in _UNIT_REFERENCES:
                 k[0, row, new] = place.get(int(old.k[0, row, u]), -1)
-            k[0, fields.SWEPT_A, new] = k[0, fields.SWEPT_B, new] = 0
+            first, last = (int(old_t[row, u]) for row in (fields.FIRST_FOE, fields.LAST_FOE))
+            foes = [place.get(foe, -1) - int(world.t[fields.FIRST_FOE, new]) for foe in range(first, last)]
+            for row in _FOE_BITS:
+                k[0, row, new] = _move_bits(int(old.k[0, row, u]), foes)
+        route = old.k[0, fields.ROUTE, : len(sources)]  # a list over columns, whatever unit is in them
+        k[0, fields.ROUTE] = -1
+        k[0, fields.ROUTE, : len(route)] = route
         self.arrays = old._replace(f=f, k=k)
         self._queues = {
             place[unit]: deque(
@@ -241,21 +268,15 @@ class Battle:
         f, k, stats = self.arrays.f[0], self.arrays.k[0], UNITS[unit]
         for row in _UNIT_REFERENCES:
             k[row, column] = -1
-        k[fields.ALIVE, column] = 1
+        k[fields.ALIVE, column], k[fields.SWEEP_POINT, column] = 1, SWEEP_POINTS
+        k[fields.HIT_AGO, column] = k[fields.OTHER_AGO, column] = LONG_AGO
+        f[fields.FACING_X, column] = 1.0
         f[fields.HEALTH, column], f[fields.SHIELD, column] = stats.health_max, stats.shield_max
         f[fields.ENERGY, column] = stats.energy_start
-        f[fields.X, column], f[fields.Y, column] = self._standing_point(unit, x, y)
-
-    def _standing_point(self, unit: UnitType, x: float, y: float) -> tuple[float, float]:
-        """(x, y), or the middle of the nearest cell that a unit can stand on; on the game's grid."""
-        x, y = (min(max(value, float(PLAYABLE_MIN)), PLAYABLE_MAX - INSIDE) for value in (x, y))
-        if not UNITS[unit].is_air:
-            grid = self.smac_map.colossus_walkable if UNITS[unit].crosses_cliffs else self.smac_map.walkable
-            if not grid[int(x), int(y)]:
-                xs, ys = np.nonzero(grid)
-                nearest = int(((xs + 0.5 - x) ** 2 + (ys + 0.5 - y) ** 2).argmin())
-                x, y = float(xs[nearest]) + 0.5, float(ys[nearest]) + 0.5
-        return int(x * GRID_PER_CELL) / GRID_PER_CELL, int(y * GRID_PER_CELL) / GRID_PER_CELL
+        plane, clearance = plane_of(unit), self.world.s[fields.CLEARANCE, column]
+        for row, value in enumerate(standing_point(self.world.terrain, plane, x, y, clearance)):
+            on_grid = int(value * GRID_PER_CELL) / GRID_PER_CELL
+            f[fields.X + row, column] = f[fields.GOAL_X + row, column] = on_grid
 
     def way_cells(self, plane: int, start: tuple[float, float], goal: tuple[float, float]) -> float:
         """Length of the way between two points; 0 when there is none."""

@@ -30,6 +30,12 @@ def give_orders(battles: Battles, w: World, unit: Ints, order: Ints, target: Int
 
 
 @kernel
+def standing_point(terrain: Terrain, plane: int, x: float, y: float, clearance: float) -> tuple[float, float]:
+    """The point near (x, y) where a unit of `plane` has room to stand."""
+    return reachable_point(terrain, plane, x, y, clearance)
+
+
+@kernel
 def way_length(terrain: Terrain, plane: int, x: float, y: float, goal_x: float, goal_y: float) -> float:
     """Length in cells of the way that a unit of `plane` walks to the goal; 0 when there is none."""
     x, y = reachable_point(terrain, plane, x, y, 0.0)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks.calibration import heuristic_win_rate
 from exporters.evaluate import main
 from tests.paths import ROOT
 
@@ -59,16 +58,3 @@ def test_what_cannot_be_played_is_refused_in_one_line() -> None:
     done = benchmark("benchmarks.teams", "--map", "3mm")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "benchmarks.teams: error: unknown map '3mm': did you mean '3m', '8m'?\n"
-
-
-def test_the_calibration_compares_with_the_real_games_rates() -> None:
-    table = benchmark("benchmarks.calibration", "--map", "2s3z", "3s_vs_5z", "--battles", "16")
-    assert table.returncode == 0, table.stderr
-    _, _, first, second, mean = table.stdout.splitlines()
-    ours = 100 * heuristic_win_rate("2s3z", battles=16, seed=0)
-    assert first.startswith(f"| 2s3z | 90 | {ours:.0f} | ")
-    assert second == "| 3s_vs_5z | 0 | 0 | 0 |"
-    assert mean.startswith(f"| **mean absolute difference** | | **{abs(ours - 90) / 2:.1f}** | ")
-    refused = benchmark("benchmarks.calibration", "--map", "3m")
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "no rate of the real game for '3m'" in refused.stderr

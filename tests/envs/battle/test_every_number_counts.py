@@ -17,27 +17,28 @@ from envs.sc2.descriptors import sc2_protocol
 from envs.sc2api.battle import Battle
 from envs.sc2api.unit_data import write_data
 from envs.smac.maps import load_map
-from envs.smac.units import UNITS, Attribute, UnitStats, UnitType
+from envs.smac.units import ENEMY_UNITS, UNITS, Attribute, UnitStats, UnitType
 from tests.envs.battle.support.melee import play_melee
 from tests.paths import ROOT
 
 FIELDS = [field.name for field in fields(UnitStats)]
 TOLD_BY_THE_API = {"race", "sight"}  # and no part of a battle: SMAC's agents all see 9 cells
-SEEDS = range(6)
+SEEDS = range(12)
 STEPS = 40
 
+_FLIES, _UNARMED, _STANDS = {UnitType.MEDIVAC}, {UnitType.MEDIVAC}, {UnitType.SPINE_CRAWLER}
+_BURSTS = {UnitType.BANELING}  # its first attack is its last
 UNSEEN: Final[dict[str, set[UnitType]]] = {
-    "period_s": {UnitType.BANELING},  # its first attack is its last
-    "backswing_s": {UnitType.BANELING, UnitType.MEDIVAC, UnitType.SPINE_CRAWLER},  # dead, unarmed, immobile
-    "hits": {UnitType.BANELING, UnitType.MEDIVAC},
+    "separation_radius": _FLIES,
+    "inner_radius": _FLIES | _STANDS,
+    "scan_cells": _UNARMED,  # it has heal_scan_cells
+    "arc_degrees": _UNARMED,
+    "turning_degrees_s": _UNARMED,
+    "hits": _UNARMED | _BURSTS,
+    "period_s": _BURSTS,
+    "backswing_s": _UNARMED | _BURSTS | _STANDS,
     # Seldom is a target out of reach at the end of so short a damage point; test_weapons.py has that case.
-    "range_slop": {
-        UnitType.BANELING,
-        UnitType.HYDRALISK,
-        UnitType.MARAUDER,
-        UnitType.MARINE,
-        UnitType.STALKER,
-    },
+    "range_slop": _BURSTS | {UnitType.MARAUDER, UnitType.MARINE, UnitType.STALKER},
 }
 """Units that have a number which a melee does not show."""
 
@@ -68,7 +69,8 @@ def changes_a_melee(monkeypatch: pytest.MonkeyPatch, unit: UnitType, name: str) 
     assert all(melee(seed) for seed in SEEDS)  # played before the number changes
     for value in others(getattr(stats, name)):
         with monkeypatch.context() as patch:
-            patch.setitem(UNITS, unit, replace(stats, **{name: value}))
+            for table in (UNITS, ENEMY_UNITS):
+                patch.setitem(table, unit, replace(table[unit], **{name: value}))
             for seed in SEEDS:
                 steps = zip(melee(seed), play_melee(2, STEPS, seed), strict=True)
                 if any(was != now for was, now in steps):
@@ -115,5 +117,6 @@ def test_another_value_of_a_constant_changes_the_battle() -> None:
     )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
-    assert {"SIGHT_CELLS", "SHOOT_CELLS", "MOVE_CELLS", "MAX_PUSH_CELLS", "HELP_CELLS"} <= set(found["tried"])
+    modules = {"MAX_PUSH_CELLS", "HELP_CELLS", "SWEEP_POINTS", "BURN_DELAY_LOOPS", "GRAZE", "CONTACT_CELLS"}
+    assert {"SIGHT_CELLS", "SHOOT_CELLS", "MOVE_CELLS", *modules} <= set(found["tried"])
     assert found["unused"] == []
