@@ -75,7 +75,7 @@ def act_medivac(f: Reals, k: Ints, w: World, i: int, loop: int) -> None:
     j = -1
     if order == HEAL:
         j = k[ORDER_TARGET, i]
-        if k[ALIVE, j] == 0:
+        if j < 0 or k[ALIVE, j] == 0:
             k[ORDER, i], k[ORDER_TARGET, i], j = STOP, -1, -1
     elif order == ATTACK_MOVE or (w.t[ACQUIRES, i] != 0 and order != MOVE):
         if _heals_on(f, k, w, i):

@@ -12,13 +12,10 @@ from envs.battle.combat import SWEEP_POINTS
 from envs.battle.fields import (
     ALIVE,
     ATTACK_GROUP,
-    ATTACK_MOVE,
     CLEARANCE,
     ENERGY,
     ENERGY_START,
     FACING_X,
-    GOAL_X,
-    GOAL_Y,
     HEALTH,
     HEALTH_MAX,
     HIT_AGO,
@@ -116,16 +113,12 @@ def _march(f: Reals, k: Ints, w: World, rng: Seeds) -> None:
 
 @helper
 def _find_route(f: Reals, k: Ints, w: World) -> None:
-    """Find the way of the first enemy to its goal: all enemies take it, as they were ordered as a group."""
+    """Find the way of the first enemy to the agents: all that were ordered to attack the group take it."""
     lead = w.n_agents
-    goal_x, goal_y = f[GOAL_X, lead], f[GOAL_Y, lead]
-    if k[ORDER, lead] == ATTACK_GROUP:
-        j = closest(f, k, w, lead, np.inf)
-        if j < 0:
-            return
-        goal_x, goal_y = f[X, j], f[Y, j]
-    elif k[ORDER, lead] != ATTACK_MOVE:
+    j = closest(f, k, w, lead, np.inf)
+    if k[ORDER, lead] != ATTACK_GROUP or j < 0:
         return
+    goal_x, goal_y = f[X, j], f[Y, j]
     x, y = f[X, lead], f[Y, lead]
     for step in range(f.shape[1]):
         px, py = next_point(w.terrain, w.t[PLANE, lead], x, y, goal_x, goal_y, w.s[CLEARANCE, lead])
