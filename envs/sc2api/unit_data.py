@@ -12,7 +12,7 @@ from envs.sc2.numbers import ATTACK_ID, HEAL_ID, HOLD_ID, MOVE_ID, SCAN_MOVE_ID,
 from envs.sc2api.battle import Battle
 from envs.sc2api.ids import ABILITIES, NAMES
 from envs.sc2api.orders import result_number
-from envs.smac.units import SC2_UNIT_IDS, UNITS, Attribute, UnitType
+from envs.smac.units import ENEMY_UNITS, SC2_UNIT_IDS, UNITS, Attribute, UnitType
 
 _RACES = {"T": "Terran", "Z": "Zerg", "P": "Protoss"}
 
@@ -52,7 +52,7 @@ def _add_ability(data: Any, number: int, ability: Any) -> None:
 
 def _add_type(data: Any, unit: UnitType, number: int, name: str) -> None:
     data_pb, common_pb = protocol_module("data"), protocol_module("common")
-    stats = UNITS[unit]
+    stats = (ENEMY_UNITS if number == SC2_UNIT_IDS[unit] else UNITS)[unit]
     entry = data.units.add(
         unit_id=number,
         name=name,
