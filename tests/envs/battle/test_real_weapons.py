@@ -119,7 +119,7 @@ def test_what_loops_overshoot_is_taken_from_the_next_cooldown(battlefield):
 @pytest.mark.parametrize(
     ("kind", "loops"),
     [
-        (Type.COLOSSUS, 24.0),  # 1.5 s; in Liberty's data 1.65
+        (Type.COLOSSUS, 24.0),  # 1.5 s; in Liberty's data 2.2
         (Type.STALKER, 29.92),  # 1.87 s
         (Type.SPINE_CRAWLER, 29.6),  # 1.85 s
         (Type.HYDRALISK, 13.2),  # .825 s
