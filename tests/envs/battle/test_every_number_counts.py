@@ -98,7 +98,8 @@ def test_another_value_of_a_units_field_changes_the_battle(
             before = told()
             with monkeypatch.context() as patch:
                 other = next(others(getattr(UNITS[unit], name)))
-                patch.setitem(UNITS, unit, replace(UNITS[unit], **{name: other}))
+                for table in (UNITS, ENEMY_UNITS):
+                    patch.setitem(table, unit, replace(table[unit], **{name: other}))
                 assert told() != before, unit.name
     else:
         for unit in set(having) - UNSEEN.get(name, set()):
