@@ -24,7 +24,7 @@ from envs.smac.maps import SmacMap
 from envs.smac.units import LOOPS_PER_STEP
 from envs.types import BoolArray, IntArray, TimeStep
 
-THREADED_UNITS = 256
+THREADED_UNITS = 448
 """From this number of units in all battles together a second thread pays."""
 
 
