@@ -135,7 +135,7 @@ def _ordered_target(f: Reals, k: Ints, w: World, i: int) -> int:
 
 
 @helper
-def on_route(f: Reals, k: Ints, w: World, i: int, goal_x: float, goal_y: float) -> bool:
+def _on_route(f: Reals, k: Ints, w: World, i: int, goal_x: float, goal_y: float) -> bool:
     """Whether unit i still walks along the enemies' common way; skips cells that it need not reach."""
     plane = w.t[PLANE, i]
     while k[ROUTE_AT, i] < f.shape[1] and k[ROUTE, k[ROUTE_AT, i]] >= 0:
@@ -181,7 +181,7 @@ def act(f: Reals, k: Ints, w: World, rng: Seeds, i: int, loop: int) -> None:
         elif f[BACKSWING, i] > 0.0:
             k[FIXED, i] = 1
         elif order != HOLD and w.s[STEP, i] > 0.0:
-            if order == ATTACK_GROUP and on_route(f, k, w, i, f[X, target], f[Y, target]):
+            if order == ATTACK_GROUP and _on_route(f, k, w, i, f[X, target], f[Y, target]):
                 cell = k[ROUTE, k[ROUTE_AT, i]]
                 walk(f, k, w, i, cell // SIZE + 0.5, cell % SIZE + 0.5, -1)
             else:

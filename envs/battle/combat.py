@@ -1,4 +1,4 @@
-"""Weapons: hits, shots, blows, sweeps, explosions, healing, and death. Rules: docs/battlefield.md."""
+"""Weapons: hits, shots, blows, explosions, healing, and death. Rules: docs/battlefield.md."""
 
 from __future__ import annotations
 

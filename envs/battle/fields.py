@@ -60,9 +60,7 @@ EXPLODED: Final = 14
 NEAR: Final = 15  # scratch: a list of unit indices
 HIT_AGO: Final = 16  # loops since LAST_ATTACKER's hit
 SCAN_LOOP: Final = 17  # the loop of every eight in which the units of this battle look for targets
-BURNS_A: Final = (
-    18  # the next SWEEP_DELAY_LOOPS rows: bit per opposing unit that the first lance hurts, by loop
-)
+BURNS_A: Final = 18  # BURN_DELAY_LOOPS rows by loop: bit per opposing unit that the first lance will hurt
 BURNS_B: Final = 22
 OTHER_ATTACKER: Final = 26  # the one before LAST_ATTACKER, if another
 OTHER_AGO: Final = 27  # loops since its hit

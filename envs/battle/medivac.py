@@ -1,8 +1,6 @@
-"""One loop of a medivac: it heals, or follows its group. Rules: docs/battlefield.md."""
+"""One loop of a medivac: it heals, or flies on. Rules: docs/battlefield.md."""
 
 from __future__ import annotations
-
-from typing import Final
 
 from envs.battle.combat import gap, heal
 from envs.battle.fields import (
@@ -25,7 +23,6 @@ from envs.battle.fields import (
     RANGE,
     READY,
     SCAN,
-    SCAN_LOOP,
     SLOP,
     SPEED,
     STOP,
@@ -35,10 +32,9 @@ from envs.battle.fields import (
     Y,
 )
 from envs.battle.movement import walk
+from envs.battle.targets import scans
 from envs.battle.world import Ints, Reals, World
 from envs.compiled import helper
-
-HEAL_SCAN_EVERY_LOOPS: Final = 8
 
 
 @helper
@@ -80,7 +76,7 @@ def act_medivac(f: Reals, k: Ints, w: World, i: int, loop: int) -> None:
     elif order == ATTACK_MOVE or (w.t[ACQUIRES, i] != 0 and order != MOVE):
         if _heals_on(f, k, w, i):
             j = k[TARGET, i]
-        elif (loop - k[SCAN_LOOP, i]) % HEAL_SCAN_EVERY_LOOPS == 0:
+        elif scans(k, i, loop):
             j = _patient(f, k, w, i)
     k[TARGET, i] = j
     if j >= 0:

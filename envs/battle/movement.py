@@ -116,7 +116,7 @@ def _steer(
         cosine = np.sqrt(1.0 - sine * sine)
         ux = (rx * cosine - side * ry * sine) / distance
         uy = (ry * cosine + side * rx * sine) / distance
-        other, meets = _blocker(f, k, w, i, count, ux, uy, np.inf)
+        other, _ = _blocker(f, k, w, i, count, ux, uy, np.inf)
         if other < 0:
             break
     else:
@@ -151,8 +151,7 @@ def walk(f: Reals, k: Ints, w: World, i: int, goal_x: float, goal_y: float, targ
         if blocker >= 0:
             length = step
     f[DX, i], f[DY, i] = ux * length, uy * length
-    if ux != 0.0 or uy != 0.0:
-        f[FACING_X, i], f[FACING_Y, i] = ux, uy
+    f[FACING_X, i], f[FACING_Y, i] = ux, uy
     return bool(distance <= step and px == goal_x and py == goal_y)
 
 

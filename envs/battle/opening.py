@@ -38,11 +38,10 @@ from envs.battle.fields import (
     Y,
 )
 from envs.battle.rng import uniform
-from envs.battle.targets import closest
+from envs.battle.targets import SCAN_EVERY_LOOPS, closest
 from envs.battle.terrain import SIZE, next_point, reachable_point
 from envs.battle.world import Ints, Reals, Seeds, World
 from envs.compiled import helper
-from envs.smac.units import LOOPS_PER_STEP
 
 LONG_AGO: Final = 1 << 30
 
@@ -57,7 +56,7 @@ def open_battle(f: Reals, k: Ints, w: World, rng: Seeds, turned: bool) -> None:
     k[:] = 0
     _place(f, w, rng, turned)
     _number_agents(f, w)
-    scan_loop = int(LOOPS_PER_STEP * uniform(rng))
+    scan_loop = int(SCAN_EVERY_LOOPS * uniform(rng))
     for i in range(f.shape[1]):
         k[ALIVE, i] = 1
         k[ORDER_TARGET, i] = k[TARGET, i] = k[SHOT_TARGET, i] = k[SHOT_AT, i] = -1
@@ -115,8 +114,10 @@ def _march(f: Reals, k: Ints, w: World, rng: Seeds) -> None:
 def _find_route(f: Reals, k: Ints, w: World) -> None:
     """Find the way of the first enemy to the agents: all that were ordered to attack the group take it."""
     lead = w.n_agents
+    if k[ORDER, lead] != ATTACK_GROUP:
+        return
     j = closest(f, k, w, lead, np.inf)
-    if k[ORDER, lead] != ATTACK_GROUP or j < 0:
+    if j < 0:
         return
     goal_x, goal_y = f[X, j], f[Y, j]
     x, y = f[X, lead], f[Y, lead]

@@ -37,6 +37,12 @@ MEMORY_LOOPS: Final = 45
 
 
 @helper
+def scans(k: Ints, i: int, loop: int) -> bool:
+    """Whether unit i looks for a target, or a patient, in this loop."""
+    return bool((loop - k[SCAN_LOOP, i]) % SCAN_EVERY_LOOPS == 0)
+
+
+@helper
 def can_attack(w: World, i: int, j: int) -> bool:
     """Whether unit i's weapon can attack unit j: of the other team, on a plane that it reaches."""
     return bool(w.damage[i, j] > 0.0)
@@ -118,7 +124,7 @@ def acquire(f: Reals, k: Ints, w: World, i: int, loop: int) -> int:
             return attacker
     if j >= 0 and away <= w.s[RANGE, i]:
         return int(j)
-    if killed or (loop - k[SCAN_LOOP, i]) % SCAN_EVERY_LOOPS == 0:
+    if killed or scans(k, i, loop):
         found = closest(f, k, w, i, w.s[SCAN, i])
         if found >= 0:
             return found
