@@ -1,6 +1,8 @@
 """Settings: what a run leaves to its algorithm, where each may differ, how exploration falls."""
 
+import inspect
 import math
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -21,11 +23,13 @@ from trainer.config import (
     run_name,
 )
 from trainer.learning.algorithms import ALGORITHMS
+from trainer.presets import PRESETS, left_open
 
 CHANGES_NO_NUMBER = {
     "run_dir", "resume", "threads", "device", "keep_checkpoints", "replay_memory", "rollout_workers",
     "ray_address",
 }  # fmt: skip
+LEFT_OPEN = set(left_open("lan", "paper"))
 LEFT_TO_THE_ALGORITHM = {"updates_per_episode", "first_update_episodes", "optimizer"}
 
 
@@ -34,11 +38,11 @@ LEFT_TO_THE_ALGORITHM = {"updates_per_episode", "first_update_episodes", "optimi
     [(0, 1.0), (12_500, 0.7625), (25_000, 0.525), (49_999, 0.050019), (50_000, 0.05), (10**9, 0.05)],
 )
 def test_exploration_falls_linearly_and_then_stays(env_steps: int, epsilon: float) -> None:
-    assert TrainConfig().epsilon(env_steps) == pytest.approx(epsilon, abs=1e-12)
+    assert resolve(TrainConfig()).epsilon(env_steps) == pytest.approx(epsilon, abs=1e-12)
 
 
 def test_exploration_follows_its_settings() -> None:
-    config = TrainConfig(epsilon_start=0.8, epsilon_finish=0.2, epsilon_anneal_steps=1_000)
+    config = resolve(TrainConfig(epsilon_start=0.8, epsilon_finish=0.2, epsilon_anneal_steps=1_000))
     rates = [config.epsilon(steps) for steps in (0, 250, 500, 750, 1_000, 2_000)]
     assert rates == pytest.approx([0.8, 0.65, 0.5, 0.35, 0.2, 0.2], abs=1e-12)
     assert replace(config, epsilon_anneal_steps=0).epsilon(0) == 0.2
@@ -56,11 +60,53 @@ def test_nothing_is_left_to_the_algorithm_once_resolved(algorithm: str) -> None:
 
 
 def test_what_was_asked_for_is_kept() -> None:
-    asked = TrainConfig(updates_per_episode=5, first_update_episodes=40, optimizer="rmsprop", gamma=0.9)
+    given = {"envs": 4, "td_lambda": 0.5, "replay_episodes": 99, "epsilon_anneal_steps": 7}
+    of_algorithm = {"updates_per_episode": 0.25, "first_update_episodes": 40, "optimizer": "rmsprop"}
+    assert {*given, *of_algorithm} == LEFT_OPEN
+    asked = TrainConfig(preset="fast", gamma=0.9, **given, **of_algorithm)  # type: ignore[arg-type]
     resolved = resolve(asked)
     assert {f.name: getattr(resolved, f.name) for f in fields(TrainConfig)} == vars(asked)
     with pytest.raises(InputError, match="unknown algorithm 'lam': did you mean 'lan'"):
         resolve(TrainConfig(algorithm="lam"))
+
+
+def test_the_papers_preset_is_the_papers_table() -> None:
+    paper = resolve(TrainConfig())
+    assert (paper.steps, paper.replay_episodes, paper.batch_episodes) == (2_000_000, 5_000, 32)
+    assert (paper.updates_per_episode, paper.optimizer, paper.learning_rate) == (2, "adam", 5e-4)
+    assert (paper.grad_norm_clip, paper.target_update_interval, paper.gamma) == (10, 200, 0.99)
+    assert (paper.epsilon_start, paper.epsilon_finish, paper.epsilon_anneal_steps) == (1, 0.05, 50_000)
+    assert paper.td_lambda == 0
+
+
+@pytest.mark.parametrize("algorithm", list(ALGORITHMS))
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_a_preset_fills_in_what_was_left_open_and_only_that(preset: str, algorithm: str) -> None:
+    config = resolve(TrainConfig(preset=preset, algorithm=algorithm, envs=3))
+    for name, value in PRESETS[preset].items():
+        if name not in ("envs", "first_update_episodes"):
+            assert getattr(config, name) == value
+    assert config.envs == 3
+    assert resolve(config) == config
+    untouched = {field.name for field in fields(TrainConfig)} - LEFT_OPEN - {"preset", "algorithm"}
+    paper = resolve(TrainConfig(algorithm=algorithm))
+    assert [name for name in untouched if getattr(config, name) != getattr(paper, name)] == []
+
+
+def test_every_setting_that_a_preset_gives_says_so_in_its_help() -> None:
+    """The flags' help is made from the docstrings, so they must hold the presets' numbers."""
+    source = inspect.getsource(TrainConfig)
+    for preset, values in PRESETS.items():
+        for name, value in values.items():
+            text = source.split(f"    {name}: ")[1].split('"""')[1]
+            if name != "first_update_episodes":
+                written = value if isinstance(value, str) else f"{value:,g}".replace(",", " ")
+                assert re.search(rf"\b{preset}:? [^;)]*{re.escape(written)}\b", text), (preset, name, text)
+
+
+def test_an_unknown_preset_is_answered_by_the_nearest_names() -> None:
+    with pytest.raises(InputError, match="unknown preset 'fsat': did you mean 'fast'"):
+        resolve(TrainConfig(map="3m", preset="fsat"))
 
 
 def test_every_setting_is_judged_once_for_resuming_drawing_and_sweeps() -> None:

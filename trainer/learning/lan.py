@@ -11,17 +11,14 @@ from envs.types import EnvSpec
 from trainer.learning.batch import EpisodeBatch
 from trainer.learning.learner import Learner, LearnerSettings, greedy_next, taken
 from trainer.learning.networks import ValueNet, advantage_net, value_net
+from trainer.learning.returns import lambda_returns
 
 
-def lan_loss(
-    q_proxy: Tensor, reward: Tensor, terminated: Tensor, q_proxy_tp1: Tensor, gamma: float
-) -> Tensor:
-    """Mean over steps and agents of (Q~_a - y_a)^2, y_a = r + gamma (1 - terminated) Q~_a' (Eq. 3).
+def lan_loss(q_proxy: Tensor, y: Tensor) -> Tensor:
+    """Mean over steps and agents of (Q~_a - y_a)^2 (Eq. 3); q_proxy and the targets y are [K, N].
 
-    q_proxy [K, N] and q_proxy_tp1 [K, N] (of the target networks, at the online networks' greedy action),
-    reward [K], terminated [K]; the steps K are real ones only, so no mask is needed.
+    The steps K are real ones only, so no mask is needed.
     """
-    y = reward[:, None] + gamma * (1 - terminated)[:, None] * q_proxy_tp1
     return (q_proxy - y.detach()).square().mean()
 
 
@@ -60,7 +57,8 @@ class LanLearner(Learner):
             )  # [K]
             best = batch.next(target_advantages).gather(2, greedy_next(advantages, batch)).squeeze(2)
         q_next = target_value[:, None] + best
-        return lan_loss(q_proxy, batch.reward, batch.terminated, q_next, self.settings.gamma), q_proxy
+        y = lambda_returns(q_next, batch, self.settings.gamma, self.settings.td_lambda)  # [K, N]
+        return lan_loss(q_proxy, y), q_proxy
 
     def _unroll(self, net: torch.nn.Module, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
         hidden, advantages = net.unroll(batch)  # type: ignore[operator]

@@ -36,6 +36,7 @@ class LearnerSettings:
 
     learning_rate: float
     gamma: float
+    td_lambda: float
     grad_norm_clip: float
     target_update_interval: int
     optimizer: str

@@ -13,6 +13,7 @@ from trainer.learning.batch import EpisodeBatch
 from trainer.learning.learner import UNAVAILABLE, Learner, LearnerSettings, greedy_next, taken
 from trainer.learning.mixers import MIXERS, Mixer
 from trainer.learning.networks import advantage_net
+from trainer.learning.returns import lambda_returns
 
 
 class QLearner(Learner):
@@ -50,9 +51,7 @@ class QLearner(Learner):
         if self.sums:
             q_now, q_next = q_now.sum(1, keepdim=True), q_next.sum(1, keepdim=True)  # [K, 1]
         if self.mixer is None:
-            discount = self.settings.gamma * (1 - batch.terminated)
-            y = batch.reward[:, None] + discount[:, None] * q_next
-            return F.mse_loss(q_now, y), q_now
+            return F.mse_loss(q_now, self._targets(q_next, batch)), q_now
         state = mixer_state(batch, self.n_actions)  # [P, S]
         q_tot: Tensor
         penalty: Tensor
@@ -61,8 +60,11 @@ class QLearner(Learner):
             target: Mixer = self.targets["mixer"]  # type: ignore[assignment]
             q_max_next = batch.next(masked_max(target_q, batch))
             q_tot_next, _ = target(q_next, q_max_next, best.squeeze(2), batch.next(state))
-            y = batch.reward + self.settings.gamma * (1 - batch.terminated) * q_tot_next
+            y = self._targets(q_tot_next, batch)
         return F.mse_loss(q_tot, y) + batch.filled * penalty, q_tot
+
+    def _targets(self, q_next: Tensor, batch: EpisodeBatch) -> Tensor:
+        return lambda_returns(q_next, batch, self.settings.gamma, self.settings.td_lambda)
 
 
 def mixer_state(batch: EpisodeBatch, n_actions: int) -> Tensor:

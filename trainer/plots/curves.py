@@ -17,6 +17,7 @@ from envs.errors import InputError
 from envs.text import one_line
 from trainer.config import Free, TrainConfig, learner_name, may_differ
 from trainer.learning.algorithms import ALGORITHMS
+from trainer.presets import left_open
 from trainer.runs.config_file import read_config
 from trainer.runs.grid import point_of
 from trainer.runs.metrics import read_metrics
@@ -158,7 +159,8 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
 
 
 def setting(run: Run, name: str) -> Any:
-    """A setting of a run: the algorithm's default if it was left open, ours if the run does not know it."""
+    """A setting of a run: by algorithm and preset if it was left open, ours if the run does not know it."""
     value = run.settings.get(name, getattr(TrainConfig, name, None))
-    defaults = ALGORITHMS.get(run.algorithm)
-    return getattr(defaults, name, None) if value is None else value
+    if value is None and run.algorithm in ALGORITHMS:
+        return left_open(run.algorithm, run.settings.get("preset", TrainConfig.preset)).get(name)
+    return value

@@ -15,7 +15,7 @@ class Clocks:
     """What a run counts; the learner counts its updates itself.
 
     env_steps counts steps of finished episodes; pending_updates are gradient updates owed for episodes that
-    were already collected; wall_before_s are the seconds of earlier sittings.
+    were already collected; wall_before_s and processor_before_s are the seconds of earlier sittings.
     """
 
     env_steps: int = 0
@@ -30,12 +30,19 @@ class Clocks:
     win_rate: float | None = None
     loss: float | None = None
     wall_before_s: float = 0.0
+    processor_before_s: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    processor_started: float = field(default_factory=time.process_time)
 
     @property
     def wall_s(self) -> float:
         """Seconds spent on this run, earlier sittings included."""
         return self.wall_before_s + time.monotonic() - self.started
+
+    @property
+    def processor_s(self) -> float:
+        """Processor seconds that this process spent on this run, all threads, earlier sittings included."""
+        return self.processor_before_s + time.process_time() - self.processor_started
 
     def at_end(self, config: TrainConfig) -> bool:
         """Whether every step was played, or the run was good enough twice."""
@@ -46,11 +53,13 @@ class Clocks:
         return self.at_end(config) and not self.pending_updates and self.evaluated_at_steps >= self.env_steps
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data; of the wall clock the seconds so far."""
-        return {name: getattr(self, name) for name in SAVED} | {"wall_before_s": self.wall_s}
+        """Plain data; of wall clock and processor the seconds so far."""
+        so_far = {"wall_before_s": self.wall_s, "processor_before_s": self.processor_s}
+        return {name: getattr(self, name) for name in SAVED} | so_far
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned; ValueError or KeyError when it is something else."""
+        state = {"processor_before_s": 0.0, **state}  # earlier versions did not count it
         for name in SAVED:
             value, kinds = state[name], (float, int) if name in REALS else (int,)
             if type(value) not in kinds and not (value is None and getattr(Clocks, name, 0) is None):
@@ -58,8 +67,8 @@ class Clocks:
             setattr(self, name, value)
 
 
-REALS = ("best_win_rate", "win_rate", "loss", "wall_before_s")
-SAVED = tuple(field.name for field in fields(Clocks) if field.name != "started")
+REALS = ("best_win_rate", "win_rate", "loss", "wall_before_s", "processor_before_s")
+SAVED = tuple(field.name for field in fields(Clocks) if not field.name.endswith("started"))
 
 
 def brief(value: object) -> str:

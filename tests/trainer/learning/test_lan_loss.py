@@ -7,7 +7,14 @@ from torch.nn import functional as F
 
 from envs.types import EnvSpec
 from tests.trainer.support.learning import pack, settings
-from tests.trainer.support.slow_reading import SPEC, TYPES, one_hot_inputs, random_episode, slow_advantages
+from tests.trainer.support.slow_reading import (
+    SPEC,
+    TYPES,
+    one_hot_inputs,
+    random_episode,
+    slow_advantages,
+    slow_targets,
+)
 from trainer.learning.lan import LanLearner, lan_loss
 from trainer.learning.networks import ValueNet
 from trainer.replay.episode import Episode
@@ -36,29 +43,39 @@ def slow_loss(learner: LanLearner, episodes: list[Episode], *, bootstrap_on_time
             target_hidden, target_adv = slow_advantages(learner.targets["advantage"], episode)
             target_value = slow_values(learner.targets["value"], target_hidden, episode)
         avail = episode.avail_actions
-        for t in range(episode.length):
-            last_step = t == episode.length - 1
-            ends = last_step and (episode.terminated or not bootstrap_on_timeout)
-            for a in range(SPEC.n_agents):
-                best = max(
-                    (u for u in range(SPEC.n_actions) if avail[t + 1, a, u]),
-                    key=lambda u: adv[t + 1, a, u].item(),
+        q_next = []
+        for t in range(1, episode.length + 1):
+            best = [
+                max(
+                    (u for u in range(SPEC.n_actions) if avail[t, a, u]),
+                    key=lambda u: adv[t, a, u].item(),
                 )
-                y = episode.reward[t] + 0.99 * (1 - ends) * (target_value[t + 1] + target_adv[t + 1, a, best])
-                errors.append((value[t] + adv[t, a, int(episode.action[t, a])] - y) ** 2)
+                for a in range(SPEC.n_agents)
+            ]
+            q_next.append(target_value[t] + torch.stack([target_adv[t, a, u] for a, u in enumerate(best)]))
+        told, ends = learner.settings, episode.terminated or not bootstrap_on_timeout
+        targets = slow_targets(episode.reward.tolist(), q_next, told.gamma, told.td_lambda, ends=ends)
+        for t, y in enumerate(targets):
+            errors += [
+                (value[t] + adv[t, a, int(episode.action[t, a])] - y[a]) ** 2 for a in range(SPEC.n_agents)
+            ]
     return torch.stack(errors).mean()
 
 
 @pytest.mark.parametrize("bootstrap_on_timeout", [False, True])
 @pytest.mark.parametrize("value_gradient_to_gru", [True, False])
 @pytest.mark.parametrize("agent_types", [None, TYPES])
+@pytest.mark.parametrize("td_lambda", [0.0, 0.7, 1.0])
 def test_loss_and_gradients_equal_the_slow_reading(
-    bootstrap_on_timeout: bool, value_gradient_to_gru: bool, agent_types: tuple[str, ...] | None
+    bootstrap_on_timeout: bool,
+    value_gradient_to_gru: bool,
+    agent_types: tuple[str, ...] | None,
+    td_lambda: float,
 ) -> None:
     torch.manual_seed(1)
     rng = np.random.default_rng(1)
     episodes = [random_episode(rng, n, truncated=n == 9) for n in (4, 9, 1, 6, 9)]
-    told = settings(value_gradient_to_gru=value_gradient_to_gru)
+    told = settings(value_gradient_to_gru=value_gradient_to_gru, td_lambda=td_lambda)
     learner = LanLearner(SPEC, told, torch.device("cpu"), agent_types=agent_types)
     for net in learner.targets.values():  # targets that differ from the online nets
         for parameter in net.parameters():
@@ -77,11 +94,11 @@ def test_loss_and_gradients_equal_the_slow_reading(
 
 
 def test_loss_by_hand() -> None:
-    q = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
-    q_next = torch.tensor([[3.0, 4.0], [100.0, 100.0]])
-    loss = lan_loss(q, torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]), q_next, gamma=0.5)
-    # y = [1 + 1.5, 1 + 2], [2, 2]: errors -1.5, -1, -2, -2
+    y = torch.tensor([[2.5, 3.0], [2.0, 2.0]], requires_grad=True)
+    loss = lan_loss(torch.tensor([[1.0, 2.0], [0.0, 0.0]], requires_grad=True), y)
     assert loss.item() == pytest.approx((2.25 + 1 + 4 + 4) / 4)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert y.grad is None, "targets must not learn"
 
 
 @pytest.mark.parametrize("agent_types", [None, TYPES])

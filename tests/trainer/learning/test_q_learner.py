@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.trainer.support.learning import pack, settings
-from tests.trainer.support.slow_reading import SPEC, random_episode, slow_advantages
+from tests.trainer.support.slow_reading import SPEC, random_episode, slow_advantages, slow_targets
 from trainer.learning.algorithms import make_learner
 from trainer.learning.qlearner import QLearner
 from trainer.replay.episode import Episode
@@ -30,37 +30,42 @@ def slow_loss(learner: QLearner, episodes: list[Episode]) -> torch.Tensor:
         avail = torch.from_numpy(episode.avail_actions)
         available_q = q.detach().masked_fill(~avail, -np.inf)
         available_target = target_q.masked_fill(~avail, -np.inf)
+        values, values_next = [], []
         for t in range(episode.length):
             action = torch.from_numpy(episode.action[t])
             best = available_q[t + 1].argmax(1)
             q_now = torch.stack([q[t, a, action[a]] for a in range(N)])
             q_next = torch.stack([target_q[t + 1, a, best[a]] for a in range(N)])
-            bootstrap = 0.0 if t == episode.length - 1 else 0.99  # a time-out ends the future as well
             if learner.sums:
                 q_now, q_next = q_now.sum()[None], q_next.sum()[None]
-            if learner.mixer is None:
-                errors += list((q_now - (episode.reward[t] + bootstrap * q_next)) ** 2)
-                continue
-            maxima, target_maxima = available_q[t].max(1).values, available_target[t + 1].max(1).values
-            state, state_next = full_state(episode, t)[None], full_state(episode, t + 1)[None]
-            q_tot, penalty = learner.mixer(q_now[None], maxima[None], action[None], state)
-            with torch.no_grad():
-                q_tot_next, _ = learner.targets["mixer"](
-                    q_next[None], target_maxima[None], best[None], state_next
-                )
-            errors.append(((q_tot - (episode.reward[t] + bootstrap * q_tot_next)) ** 2).squeeze())
-            penalties.append(penalty)
-    loss = torch.stack(errors).mean()
+            if learner.mixer is not None:
+                maxima, target_maxima = available_q[t].max(1).values, available_target[t + 1].max(1).values
+                state, state_next = full_state(episode, t)[None], full_state(episode, t + 1)[None]
+                q_now, penalty = learner.mixer(q_now[None], maxima[None], action[None], state)
+                with torch.no_grad():
+                    q_next, _ = learner.targets["mixer"](
+                        q_next[None], target_maxima[None], best[None], state_next
+                    )
+                penalties.append(penalty)
+            values.append(q_now)
+            values_next.append(q_next)
+        told = learner.settings  # a time-out ends the future as well
+        targets = slow_targets(episode.reward.tolist(), values_next, told.gamma, told.td_lambda, ends=True)
+        errors += [(value - y) ** 2 for value, y in zip(values, targets, strict=True)]
+    loss = torch.cat(errors).mean()
     padded_steps = len(episodes) * max(episode.length for episode in episodes)
     return loss + torch.stack(penalties).sum() / padded_steps if penalties else loss
 
 
 @pytest.mark.parametrize("algorithm", ["iql", "vdn", "qmix", "qplex"])
-def test_loss_and_gradients_equal_the_slow_reading(algorithm: str) -> None:
+@pytest.mark.parametrize("td_lambda", [0.0, 0.7])
+def test_loss_and_gradients_equal_the_slow_reading(algorithm: str, td_lambda: float) -> None:
     torch.manual_seed(4)
     rng = np.random.default_rng(4)
     episodes = [random_episode(rng, n, truncated=n == 9) for n in (3, 9, 1, 6, 9)]
-    learner = make_learner(algorithm, SPEC, settings(optimizer="rmsprop"), torch.device("cpu"))
+    learner = make_learner(
+        algorithm, SPEC, settings(optimizer="rmsprop", td_lambda=td_lambda), torch.device("cpu")
+    )
     assert isinstance(learner, QLearner)
     for net in learner.targets.values():
         for parameter in net.parameters():

@@ -166,13 +166,9 @@ def assert_stationary(problem, value, advantage, proxy_ahead) -> None:  # type: 
             ends.append(float(problem.is_last(joint[1])))
             q_next.append([proxy_ahead(joint, actions, a) for a in range(N_AGENTS)])
     weight = torch.tensor(np.array(weights) * np.sqrt(len(weights)), dtype=torch.float64)
-    loss = lan_loss(
-        weight[:, None] * torch.stack(q_proxy),
-        weight * torch.tensor(np.array(rewards)),
-        torch.tensor(ends, dtype=torch.float64),
-        weight[:, None] * torch.tensor(q_next, dtype=torch.float64),
-        GAMMA,
-    )
+    goes_on = 1 - torch.tensor(ends, dtype=torch.float64)[:, None]
+    y = torch.tensor(np.array(rewards))[:, None] + GAMMA * goes_on * torch.tensor(q_next, dtype=torch.float64)
+    loss = lan_loss(weight[:, None] * torch.stack(q_proxy), weight[:, None] * y)
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.item() > 1e-4, "V + A fits every target: then the expectation would show nothing"
     for table in (table_v, *tables_a):

@@ -1,5 +1,7 @@
 """A slow, obvious reading of what the learners compute: one episode and one step at a time, with one-hots."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -52,3 +54,14 @@ def slow_advantages(net: AdvantageNet, episode: Episode) -> tuple[torch.Tensor, 
         if t < episode.length:
             last = torch.from_numpy(episode.action[t])
     return torch.stack(hiddens), torch.stack(advantages)
+
+
+def slow_targets(
+    rewards: Sequence[float], q_next: Sequence[torch.Tensor], gamma: float, td_lambda: float, *, ends: bool
+) -> list[torch.Tensor]:
+    """The targets of one episode's L steps, from its end; nothing follows its last step where it `ends`."""
+    future = torch.zeros_like(q_next[-1]) if ends else q_next[-1]
+    targets = [rewards[-1] + gamma * future]
+    for reward, q in zip(rewards[-2::-1], q_next[-2::-1], strict=True):
+        targets.append(reward + gamma * ((1 - td_lambda) * q + td_lambda * targets[-1]))
+    return targets[::-1]
