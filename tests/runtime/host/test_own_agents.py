@@ -83,8 +83,8 @@ async def test_every_agent_is_a_process_of_its_own_and_the_host_loads_no_model(
         assert parent.ppid() == running.process.pid
         assert [agent.ppid() for agent in agents] == [parent.pid] * 3
         for process in agents:
-            (address,) = {each.laddr.ip for each in process.net_connections() if each.status == "LISTEN"}
-            assert address == "127.0.0.1"
+            (ip,) = {each.laddr.ip for each in process.net_connections() if each.status == "LISTEN"}
+            assert ip.removeprefix("::ffff:") == "127.0.0.1"
         maps = {pid: Path(f"/proc/{pid}/maps").read_text() for pid in (running.process.pid, agents[0].pid)}
         assert ["onnxruntime" in text for text in maps.values()] == [False, True]
         running.signal(signal.SIGTERM)
@@ -124,6 +124,7 @@ async def test_a_terminals_ctrl_c_lets_the_agents_end_after_the_host(
     words = ("--model", model_file, *FOREVER, "--record", record)
     async with playing(*words, before=("setsid",)) as running:
         await lines_in(record, 1)
+        assert os.getpgid(running.process.pid) not in [os.getpgid(each.pid) for each in serving(model_file)]
         os.killpg(running.process.pid, signal.SIGINT)
         ended = await running.ended()
     assert ended.code == 130

@@ -56,7 +56,7 @@ def test_lan_play_starts_the_agents_of_a_model_itself(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "3 agents started, one process each" in done.stderr
     assert "3, started by lan-play, one process each" in done.stdout
-    assert "process " not in done.stderr  # of what the agents themselves say, nothing is shown
+    assert "agent 0" not in done.stderr  # what the agents themselves say is not shown
     data = json.loads(page.read_text().partition('id="data">')[2].partition("</script>")[0])
     assert (data["player"], len(data["battles"])) == ("agents over gRPC", 2)
 
