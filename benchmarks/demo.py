@@ -10,12 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,6 @@ from envs.errors import InputError
 BATTLES = 32
 BATTLE_SEED = 20_000
 """Of the battles in the table; training and its evaluations use other seeds."""
-START_TIMEOUT_S = 120.0
 STAGE_TIMEOUT_S = 1_800.0
 """Of every stage but training, which ends after --steps."""
 STOP_TIMEOUT_S = 60.0
@@ -78,8 +75,7 @@ def demo(config: DemoConfig) -> None:
     stage(console, f"3. the same {BATTLES} battles, in this process and through agents")
     battles = ("--episodes", BATTLES, "--seed", BATTLE_SEED, "--json")
     in_process = lan_json("lan-eval", "--ckpt", best, *battles)
-    with agents(model, card["n_agents"]) as addresses:
-        apart = lan_json("lan-play", "--map", config.map, "--agents", addresses, *battles)
+    apart = lan_json("lan-play", "--map", config.map, "--model", model, *battles)
 
     console.print()
     console.print(result_table(config, run_dir, model, card, in_process, apart, trained_s))
@@ -174,50 +170,6 @@ def command_line(command: str, words: Sequence[object]) -> list[str]:
     texts = [str(word) for word in words]
     print(f"$ {shlex.join([command, *texts])}", flush=True)
     return [str(Path(sys.executable).with_name(command)), *texts]
-
-
-@contextlib.contextmanager
-def agents(model: Path, n_agents: int) -> Iterator[str]:
-    """One process per agent on free loopback ports; yields their addresses, stops them in the end."""
-    port = free_ports(n_agents)
-    words = ("--model", model, "--agents", f"0-{n_agents - 1}", "--listen", f"127.0.0.1:{port}")
-    process = subprocess.Popen(command_line("lan-agents", words), stdout=subprocess.PIPE, text=True)
-    try:
-        wait_until_serving(process)
-        yield ",".join(f"127.0.0.1:{port + agent}" for agent in range(n_agents))
-    finally:
-        stop(process)
-
-
-def wait_until_serving(process: subprocess.Popen[str]) -> None:
-    """Print the output of lan-agents until all agents serve; InputError when they do not in time."""
-    assert process.stdout is not None
-    late = threading.Timer(START_TIMEOUT_S, process.kill)
-    late.start()
-    try:
-        for line in process.stdout:
-            print(f"  {line}", end="")
-            if "agents serve" in line:
-                break
-        else:
-            raise InputError("the agents did not start; see above")
-    finally:
-        late.cancel()
-    # Somebody has to read on: a full pipe would stop the agents.
-    threading.Thread(target=process.stdout.read, daemon=True).start()
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` consecutive ports that are free on the loopback interface now."""
-    for first in range(50_051, 60_000, count):
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise InputError(f"no {count} consecutive free ports between 50051 and 60000 on 127.0.0.1")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +39,10 @@ class PlayConfig:
 
     map: str
     """SMAC map, such as 3m or corridor."""
-    agents: str
-    """Where the agents listen, in any order: HOST:PORT,HOST:PORT,... or HOST:FIRST-LAST."""
+    agents: str | None = None
+    """Where running agents listen, in any order: HOST:PORT,HOST:PORT,... or HOST:FIRST-LAST."""
+    model: Path | None = None
+    """Or: model file; its agents are started for these battles, one process each on this machine."""
     episodes: int = 32
     """Battles to play."""
     env: str = "auto"
@@ -99,6 +100,7 @@ class Played:
             "backend": resolved.backend,
             "seed": resolved.config.seed,
             "model_sha256": self.links[0].model_sha256,
+            "own_agents": resolved.config.model is not None,
             "episodes_wanted": resolved.config.episodes,
             **make_report(self.results, self.links),
         }
@@ -136,6 +138,27 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
     if config.record is not None:
         check_record(config.record, config.map)
         config = replace(config, record=config.record.absolute())  # an environment may change the folder
+    tls, addresses = running_agents(config)
+    resolved = ResolvedPlay(config, resolve_backend(config.env, config.map), addresses, tls)
+    if resolved.backend != "sim" and resolved.records_page:
+        raise InputError(f"--record {config.record}: only the simulator can be recorded as a page, --env sim")
+    return resolved
+
+
+def running_agents(config: PlayConfig) -> tuple[HostTls | None, list[Address]]:
+    """How and where running agents are reached: nowhere yet with --model; InputError when nobody may be."""
+    if (config.agents is None) == (config.model is None):
+        raise InputError(
+            "give either --model FILE, whose agents are then started, or --agents ADDRESSES of running ones"
+        )
+    if config.agents is None:
+        for flag in ("tls_cert", "tls_key", "tls_ca", "insecure"):
+            if getattr(config, flag):
+                name = flag.replace("_", "-")
+                raise InputError(
+                    f"--{name} is for --agents: those of --model stay on this machine's loopback"
+                )
+        return None, []
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca)
     tls = None if files is None else HostTls(files)
     addresses = parse_addresses(config.agents)
@@ -147,10 +170,7 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
                 f"{address} is another machine, and what it is sent could be read and changed on the way: "
                 "give --tls-cert, --tls-key and --tls-ca, or say --insecure if you mean it"
             )
-    resolved = ResolvedPlay(config, resolve_backend(config.env, config.map), addresses, tls)
-    if resolved.backend != "sim" and resolved.records_page:
-        raise InputError(f"--record {config.record}: only the simulator can be recorded as a page, --env sim")
-    return resolved
+    return tls, addresses
 
 
 async def play_env(
@@ -193,12 +213,13 @@ async def play_env(
 def play(config: PlayConfig, stop: StopWish) -> int:
     """Make the environment, play, and print the report of what was played, however that ends."""
     from runtime.host.report import never_answered, report_table
-    from runtime.host.screen import make_screen
+    from runtime.host.screen import make_screen, start_log
 
     resolved, screen, played = resolve(config), make_screen(), Played()
     start_log(screen)
     try:
-        play_battles(resolved, screen, stop, played)
+        with agents_of(resolved, screen) as there:
+            play_battles(there, screen, stop, played)
     finally:
         stop.settle()
         is_printed = True
@@ -217,15 +238,17 @@ def play(config: PlayConfig, stop: StopWish) -> int:
     return 1 if silent or not is_printed else 0
 
 
-def start_log(screen: Console) -> None:
-    """Show the log on the screen; where that is no terminal, every record is one line, whoever wrote it."""
-    from rich.logging import RichHandler
+@contextlib.contextmanager
+def agents_of(resolved: ResolvedPlay, screen: Console) -> Iterator[ResolvedPlay]:
+    """The flags with the addresses of the agents, which --model starts for the block; InputError."""
+    if resolved.config.model is None:
+        yield resolved
+        return
+    from runtime.host.own_agents import own_agents
 
-    handler: logging.Handler = RichHandler(console=screen, show_path=False, show_level=False)
-    if not screen.is_terminal:
-        handler = logging.StreamHandler(screen.file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    with own_agents(resolved.config.model, resolved.config.map) as addresses:
+        screen.print(f"{len(addresses)} agents started, one process each", markup=False, highlight=False)
+        yield replace(resolved, addresses=addresses)
 
 
 def play_battles(resolved: ResolvedPlay, screen: Console, stop: StopWish, played: Played) -> None:

@@ -67,6 +67,8 @@ def report_table(report: dict[str, Any]) -> str:
     latency = report["latency_ms"]
     table.add_row("joint step", f"p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms")
     table.add_row("fallbacks", str(report["fallbacks"]))
+    if report["own_agents"]:
+        table.add_row("agents", f"{len(report['agents'])}, started by lan-play, one process each")
     for row in report["agents"]:
         if row["fallbacks"] or row["reconnects"]:
             answered = f"answered {row['availability']:.1%} of {row['steps']} steps"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import select
 import sys
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -57,3 +58,14 @@ def make_screen() -> Console:
     from rich.console import Console
 
     return Console(file=cast("IO[str]", Expendable(sys.stderr)))
+
+
+def start_log(screen: Console) -> None:
+    """Show the log on the screen; where that is no terminal, every record is one line, whoever wrote it."""
+    from rich.logging import RichHandler
+
+    handler: logging.Handler = RichHandler(console=screen, show_path=False, show_level=False)
+    if not screen.is_terminal:
+        handler = logging.StreamHandler(screen.file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])

@@ -13,8 +13,8 @@ from exporters.evaluate import main as evaluate
 from exporters.export import main as export
 from runtime.host.cli import main as play
 from runtime.host.game import EpisodeResult
+from runtime.host.own_agents import own_agents
 from tests.runtime.support.playing import hosted
-from tests.runtime.support.processes import free_ports, started
 from trainer.cli import main as train
 
 SEED = 21
@@ -52,10 +52,8 @@ def test_agents_play_the_same_battles_live_and_in_process(
     live_game: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = trained(live_game, "--eval-episodes", 2, "--steps", 300, "--batch-episodes", 4)
-    port = free_ports(3)
-    flags = ("--model", model, "--agents", "0-2", "--listen", f"127.0.0.1:{port}")
-    with started("agents", *flags, until="agents serve"):
-        addresses = ",".join(f"127.0.0.1:{port + agent}" for agent in range(3))
+    with own_agents(Path(model), "3m") as agents:
+        addresses = ",".join(map(str, agents))
         simulated = asyncio.run(play_on("sim", addresses, episodes=3))
         live = asyncio.run(play_on("sc2", addresses, episodes=3))
         capsys.readouterr()
@@ -86,10 +84,8 @@ def test_trained_agents_win_as_often_live_as_in_process(live_game: Path) -> None
     """64 battles, equal action by action, of a team that wins some of them."""
     words = ("--until-win-rate", 0.05, "--steps", 100_000, "--seed", 0)
     model = trained(live_game, *words)
-    port = free_ports(3)
-    flags = ("--model", model, "--agents", "0-2", "--listen", f"127.0.0.1:{port}")
-    with started("agents", *flags, until="agents serve"):
-        addresses = ",".join(f"127.0.0.1:{port + agent}" for agent in range(3))
+    with own_agents(Path(model), "3m") as agents:
+        addresses = ",".join(map(str, agents))
         simulated = asyncio.run(play_on("sim", addresses, episodes=64))
         live = asyncio.run(play_on("sc2", addresses, episodes=64))
     assert 0 < sum(result.won for result in simulated) == sum(result.won for result in live)

@@ -12,8 +12,8 @@ from envs.make import make_env
 from exporters.export import main as export
 from runtime.host.cli import main as play
 from runtime.host.game import EpisodeResult
+from runtime.host.own_agents import own_agents
 from tests.runtime.support.playing import hosted
-from tests.runtime.support.processes import free_ports, started
 from trainer.cli import main as train
 from trainer.playing.policy import PolicyTeam, TorchPolicy
 from trainer.playing.rollout import Scribe, play_round
@@ -64,18 +64,9 @@ def test_agent_processes_take_the_trained_networks_actions_step_by_step(
     torch.set_num_threads(1)
     train_briefly(map_name, tmp_path / "run", "--steps", steps, "--seed", "3")
     assert export(["--ckpt", str(tmp_path / "run"), "--out", str(tmp_path / "agent.onnx")]) == 0
-    port = free_ports(n_agents)
-    flags = (
-        "--model",
-        tmp_path / "agent.onnx",
-        "--agents",
-        f"0-{n_agents - 1}",
-        "--listen",
-        f"127.0.0.1:{port}",
-    )
-    with started("agents", *flags, until="agents serve"):
-        addresses = ",".join(f"127.0.0.1:{port + agent}" for agent in range(n_agents))
-        apart = asyncio.run(play_apart(map_name, addresses, episodes=2))
+    with own_agents(tmp_path / "agent.onnx", map_name) as addresses:
+        assert len(addresses) == n_agents
+        apart = asyncio.run(play_apart(map_name, ",".join(map(str, addresses)), episodes=2))
     together = play_together(map_name, tmp_path / "run", episodes=2)
     assert sum(result.fallbacks for result in apart) == 0
     for result, actions in zip(apart, together, strict=True):
@@ -114,13 +105,18 @@ def test_a_battle_through_agents_is_recorded_with_their_advantages(tmp_path: Pat
     torch.set_num_threads(1)
     train_briefly("3m", tmp_path / "run", "--steps", "300", "--seed", "5")
     assert export(["--ckpt", str(tmp_path / "run"), "--out", str(tmp_path / "agent.onnx")]) == 0
-    port = free_ports(3)
-    flags = ("--model", tmp_path / "agent.onnx", "--agents", "0-2", "--listen", f"127.0.0.1:{port}")
     page = tmp_path / "battle.html"
-    with started("agents", *flags, until="agents serve"):
-        addresses = ",".join(f"127.0.0.1:{port + agent}" for agent in range(3))
-        words = ["--map", "3m", "--agents", addresses, "--episodes", "2", "--deadline-ms", "20000"]
-        assert play([*words, "--record", str(page)]) == 0
+    words = [
+        "--map",
+        "3m",
+        "--model",
+        str(tmp_path / "agent.onnx"),
+        "--episodes",
+        "2",
+        "--deadline-ms",
+        "20000",
+    ]
+    assert play([*words, "--record", str(page)]) == 0
     text = page.read_text()
     assert "agents over gRPC" in text
     assert text.count('"advantage_scale":') == 2  # one for each battle: every step had every agent's answer

@@ -56,6 +56,7 @@ SITUATIONS = {
     "play": Situation(
         "lan-play --map checkers --agents 127.0.0.1:9-10 --episodes 1 --connect-timeout-s 0.2", PlayConfig
     ),
+    "own": Situation("lan-play --map checkers --model agent.onnx --episodes 1", PlayConfig, 6.0, (1,)),
     "status": Situation("lan-status --agents 127.0.0.1:9", StatusConfig, 10.0, (1,)),
     "certs": Situation("lan-certs --out new --agents 1", CertsConfig),
     "install": Situation("lan-sc2 install --root new", InstallConfig),

@@ -42,10 +42,23 @@ def test_lan_play_plays_the_simulator_and_reports(tmp_path: Path) -> None:
         assert data["player"] == "agents over gRPC"
         assert len(data["battles"]) == 3
         assert all("advantages" in battle for battle in data["battles"])
+        assert "started by lan-play" not in table.stdout
         other = run("play", "--map", "8m", "--env", "sim", "--agents", agents)
         assert (other.returncode, other.stdout) == (2, "")
         assert "trained for another environment than '8m'" in other.stderr
         assert "Traceback" not in other.stderr
+
+
+def test_lan_play_starts_the_agents_of_a_model_itself(tmp_path: Path) -> None:
+    model, page = tmp_path / "3m.onnx", tmp_path / "battles.html"
+    model.write_bytes(model_bytes(env_spec("3m")))
+    done = run("play", "--map", "3m", "--env", "sim", "--model", model, "--episodes", "2", "--record", page)
+    assert done.returncode == 0, done.stderr
+    assert "3 agents started, one process each" in done.stderr
+    assert "3, started by lan-play, one process each" in done.stdout
+    assert "agent 0" not in done.stderr  # what the agents themselves say is not shown
+    data = json.loads(page.read_text().partition('id="data">')[2].partition("</script>")[0])
+    assert (data["player"], len(data["battles"])) == ("agents over gRPC", 2)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +74,7 @@ def test_lan_play_plays_the_simulator_and_reports(tmp_path: Path) -> None:
             ["--map", "3m", "--agents", "127.0.0.1:1", "--connect-timeout-s", "0.3"],
             "agent at 127.0.0.1:1 does not answer",
         ),
-        (["--map", "3m"], "--agents"),
+        (["--map", "3m"], "give either --model FILE"),
         (["--map", "3m", "--agents", "127.0.0.1:1", "--maap"], "--maap"),
     ],
 )
