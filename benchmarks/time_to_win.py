@@ -11,6 +11,7 @@ presets want different numbers of seeds, call it once for each: the table shows 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -40,13 +41,14 @@ from envs.cores import usable_cores
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.make import is_smac_map
+from envs.stopping import cut_if_longer
 from envs.text import one_line
 from trainer.config import SHARE, TrainConfig
 from trainer.runs.config_file import FILE_NAME
 from trainer.runs.plan import resolve_playable
 from trainer.sweep.cli import MAX_SEEDS, hold, writing_to
 from trainer.sweep.jobs import Job, plan_jobs
-from trainer.sweep.process import STOP_NAME, Outcome, run_job
+from trainer.sweep.process import STOP_NAME, STOP_WAIT_S, Outcome, run_job
 
 LOOK_EVERY_S = 1.0
 COMPILE_WAIT_S = 600.0
@@ -220,31 +222,43 @@ def conduct(
 
     Whatever ends this early, Ctrl-C too, first asks the runs to save and stop, and waits for their end.
     """
-    asked: set[Future[Outcome]] = set()
+    asked: set[Job] = set()
+    running: dict[Future[Outcome], Job] = {}
     commit = current_commit()
+    for job in jobs:
+        (job.run_dir / STOP_NAME).unlink(missing_ok=True)  # of a benchmark that was killed while it stopped
     with ThreadPoolExecutor(workers) as pool:
-        running = {pool.submit(train, job, commit): job for job in jobs}
         try:
+            for job in jobs:
+                running[pool.submit(train, job, commit)] = job
             while running:
                 ended, _ = wait(running, LOOK_EVERY_S, FIRST_COMPLETED)
                 for future in ended:
                     tell(running.pop(future), future.result())
-                for future, job in running.items():
-                    if future.running() and future not in asked and is_over(job):
-                        asked.add(future)
-                        (job.run_dir / STOP_NAME).touch()
+                over = {job for future, job in running.items() if future.running() and is_over(job)}
+                for job in over - asked:
+                    ask_to_stop(job)
+                asked |= over
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for future, job in running.items():
-                if future.running():
-                    (job.run_dir / STOP_NAME).touch()
+            begun = [job for future, job in running.items() if not future.cancel()]
+            for job in begun:
+                ask_to_stop(job)
+            if begun:
+                say("stopping: the runs save, and the same command goes on with them")
+                with cut_if_longer(2 * STOP_WAIT_S):
+                    pool.shutdown()
+
+
+def ask_to_stop(job: Job) -> None:
+    """Have a run save and stop within a second."""
+    with contextlib.suppress(OSError):  # a full disk; at this process's end the kernel asks, by SIGTERM
+        (job.run_dir / STOP_NAME).touch()
 
 
 def train(job: Job, commit: str) -> Outcome:
     """Begin or resume a run and wait for its end."""
     with writing_to(job.run_dir):
         job.run_dir.mkdir(parents=True, exist_ok=True)
-        (job.run_dir / STOP_NAME).unlink(missing_ok=True)  # of a benchmark that was killed while it stopped
         known = read_commit(job.run_dir).split()
         if commit and commit not in known:
             (job.run_dir / COMMIT_NAME).write_text(" ".join([*known, commit]) + "\n")
