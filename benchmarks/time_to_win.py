@@ -50,7 +50,7 @@ from trainer.sweep.cli import MAX_SEEDS, hold, writing_to
 from trainer.sweep.jobs import Job, plan_jobs
 from trainer.sweep.process import STOP_NAME, STOP_WAIT_S, Outcome, run_job
 
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 0.5
 COMPILE_WAIT_S = 600.0
 """How long compiling and one round of play may take before the first run begins."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
