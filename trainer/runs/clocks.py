@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from envs.text import one_line
-from trainer.config import TrainConfig
+from trainer.config import ResolvedConfig, TrainConfig
 
 
 @dataclass
@@ -43,6 +44,17 @@ class Clocks:
     def processor_s(self) -> float:
         """Processor seconds that this process spent on this run, all threads, earlier sittings included."""
         return self.processor_before_s + time.process_time() - self.processor_started
+
+    def count(self, length_steps: int) -> None:
+        """Count a finished episode."""
+        self.episodes += 1
+        self.env_steps += length_steps
+
+    def updates_due(self, n_episodes: int, config: ResolvedConfig) -> int:
+        """Updates that the last `n_episodes` are worth; parts of an update wait until they make a whole."""
+        counts = (self.episodes - n_episodes, self.episodes)
+        before, now = (math.floor(count * config.updates_per_episode) for count in counts)
+        return now - before
 
     def at_end(self, config: TrainConfig) -> bool:
         """Whether every step was played, or the run was good enough twice."""

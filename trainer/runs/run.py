@@ -174,15 +174,12 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
             with self._saved_if_it_fails(reporter):
                 episodes, stats = self.collector.take(config.epsilon(clocks.env_steps), clocks.episodes)
                 self.replay.insert(*episodes)
-            before = clocks.episodes
             for stat in stats:
-                clocks.episodes += 1
-                clocks.env_steps += stat.length_steps
+                clocks.count(stat.length_steps)
                 for name, value in means([stat]).items():
                     self.window.add(name, value)
             if len(self.replay) >= config.first_update_episodes:
-                owed = [math.floor(n * config.updates_per_episode) for n in (before, clocks.episodes)]
-                clocks.pending_updates = owed[1] - owed[0]
+                clocks.pending_updates = clocks.updates_due(len(episodes), config)
             self.collector.prepare(config.epsilon(clocks.env_steps), clocks.episodes, begin=not self.finished)
         if self.replay.memory_bytes > config.replay_memory * 2**30:
             with self._timed("checkpoint"):
