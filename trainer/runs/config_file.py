@@ -12,7 +12,7 @@ from envs.errors import InputError
 from envs.files import read_regular, write_atomically
 from envs.make import BACKEND_NAMES
 from envs.types import EnvSpec
-from envs.version import project_version
+from envs.version import project_version, source_commit
 from trainer.config import ResolvedConfig, TrainConfig, resolve, shown
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 
@@ -78,6 +78,7 @@ def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: E
         "spec": json.loads(spec.to_json()),
         "versions": {
             "lan-smac": project_version(),
+            "commit": source_commit(),
             "torch": torch.__version__,
             "python": sys.version.split()[0],
         },
