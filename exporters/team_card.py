@@ -110,8 +110,8 @@ def load_card(model: Path) -> TeamCard:
     from runtime.model_file import contract
     from runtime.model_file.loader import load_model_bytes, read_model_file
 
-    path = model.with_suffix(".json")
-    card, data = read_card(path), read_model_file(model)
+    data, path = read_model_file(model), model.with_suffix(".json")
+    card = read_card(path)
     found: dict[str, object] = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
     check_said(card, found, path, model)
     loaded = load_model_bytes(data, str(model))
