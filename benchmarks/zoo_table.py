@@ -48,7 +48,7 @@ def table_of(cards: Mapping[str, TeamCard]) -> str:
     lines += [f"| {' | '.join(map(cell, row(name, cards.get(name))))} |" for name in MAP_NAMES]
     lines += [
         "",
-        f"{len(cards)} of {len(MAP_NAMES)} maps have a team, and {good} of the teams win {GOOD:.0%} or more.",
+        f"Maps with a team: {len(cards)} of {len(MAP_NAMES)}. Teams that win {GOOD:.0%} or more: {good}.",
     ]
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ import pytest
 
 from envs.version import source_commit
 from tests.paths import ROOT
-from trainer import TrainConfig, train
+from trainer import TrainConfig, resume, train
 
 
 def git(folder: Path, *words: str) -> str:
@@ -60,11 +60,18 @@ def test_without_a_checkout_there_is_none(checkout: Path, monkeypatch: pytest.Mo
     assert source_commit(checkout) is None
 
 
-def test_a_run_keeps_the_commit_that_made_it(tmp_path: Path) -> None:
+def test_a_run_keeps_the_commits_that_made_it(tmp_path: Path) -> None:
     config = TrainConfig(
         map="checkers", env="sim", steps=30, envs=2, eval_episodes=1, batch_episodes=2,
         first_update_episodes=2, replay_episodes=20, threads=1, run_dir=tmp_path / "run",
     )  # fmt: skip
     run_dir = train(config).run_dir
-    versions = json.loads((run_dir / "config.json").read_text())["versions"]
-    assert versions["commit"] == source_commit()
+    path = run_dir / "config.json"
+    data = json.loads(path.read_text())
+    assert data["versions"]["commit"] == (now := source_commit())
+    data["versions"]["commit"] = "0123456789ab"
+    for steps in (60, 90):  # with the same commit twice, which is said once
+        path.write_text(json.dumps(data))
+        resume(run_dir, steps=steps)
+        data = json.loads(path.read_text())
+        assert data["versions"]["commit"] == (f"0123456789ab, {now}" if now else "0123456789ab")

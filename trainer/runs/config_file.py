@@ -87,12 +87,16 @@ def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: E
 
 
 def save_end(run_dir: Path, config: ResolvedConfig) -> None:
-    """Write the end that a resumed run was given, so that the next resume keeps it."""
+    """Write what a resumed run was given anew: its end, so that the next resume keeps it, and the commit."""
     data = read_config(run_dir)
     end = {"steps": config.steps, "until_win_rate": config.until_win_rate}
-    if data["config"] | end != data["config"]:
-        data["config"] |= end
-        write_config(run_dir, data)
+    resumed = data | {"config": data["config"] | end}
+    versions, now = data.get("versions", {}), source_commit()
+    before = versions.get("commit") if isinstance(versions, dict) else None
+    if isinstance(before, str) and now is not None and now not in before.split(", "):
+        resumed["versions"] = versions | {"commit": f"{before}, {now}"}
+    if resumed != data:
+        write_config(run_dir, resumed)
 
 
 def write_config(run_dir: Path, data: dict[str, Any]) -> None:
