@@ -30,6 +30,7 @@ from envs.smac.maps import MAP_NAMES
 from exporters.evaluate import EvaluateConfig, Evaluation, evaluate, onnx_contestant
 from exporters.export import export_checkpoint
 from exporters.team_card import TeamCard, load_card
+from runtime.model_file.contract import METADATA_ENV_STEPS
 from runtime.model_file.loader import load_model
 from trainer.config import ResolvedConfig, TrainConfig, flag, resolve, run_name
 from trainer.runs.assembly import EVALUATION_SEED_OFFSET
@@ -110,7 +111,7 @@ def run(config: Config) -> None:
             chosen = max(candidates, key=lambda each: (each.played.won, each.played.return_mean))
             print(f"{name}: {chosen.name} it is", flush=True)
             if chosen.run is not None:
-                enter(config.zoo, chosen, chosen.run)
+                enter(config.zoo, chosen, read_run(chosen.run.path))  # again: it may be training on
         write_table(config.zoo)
     write_table(config.zoo)
 
@@ -206,7 +207,7 @@ def make_card(chosen: Candidate, of: Run) -> TeamCard:
         settings=settings,
         seed=config.seed,
         commit=of.commit,
-        env_steps=load_checkpoint(of.path / chosen.checkpoint).env_steps,
+        env_steps=int(model.metadata[METADATA_ENV_STEPS]),
         run_env_steps=clocks.env_steps,
         run_core_minutes=round(clocks.processor_before_s / 60, 2),
         backend=of.last.backend,
