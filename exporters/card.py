@@ -1,4 +1,4 @@
-"""`lan-inspect`: the card of a checkpoint, a model file or a map: dimensions, parameters, provenance."""
+"""`lan-inspect`: the card of a checkpoint, a model file, a map, or of a trained team (`team_card`)."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ class InspectConfig:
     """With --map: algorithm whose parameters to count."""
     sharing: Literal["all", "type"] = "all"
     """With --map: which agents share a network: all, or those of one unit type."""
+    card: Path | None = None
+    """Model file of a trained team, such as zoo/3m.onnx, whose card to check and show: how it was made."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object instead of a table."""
 
@@ -73,15 +75,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(config: InspectConfig) -> None:
-    """Print one card; InputError when the flags name no file and no map."""
-    if config.map is not None and config.file is None:
-        card = of_map(config.map, config.algorithm, config.sharing)
-    elif config.file is not None and config.map is None:
+    """Print one card; InputError unless the flags name one file or one map."""
+    if sum(each is not None for each in (config.file, config.map, config.card)) != 1:
+        raise InputError(
+            "give either a file or --map NAME, e.g. lan-inspect agent.onnx, lan-inspect --map 3m; or --card "
+            "FILE for the card of a trained team"
+        )
+    if config.card is not None:
+        from exporters.team_card import show_card
+
+        return show_card(config.card, config.json)
+    if config.file is not None:
         card = of_file(config.file)
     else:
-        raise InputError(
-            "give either a file or --map NAME, e.g. lan-inspect agent.onnx, lan-inspect --map 3m"
-        )
+        card = of_map(str(config.map), config.algorithm, config.sharing)
     if config.json:
         print(json.dumps(card.to_dict()))
     else:

@@ -12,7 +12,7 @@ from envs.errors import InputError
 from envs.files import read_regular, write_atomically
 from envs.make import BACKEND_NAMES
 from envs.types import EnvSpec
-from envs.version import project_version
+from envs.version import project_version, source_commit
 from trainer.config import ResolvedConfig, TrainConfig, resolve, shown
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 
@@ -78,6 +78,7 @@ def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: E
         "spec": json.loads(spec.to_json()),
         "versions": {
             "lan-smac": project_version(),
+            "commit": source_commit(),
             "torch": torch.__version__,
             "python": sys.version.split()[0],
         },
@@ -86,12 +87,16 @@ def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: E
 
 
 def save_end(run_dir: Path, config: ResolvedConfig) -> None:
-    """Write the end that a resumed run was given, so that the next resume keeps it."""
+    """Write what a resumed run was given anew: its end, so that the next resume keeps it, and the commit."""
     data = read_config(run_dir)
     end = {"steps": config.steps, "until_win_rate": config.until_win_rate}
-    if data["config"] | end != data["config"]:
-        data["config"] |= end
-        write_config(run_dir, data)
+    resumed = data | {"config": data["config"] | end}
+    versions, now = data.get("versions", {}), source_commit()
+    before = versions.get("commit") if isinstance(versions, dict) else None
+    if isinstance(before, str) and now is not None and now not in before.split(", "):
+        resumed["versions"] = versions | {"commit": f"{before}, {now}"}
+    if resumed != data:
+        write_config(run_dir, resumed)
 
 
 def write_config(run_dir: Path, data: dict[str, Any]) -> None:

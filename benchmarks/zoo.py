@@ -1,0 +1,271 @@
+"""From runs to the zoo: `python -m benchmarks.zoo [RUN_DIR ...] [--zoo zoo]`.
+
+For each map of the runs, their checkpoints best.pt and run.pt play the same battles as the team that is in
+the zoo already. The one that wins most of them goes into the zoo: MAP.onnx, made by the project's exporter;
+MAP.json, its card, whose win rate is that of other battles; MAP.csv, its run's evaluations. Then the table in
+README.md is drawn from all cards; without a run, that alone is done.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import tyro
+
+from benchmarks.zoo_table import write_table
+from envs.command import run_command
+from envs.errors import InputError
+from envs.files import write_atomically
+from envs.smac.maps import MAP_NAMES
+from exporters.evaluate import EvaluateConfig, Evaluation, evaluate, onnx_contestant
+from exporters.export import export_checkpoint
+from exporters.team_card import TeamCard, load_card
+from runtime.model_file.contract import METADATA_ENV_STEPS
+from runtime.model_file.loader import load_model
+from trainer.config import ResolvedConfig, TrainConfig, flag, resolve, run_name
+from trainer.runs.assembly import EVALUATION_SEED_OFFSET
+from trainer.runs.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
+from trainer.runs.config_file import load_config, read_config
+from trainer.runs.directory import BEST_NAME
+from trainer.runs.metrics import read_metrics
+
+BATTLES = 320
+CHOOSING_SEED = 40_000_001
+"""Of the battles by which a team is chosen."""
+CARD_SEED = 50_000_001
+"""Of the battles that give a card's figures: nothing is chosen by them, and no run may have seen them."""
+NOT_SAID = (
+    "map", "algorithm", "preset", "seed", "run_dir", "ray_address", "keep_checkpoints", "replay_memory",
+)  # fmt: skip
+"""Settings that a card has in another place, and those that say only where a run is kept."""
+CSV_COLUMNS = {
+    "env_steps": "env_steps",
+    "updates": "updates",
+    "processor_s": "wall_processor_s",
+    "win_rate": "win_rate",
+    "return_mean": "return_mean",
+}
+"""The columns of MAP.csv, and the names of the metrics in them."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of the benchmark."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Run directories of lan-train, of one map or several; none: only draw the table again."""
+    zoo: Path = Path("zoo")
+    """Folder of the trained teams."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that may give a team: its settings, commit, last checkpoint and evaluations."""
+
+    path: Path
+    config: ResolvedConfig
+    commit: str | None
+    last: Checkpoint
+    evaluations: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model file, its run and checkpoint (None for the team in the zoo), and how it played."""
+
+    file: Path
+    run: Run | None
+    checkpoint: str
+    played: Evaluation
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return "the team in the zoo" if self.run is None else str(self.run.path / self.checkpoint)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    return run_command(Config, run, prog="benchmarks.zoo", description=__doc__ or "", argv=argv)
+
+
+def run(config: Config) -> None:
+    """Choose and enter a team for each map; InputError for a run that cannot be used, before any battle."""
+    if not config.zoo.is_dir():
+        raise InputError(f"--zoo {config.zoo}: there is no such folder; make it first")
+    runs = [read_run(path) for path in config.runs]
+    for name in dict.fromkeys(each.config.map for each in runs):
+        with TemporaryDirectory() as folder:
+            of_map = [each for each in runs if each.config.map == name]
+            candidates = list(play_all(config.zoo, name, of_map, Path(folder)))
+            chosen = max(candidates, key=lambda each: (each.played.won, each.played.return_mean))
+            print(f"{name}: {chosen.name} it is", flush=True)
+            if chosen.run is not None:
+                enter(config.zoo, chosen, read_run(chosen.run.path))  # again: it may be training on
+        write_table(config.zoo)
+    write_table(config.zoo)
+
+
+def read_run(path: Path) -> Run:
+    """The run in a directory; InputError unless it is of today's battlefield and all for a card is known."""
+    config, last = load_config(path), load_checkpoint(path)
+    if config.environment not in MAP_NAMES or last.spec.name != config.environment:
+        raise InputError(f"{path} is of {config.environment}: the zoo has teams of the {len(MAP_NAMES)} maps")
+    if last.backend != "sim":
+        raise InputError(f"{path} was trained on {last.backend}: the zoo has teams of the simulator (sim)")
+    if {config.seed, config.seed + EVALUATION_SEED_OFFSET} & {CHOOSING_SEED, CARD_SEED}:
+        raise InputError(
+            f"{path} has seen the battles by which teams are chosen or judged: train with another seed"
+        )
+    if config.rollout_workers:
+        raise InputError(
+            f"{path} was played by Ray's processes, whose time nobody counted: train without them"
+        )
+    try:
+        evaluations = [record for record in read_metrics(path) if record["kind"] == "evaluation"]
+        if not evaluations:
+            raise InputError(f"{path} has no evaluation yet: wait for its first one")
+        for record in evaluations:
+            if lacking := set(CSV_COLUMNS.values()) - set(record):
+                raise ValueError(f"an evaluation lacks {sorted(lacking)[0]}")
+        commit = read_config(path).get("versions", {}).get("commit")
+        if not isinstance(commit, str | None):
+            raise ValueError("its commit is no text")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} cannot be used: {error}; train again with this version") from None
+    return Run(path, config, commit, last, evaluations)
+
+
+def play_all(zoo: Path, name: str, runs: Sequence[Run], folder: Path) -> Iterator[Candidate]:
+    """Every candidate for a map, after it has played; model files of the runs go to `folder`.
+
+    InputError when the team in the zoo cannot compete, or a checkpoint cannot be exported.
+    """
+    seen: set[str] = set()
+
+    def played(file: Path, of: Run | None, checkpoint: str) -> Iterator[Candidate]:
+        if (digest := load_model(file).digest) not in seen:  # the last checkpoint may be the best
+            seen.add(digest)
+            candidate = Candidate(file, of, checkpoint, battles(file, CHOOSING_SEED))
+            won, mean = candidate.played.won, candidate.played.return_mean
+            print(f"{name}: {candidate.name} wins {won} of {BATTLES}, return {mean:.2f}", flush=True)
+            yield candidate
+
+    if (model := zoo / f"{name}.onnx").exists():
+        try:
+            load_card(model)
+        except InputError as error:
+            raise InputError(
+                f"the team in the zoo cannot compete: {error}; remove {model} to go on"
+            ) from None
+        yield from played(model, None, "")
+    numbers = count()
+    for each in runs:
+        for checkpoint in (BEST_NAME, FILE_NAME):
+            if (each.path / checkpoint).exists():
+                file = folder / f"{next(numbers)}.onnx"
+                export_checkpoint(each.path / checkpoint, file)
+                yield from played(file, each, checkpoint)
+
+
+def battles(file: Path, seed: int) -> Evaluation:
+    """The battles of a seed, played by a model file in this process as `lan-eval` does."""
+    return evaluate(onnx_contestant(file), EvaluateConfig(model=file, episodes=BATTLES, seed=seed))
+
+
+def enter(zoo: Path, chosen: Candidate, of: Run) -> None:
+    """Play the card's battles and write model, card and curve, each file whole or not at all."""
+    card = make_card(chosen, of)
+    write_atomically(zoo / f"{card.map}.csv", curve(of).encode())
+    write_atomically(zoo / f"{card.map}.onnx", chosen.file.read_bytes())
+    write_atomically(zoo / f"{card.map}.json", card.to_json().encode())
+    low, high = card.win_rate_interval
+    print(
+        f"{card.map}: on other battles {card.win_rate:.1%} (95 % interval {low:.1%} to {high:.1%})",
+        flush=True,
+    )
+
+
+def make_card(chosen: Candidate, of: Run) -> TeamCard:
+    """The card of a chosen team, after the battles that give its figures."""
+    played, model, settings = battles(chosen.file, CARD_SEED), load_model(chosen.file), settings_beyond(of)
+    config, clocks = of.config, of.last.clocks
+    return TeamCard(
+        map=config.map,
+        algorithm=config.algorithm,
+        preset=config.preset,
+        settings=settings,
+        seed=config.seed,
+        commit=of.commit,
+        env_steps=int(model.metadata[METADATA_ENV_STEPS]),
+        run_env_steps=clocks.env_steps,
+        run_core_minutes=round(clocks.processor_before_s / 60, 2),
+        backend=of.last.backend,
+        contract_version=model.spec.contract_version,
+        sha256=model.digest,
+        size_bytes=chosen.file.stat().st_size,
+        battles=played.episodes,
+        battles_seed=played.seed,
+        won=played.won,
+        win_rate=played.win_rate,
+        win_rate_interval=played.win_rate_interval,
+        return_mean=played.return_mean,
+        commands=commands(config, settings, chosen.checkpoint),
+    )
+
+
+def settings_beyond(of: Run) -> dict[str, Any]:
+    """The settings that map, algorithm, preset and seed do not give, by name; steps, threads in any case.
+
+    A run that was stopped gets the steps that it played.
+    """
+    config = of.config
+    saved = config.to_dict()
+    if not of.last.clocks.at_end(config):
+        saved["steps"] = of.last.env_steps
+    given = {name: saved[name] for name in ("map", "algorithm", "preset", "seed")}
+    settings = {
+        name: saved[name] for name in ("steps", "threads")
+    }  # whose defaults are long, and the machine's
+    for _ in range(2):  # what is given may change what is left open
+        default = resolve(TrainConfig(**given, **settings)).to_dict()
+        settings |= {
+            name: value for name, value in saved.items() if name not in NOT_SAID and value != default[name]
+        }
+    return settings
+
+
+def commands(config: ResolvedConfig, settings: dict[str, Any], checkpoint: str) -> tuple[str, str]:
+    """The commands that train and export the team again."""
+    words = ["lan-train", "--map", config.map, "--algorithm", config.algorithm, "--preset", config.preset]
+    words += ["--seed", str(config.seed)]
+    for name, value in settings.items():
+        if isinstance(value, bool):
+            words.append(flag(name if value else f"no_{name}"))
+        else:
+            words += [flag(name), str(value)]
+    made = f"runs/{run_name(config)}/{checkpoint}"
+    return shlex.join(words), shlex.join(["lan-export", "--ckpt", made, "--out", f"{config.map}.onnx"])
+
+
+def curve(of: Run) -> str:
+    """The run's evaluations as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows([json.dumps(record[name]) for name in CSV_COLUMNS.values()] for record in of.evaluations)
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
