@@ -41,6 +41,8 @@ class DemoConfig:
     """The map to learn and to play."""
     seed: int = 0
     """Seed of the training run."""
+    preset: str = "fast"
+    """Settings of the training run: fast, or paper, which takes several times as long."""
     steps: int = 400_000
     """Environment steps after which training ends even without winning."""
     win_rate: float = 0.9
@@ -64,7 +66,8 @@ def demo(config: DemoConfig) -> None:
 
     stage(console, "1. train: advantage and value network together, until the team wins")
     lan("lan-train", "--map", config.map, "--steps", config.steps, "--seed", config.seed,
-        "--until-win-rate", config.win_rate, "--run-dir", run_dir, timeout_s=None)  # fmt: skip
+        "--preset", config.preset, "--until-win-rate", config.win_rate,
+        "--run-dir", run_dir, timeout_s=None)  # fmt: skip
     trained_s = time.monotonic() - started
 
     stage(console, "2. export: the advantage network alone, of the checkpoint that won most")

@@ -108,12 +108,12 @@ class TrainConfig:
     replay_dtype: Literal["float32", "float16"] = "float32"
     """Number format of observations and states in replay; float16 takes half the memory, three digits."""
 
-    batch_episodes: Annotated[int, COUNT] = 32
-    """Episodes per gradient update."""
+    batch_episodes: Annotated[int | None, COUNT] = None
+    """Episodes per gradient update, by default the preset's (paper 32, fast 8)."""
     replay_episodes: Annotated[int | None, Within(1, 10**9)] = None
     """Whole episodes kept for replay, by default the preset's (paper 5 000, fast 256)."""
     updates_per_episode: Annotated[float | None, Free.BETWEEN_ALGORITHMS, POSITIVE] = None
-    """Gradient updates per episode, by default the preset's (paper: LAN and QPLEX 2, others 1; fast 0.5)."""
+    """Gradient updates per episode, by default the preset's (paper: LAN and QPLEX 2, others 1; fast 1)."""
     first_update_episodes: Annotated[int | None, Free.BETWEEN_ALGORITHMS, Within(1, 10**9)] = None
     """Episodes in replay before the first update, by default the algorithm's."""
     optimizer: Annotated[str | None, Free.BETWEEN_ALGORITHMS] = None
@@ -123,11 +123,16 @@ class TrainConfig:
     gamma: Annotated[float, SHARE] = 0.99
     """Discount per environment step."""
     td_lambda: Annotated[float | None, SHARE] = None
-    """How far targets look: 0 one step (paper 0), 1 to the episode's end, between a mixture (fast 0.8)."""
+    """How far targets look: 0 one step (paper 0), 1 to the episode's end, between a mixture (fast 0.6)."""
     grad_norm_clip: Annotated[float, POSITIVE] = 10.0
     """Largest norm of the gradient."""
     target_update_interval: Annotated[int, STEPS] = 200
     """Updates between copies to the target networks."""
+    target_tau: Annotated[float | None, SHARE] = None
+    """Share of the online weights that targets take per update, instead of copies (paper 0, fast 0.01).
+
+    Where it is above 0, the targets' advantage network is evaluated and deployed: a running mean.
+    """
     epsilon_start: Annotated[float, SHARE] = 1.0
     """Exploration rate at the first step."""
     epsilon_finish: Annotated[float, SHARE] = 0.05
@@ -173,7 +178,9 @@ class ResolvedConfig(TrainConfig):
     """Settings of one run with the algorithm's defaults filled in; made by `resolve`, saved with the run."""
 
     envs: int = field(kw_only=True)
+    batch_episodes: int = field(kw_only=True)
     td_lambda: float = field(kw_only=True)
+    target_tau: float = field(kw_only=True)
     replay_episodes: int = field(kw_only=True)
     updates_per_episode: float = field(kw_only=True)
     first_update_episodes: int = field(kw_only=True)
@@ -209,7 +216,7 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     settings = {field.name: getattr(config, field.name) for field in fields(TrainConfig)}
     settings |= {name: default for name, default in defaults.items() if settings[name] is None}
     if config.first_update_episodes is None:
-        settings["first_update_episodes"] = max(settings["first_update_episodes"], config.batch_episodes)
+        settings["first_update_episodes"] = max(settings["first_update_episodes"], settings["batch_episodes"])
     return ResolvedConfig(**settings)
 
 

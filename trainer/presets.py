@@ -13,14 +13,18 @@ from trainer.learning.algorithms import ALGORITHMS
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {
         "envs": 8,
+        "batch_episodes": 32,
         "td_lambda": 0.0,
+        "target_tau": 0.0,
         "replay_episodes": 5_000,
         "epsilon_anneal_steps": 50_000,
     },
     "fast": {
         "envs": 64,
-        "td_lambda": 0.8,
-        "updates_per_episode": 0.5,
+        "batch_episodes": 8,
+        "td_lambda": 0.6,
+        "target_tau": 0.01,
+        "updates_per_episode": 1,
         "first_update_episodes": 0,
         "replay_episodes": 256,
         "optimizer": "adam",

@@ -60,7 +60,14 @@ def test_nothing_is_left_to_the_algorithm_once_resolved(algorithm: str) -> None:
 
 
 def test_what_was_asked_for_is_kept() -> None:
-    given = {"envs": 4, "td_lambda": 0.5, "replay_episodes": 99, "epsilon_anneal_steps": 7}
+    given = {
+        "envs": 4,
+        "batch_episodes": 9,
+        "target_tau": 0.5,
+        "td_lambda": 0.5,
+        "replay_episodes": 99,
+        "epsilon_anneal_steps": 7,
+    }
     of_algorithm = {"updates_per_episode": 0.25, "first_update_episodes": 40, "optimizer": "rmsprop"}
     assert {*given, *of_algorithm} == LEFT_OPEN
     asked = TrainConfig(preset="fast", gamma=0.9, **given, **of_algorithm)  # type: ignore[arg-type]
@@ -76,7 +83,7 @@ def test_the_papers_preset_is_the_papers_table() -> None:
     assert (paper.updates_per_episode, paper.optimizer, paper.learning_rate) == (2, "adam", 5e-4)
     assert (paper.grad_norm_clip, paper.target_update_interval, paper.gamma) == (10, 200, 0.99)
     assert (paper.epsilon_start, paper.epsilon_finish, paper.epsilon_anneal_steps) == (1, 0.05, 50_000)
-    assert paper.td_lambda == 0
+    assert (paper.td_lambda, paper.target_tau) == (0, 0)
 
 
 @pytest.mark.parametrize("algorithm", list(ALGORITHMS))

@@ -23,6 +23,9 @@ from trainer.learning.networks import AdvantageNet, count_parameters
 UNAVAILABLE = -1e9
 """Stands in for the value of an action that is not available, before every max and argmax."""
 
+ADVANTAGE = "advantage"
+"""The name of the advantage network among a learner's parts."""
+
 OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], float], torch.optim.Optimizer]] = {
     "adam": lambda parameters, lr: torch.optim.Adam(parameters, lr=lr, fused=True),
     "rmsprop": lambda parameters, lr: torch.optim.RMSprop(parameters, lr=lr, alpha=0.99, eps=1e-5),
@@ -32,13 +35,14 @@ OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], float], torch.optim.Optimize
 
 @dataclass(frozen=True)
 class LearnerSettings:
-    """Settings of a learner; `TrainConfig` has the defaults. The interval is in updates."""
+    """Settings of a learner; `TrainConfig` explains them. The interval is in updates."""
 
     learning_rate: float
     gamma: float
     td_lambda: float
     grad_norm_clip: float
     target_update_interval: int
+    target_tau: float
     optimizer: str
     value_gradient_to_gru: bool
     threads: int
@@ -59,12 +63,19 @@ class Learner(ABC):
         self.device = device
         self.updates = 0
         self.advantage = advantage.to(device)
-        self.parts: dict[str, nn.Module] = {"advantage": self.advantage} | {
+        self.parts: dict[str, nn.Module] = {ADVANTAGE: self.advantage} | {
             name: part.to(device) for name, part in central.items()
         }
         self.targets = {name: copy.deepcopy(part).requires_grad_(False) for name, part in self.parts.items()}
         self.parameters = [p for part in self.parts.values() for p in part.parameters()]
         self.optimizer = OPTIMIZERS[settings.optimizer](self.parameters, settings.learning_rate)
+
+    @property
+    def deployed(self) -> AdvantageNet:
+        """The network that is evaluated and deployed: the online one, or where targets follow, their mean."""
+        target = self.targets[ADVANTAGE]
+        assert isinstance(target, AdvantageNet)
+        return target if self.settings.target_tau else self.advantage
 
     @abstractmethod
     def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
@@ -86,10 +97,19 @@ class Learner(ABC):
         grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.grad_norm_clip)
         self.optimizer.step()
         self.updates += 1
-        if self.updates % self.settings.target_update_interval == 0:
-            for name, target in self.targets.items():
-                target.load_state_dict(self.parts[name].state_dict())
+        self._update_targets()
         return {"loss": loss.detach(), "grad_norm": grad_norm, "q_taken_mean": q_taken_mean}
+
+    @torch.no_grad()
+    def _update_targets(self) -> None:
+        """Draw the target networks a little after the online ones, or now and then copy those."""
+        tau = self.settings.target_tau
+        for name, target in self.targets.items():
+            if tau:
+                for mean, weight in zip(target.parameters(), self.parts[name].parameters(), strict=True):
+                    mean.lerp_(weight, tau)
+            elif self.updates % self.settings.target_update_interval == 0:
+                target.load_state_dict(self.parts[name].state_dict())
 
     def _differentiate_in_parts(self, parts: list[EpisodeBatch]) -> tuple[Tensor, Tensor]:
         """Loss and mean taken value of a batch in parts; gradients are summed in the order of the parts."""
@@ -115,10 +135,12 @@ class Learner(ABC):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next update depends on, as tensors and plain data; `advantage` is deployed."""
+        """All that the next update depends on, tensors and plain data; `deployed` names the network of agents."""
         parts = {name: part.state_dict() for name, part in self.parts.items()}
         targets = {f"target_{name}": target.state_dict() for name, target in self.targets.items()}
-        return {**parts, **targets, "optimizer": self.optimizer.state_dict(), "updates": self.updates}
+        deployed = f"target_{ADVANTAGE}" if self.settings.target_tau else ADVANTAGE
+        clocks = {"updates": self.updates, "deployed": deployed}
+        return {**parts, **targets, "optimizer": self.optimizer.state_dict(), **clocks}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""

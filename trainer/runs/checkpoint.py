@@ -110,7 +110,8 @@ class Checkpoint:
     @property
     def advantage(self) -> dict[str, Tensor]:
         """State dict of the advantage network: all that is ever deployed."""
-        state: dict[str, Tensor] = self.learner["advantage"]
+        follows = self.learner.get("deployed") == "target_advantage"
+        state: dict[str, Tensor] = self.learner["target_advantage" if follows else "advantage"]
         return state
 
 

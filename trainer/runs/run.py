@@ -236,7 +236,7 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         """Evaluate, write the result and a checkpoint; the one that won most is also kept as `best.pt`."""
         clocks, config = self.clocks, self.config
         with self._timed("evaluate"), self._saved_if_it_fails(reporter):
-            stats = evaluate(self.eval_env, self.learner.advantage, config.eval_episodes)
+            stats = evaluate(self.eval_env, self.learner.deployed, config.eval_episodes)
         result = means(stats)
         clocks.evaluations += 1
         clocks.evaluated_at_steps = clocks.env_steps

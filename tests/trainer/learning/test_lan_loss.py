@@ -1,5 +1,7 @@
 """The fast learner against a slow, obvious reading of the paper: padded, one step at a time, one-hots."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from tests.trainer.support.slow_reading import (
     slow_advantages,
     slow_targets,
 )
+from trainer.learning.algorithms import make_learner
 from trainer.learning.lan import LanLearner, lan_loss
 from trainer.learning.networks import ValueNet
 from trainer.replay.episode import Episode
@@ -129,6 +132,24 @@ def test_targets_are_copied_every_interval() -> None:
     learner.update(batch)
     assert torch.equal(learner.targets["advantage"].fc2.weight, learner.advantage.fc2.weight)
     assert not torch.equal(learner.targets["advantage"].fc2.weight, before)
+
+
+@pytest.mark.parametrize("algorithm", ["lan", "qmix"])
+def test_targets_that_follow_take_a_share_of_every_update_and_are_deployed(algorithm: str) -> None:
+    torch.manual_seed(3)
+    told = settings(target_update_interval=1, target_tau=0.25)
+    learner = make_learner(algorithm, SPEC, told, torch.device("cpu"))
+    batch = pack([random_episode(np.random.default_rng(3), 5)], SPEC.n_actions)
+    before = {name: copy.deepcopy(target) for name, target in learner.targets.items()}
+    learner.update(batch)
+    for name, target in learner.targets.items():
+        for old, new, now in zip(
+            before[name].parameters(), learner.parts[name].parameters(), target.parameters(), strict=True
+        ):
+            assert not torch.equal(old, new)
+            torch.testing.assert_close(now, 0.75 * old + 0.25 * new)
+    assert learner.deployed is learner.targets["advantage"]
+    assert learner.state_dict()["deployed"] == "target_advantage"
 
 
 def test_value_network_grows_with_the_team_only_through_input_widths() -> None:

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,10 +49,25 @@ def test_two_updates_follow_every_episode_once_replay_is_filled(finished: Path) 
     assert checkpoint.updates == 2 * (checkpoint.episodes - 12)  # the first update comes with 16 episodes
 
 
-@pytest.fixture(scope="module", params=["off", "on"])
+def test_parts_of_an_update_wait_until_they_make_a_whole(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    train(run_dir, replace(SHORT, updates_per_episode=0.375, first_update_episodes=4, batch_episodes=4))
+    checkpoint = load_checkpoint(run_dir)
+    assert checkpoint.episodes == 72  # in rounds of 4, each worth 1.5 updates
+    assert checkpoint.updates == 27
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "strict": {},
+    "overlap": {"overlap": "on"},
+    "fast": {"td_lambda": 0.7, "target_tau": 0.05, "updates_per_episode": 0.375},
+}
+
+
+@pytest.fixture(scope="module", params=list(VARIANTS))
 def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    """A short run in the strict order, and one that plays and learns at once."""
-    config = replace(SHORT, overlap=request.param)
+    """A short run in the strict order, one that plays and learns at once, and one as a preset has it."""
+    config = replace(SHORT, **VARIANTS[request.param])
     run_dir = tmp_path_factory.mktemp("undisturbed")
     train(run_dir, config)
     return Undisturbed(config, run_dir)
