@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 
 from envs.compiled import helper, kernel
 from envs.types import FloatArray
+from trainer.learning import vectors
 from trainer.learning.vectors import LANES, add, add_times, load, store, times
 
 _FAST: dict[str, Any] = {"fastmath": {"contract"}}
@@ -34,7 +35,7 @@ def _inlined(function: Function) -> Function:
 
 
 def _kernel(function: Function) -> Function:
-    return kernel(function, **_FAST)
+    return kernel(function, sources=[vectors.__name__], **_FAST)
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
