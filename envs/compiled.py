@@ -161,10 +161,28 @@ def helper(function: Function, **options: Any) -> Function:
     return cast(Function, _njit(**_OPTIONS, **_INLINED, **options)(function))
 
 
-def kernel(function: Function, **options: Any) -> Function:
-    """Compile `function`, which allocates nothing, for calls from Python, lock released, cached on disk."""
+def _cache_folder_for(sources: Sequence[str]) -> Path | None:
+    """`cache_folder`, or a folder in it for kernels that are made from other modules too."""
+    folder = cache_folder()
+    if folder is None or not sources:
+        return folder
+    digest = hashlib.sha256()
+    for module in sources:
+        package, _, name = module.rpartition(".")
+        digest.update((resources.files(package) / f"{name}.py").read_bytes())
+    try:
+        return _private_folder(folder, (digest.hexdigest()[:16],))
+    except (InputError, OSError):
+        return None
+
+
+def kernel(function: Function, *, sources: Sequence[str] = (), **options: Any) -> Function:
+    """Compile `function`, which allocates nothing, for calls from Python, lock released, cached on disk.
+
+    `sources`: modules it is made from beside its own and `KERNEL_SOURCES`.
+    """
     compiled: Any = _njit(**_OPTIONS, **options)(function)
-    folder, settings = cache_folder(), cast(Any, numba.config)
+    folder, settings = _cache_folder_for(sources), cast(Any, numba.config)
     if settings.DISABLE_JIT:  # it is then the function itself
         return function
     compiled.compile = _to_the_end(compiled.compile)

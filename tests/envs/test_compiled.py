@@ -1,6 +1,7 @@
 """Kernels are compiled once, kept by a digest of their sources, and announced."""
 
 import ast
+import hashlib
 import importlib
 import os
 import pkgutil
@@ -106,7 +107,14 @@ def test_the_sources_are_those_that_kernels_are_made_from() -> None:
 
 @pytest.mark.parametrize(
     "elsewhere",
-    ["envs.sc2api.stepping", "benchmarks.simulator", "trainer.learning.gru_kernels", "trainer.replay.sparse"],
+    [
+        "envs.sc2api.stepping",
+        "benchmarks.simulator",
+        "trainer.learning.gru_kernels",
+        "trainer.learning.input_kernels",
+        "trainer.playing.kernels",
+        "trainer.replay.sparse",
+    ],
 )
 def test_kernels_elsewhere_are_made_from_the_same_sources_and_their_own_file(
     elsewhere: str, monkeypatch: pytest.MonkeyPatch
@@ -116,6 +124,12 @@ def test_kernels_elsewhere_are_made_from_the_same_sources_and_their_own_file(
     kernels = kernels_in(importlib.import_module(elsewhere))
     assert kernels
     assert set().union(*map(sources_of, kernels)) <= {elsewhere, *compiled.KERNEL_SOURCES}
+
+
+def test_kernels_of_further_sources_have_a_folder_for_these() -> None:
+    kernels = kernels_in(importlib.import_module("trainer.learning.input_kernels"))
+    digest = hashlib.sha256((ROOT / "trainer/learning/vectors.py").read_bytes()).hexdigest()[:16]
+    assert {Path(kernel.stats.cache_path).parent.name for kernel in kernels} == {digest}
 
 
 def test_the_digest_changes_with_every_kernel_source_and_with_nothing_else(tmp_path: Path) -> None:

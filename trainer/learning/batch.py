@@ -10,10 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from trainer.learning.inputs import NonZeros
+
+Packed = TypeVar("Packed", Tensor, NonZeros)
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,17 @@ class EpisodeBatch:
     @cached_property
     def now(self) -> Tensor:
         """[P - B] i64: for each next row the row before it, i.e. every row in which an action was taken."""
-        starts = [0]
-        for count in self.row_counts:
-            starts.append(starts[-1] + count)
-        parts = [torch.arange(starts[t], starts[t] + n) for t, n in enumerate(self.row_counts[1:])]
-        return torch.cat(parts).to(self.obs.device)
+        counts = np.array(self.row_counts)
+        first = np.repeat(np.cumsum(counts)[:-1] - counts[:-1], counts[1:])
+        within = np.arange(len(first)) - np.repeat(np.cumsum(counts[1:]) - counts[1:], counts[1:])
+        return torch.from_numpy(first + within).to(self.obs.device)
 
-    def next(self, rows: Tensor) -> Tensor:
+    @cached_property
+    def nonzeros(self) -> NonZeros:
+        """Where the observations are not zero."""
+        return NonZeros.of(self.obs)
+
+    def next(self, rows: Packed) -> Packed:
         """The rows [P - B, ...] that follow an action, of any packed tensor [P, ...]."""
         return rows[self.n_episodes :]
 

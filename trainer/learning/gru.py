@@ -38,11 +38,11 @@ def forward_loop(
 
 
 def backward_loop(
-    grad_hidden: Tensor, gates: Tensor, hidden_n: Tensor, before: Tensor, w_hh: Tensor, sizes: Sequence[int],
+    grad_hidden: Tensor, gates: Tensor, hidden_n: Tensor, hidden: Tensor, w_hh: Tensor, sizes: Sequence[int],
     d_gates: Tensor, d_hidden_n: Tensor,
-) -> None:  # fmt: skip
-    """All steps backward, one after the other; see `backward_steps`."""
-    H = before.shape[1]
+) -> Tensor:  # fmt: skip
+    """All steps backward, one after the other; see `backward_steps`; returns what it calls `before`."""
+    H, before = hidden.shape[1], previous_rows(hidden, sizes)
     carry = before.new_zeros(sizes[0], H)
     steps = list(by_step(sizes, grad_hidden, gates, hidden_n, before, d_gates, d_hidden_n))
     for grad, rzn, h_n, h_before, d_rzn, d_h_n in reversed(steps):
@@ -55,32 +55,37 @@ def backward_loop(
         d_rz.mul_(rz).mul_(1 - rz)
         torch.mul(d_n, r, out=d_h_n)
         dh.mul_(z).addmm_(d_rz, w_hh[: 2 * H]).addmm_(d_h_n, w_hh[2 * H :])
+    return before
 
 
 def forward_compiled(
-    gates: Tensor, w_hh: Tensor, b_hh: Tensor, sizes: Sequence[int], hidden: Tensor, hidden_n: Tensor
-) -> None:
+    gates: Tensor, b_ih: Tensor, w_hh: Tensor, b_hh: Tensor, sizes: Sequence[int], hidden: Tensor,
+    hidden_n: Tensor,
+) -> None:  # fmt: skip
     """All steps forward in one call."""
     from trainer.learning.gru_kernels import ROWS, forward_steps
 
     scratch = np.empty((ROWS, gates.shape[1]), np.float32)
     arrays = (w_hh.t().contiguous().numpy(), b_hh.numpy(), starts_of(sizes), hidden.numpy(), hidden_n.numpy())
-    forward_steps(gates.numpy(), *arrays, scratch)
+    forward_steps(gates.numpy(), b_ih.numpy(), *arrays, scratch)
 
 
 def backward_compiled(
-    grad_hidden: Tensor, gates: Tensor, hidden_n: Tensor, before: Tensor, w_hh: Tensor, sizes: Sequence[int],
+    grad_hidden: Tensor, gates: Tensor, hidden_n: Tensor, hidden: Tensor, w_hh: Tensor, sizes: Sequence[int],
     d_gates: Tensor, d_hidden_n: Tensor,
-) -> None:  # fmt: skip
-    """All steps backward in one call."""
+) -> Tensor:  # fmt: skip
+    """All steps backward in one call; returns the memory [R, H] that each row began with."""
     from trainer.learning.gru_kernels import ROWS, backward_steps
 
     scratch = np.empty((ROWS, gates.shape[1]), np.float32)
-    carry = np.zeros((sizes[0], before.shape[1]), np.float32)
+    carry = np.zeros((sizes[0], hidden.shape[1]), np.float32)
+    before = torch.empty_like(hidden)
     backward_steps(
-        grad_hidden.contiguous().numpy(), gates.numpy(), hidden_n.numpy(), before.numpy(),
-        w_hh.contiguous().numpy(), starts_of(sizes), carry, d_gates.numpy(), d_hidden_n.numpy(), scratch,
+        grad_hidden.contiguous().numpy(), gates.numpy(), hidden_n.numpy(), hidden.numpy(),
+        w_hh.contiguous().numpy(), starts_of(sizes), carry, d_gates.numpy(), d_hidden_n.numpy(),
+        before.numpy(), scratch,
     )  # fmt: skip
+    return before
 
 
 def starts_of(sizes: Sequence[int]) -> Any:
@@ -106,9 +111,12 @@ class PackedGRU(torch.autograd.Function):
         """
         H = w_hh.shape[1]
         hidden, hidden_n = x.new_empty(x.shape[0], H), x.new_empty(x.shape[0], H)
-        gates = torch.addmm(b_ih, x, w_ih.t())
-        forward = forward_compiled if can_compile(x, w_hh) else forward_loop
-        forward(gates, w_hh.detach(), b_hh.detach(), row_counts, hidden, hidden_n)
+        if can_compile(x, w_hh):
+            gates = x @ w_ih.t()
+            forward_compiled(gates, b_ih.detach(), w_hh.detach(), b_hh.detach(), row_counts, hidden, hidden_n)
+        else:
+            gates = torch.addmm(b_ih, x, w_ih.t())
+            forward_loop(gates, w_hh.detach(), b_hh.detach(), row_counts, hidden, hidden_n)
         ctx.save_for_backward(x, hidden, gates, hidden_n, w_ih, w_hh)
         ctx.row_counts = row_counts
         return hidden
@@ -118,10 +126,11 @@ class PackedGRU(torch.autograd.Function):
         """Gradients of x, w_ih, w_hh, b_ih and b_hh."""
         x, hidden, gates, hidden_n, w_ih, w_hh = ctx.saved_tensors
         H = w_hh.shape[1]
-        before = previous_rows(hidden, ctx.row_counts)
         d_gates, d_hidden_n = torch.empty_like(gates), torch.empty_like(hidden_n)
         backward = backward_compiled if can_compile(x, w_hh) else backward_loop
-        backward(grad_hidden, gates, hidden_n, before, w_hh.detach(), ctx.row_counts, d_gates, d_hidden_n)
+        before = backward(
+            grad_hidden, gates, hidden_n, hidden, w_hh.detach(), ctx.row_counts, d_gates, d_hidden_n
+        )
         d_x, d_w_ih, d_b_ih = d_gates @ w_ih, d_gates.t() @ x, d_gates.sum(0)
         d_w_hh = torch.cat((d_gates[:, : 2 * H].t() @ before, d_hidden_n.t() @ before))
         d_b_hh = torch.cat((d_b_ih[: 2 * H], d_hidden_n.sum(0)))

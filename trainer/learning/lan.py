@@ -48,12 +48,13 @@ class LanLearner(Learner):
         """The loss of Eq. 3 over every agent and real step, dead agents included."""
         hidden, advantages = self._unroll(self.advantage, batch)  # [P, N, H], [P, N, A]
         seen = hidden if self.settings.value_gradient_to_gru else hidden.detach()
-        value = self.value(seen, batch.obs, batch.last_action, batch.state)[batch.now]  # [K]
+        value = self.value(seen, batch.obs, batch.last_action, batch.state, batch.nonzeros)[batch.now]  # [K]
         q_proxy = value[:, None] + taken(advantages, batch)  # [K, N], Eq. 1
         with torch.no_grad():
             target_hidden, target_advantages = self._unroll(self.targets["advantage"], batch)
             target_value = self.targets["value"](
-                *(batch.next(x) for x in (target_hidden, batch.obs, batch.last_action, batch.state))
+                *(batch.next(x) for x in (target_hidden, batch.obs, batch.last_action, batch.state)),
+                batch.next(batch.nonzeros),
             )  # [K]
             best = batch.next(target_advantages).gather(2, greedy_next(advantages, batch)).squeeze(2)
         q_next = target_value[:, None] + best

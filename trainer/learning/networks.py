@@ -6,7 +6,7 @@ one-hots never exist as tensors: a one-hot times a matrix is a row of that matri
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,24 +15,13 @@ from torch.nn import functional as F
 from envs.types import HIDDEN_DIM, EnvSpec
 from trainer.learning.batch import EpisodeBatch
 from trainer.learning.gru import packed_gru
+from trainer.learning.inputs import NonZeros, input_table, look_up, project_inputs, rows_of, sum_rectified
 
 VALUE_EMBED_DIM = 128
 
 
-def project_inputs(
-    weight: Tensor, bias: Tensor, obs: Tensor, last_action: Tensor, agent_id: Tensor, n_agents: int
-) -> Tensor:
-    """W [obs, onehot(last_action), onehot(agent_id)] + b without making the one-hots.
-
-    weight [H, O + A + N], bias [H], obs [R, O], last_action [R] i64 (-1 = none yet), agent_id [R] i64;
-    returns [R, H].
-    """
-    obs_dim = obs.shape[-1]
-    of_action = weight[:, obs_dim : weight.shape[1] - n_agents].t()  # [A, H]
-    of_agent = weight[:, weight.shape[1] - n_agents :].t() + bias  # [N, H]
-    table = of_agent + F.pad(of_action, (0, 0, 1, 0)).unsqueeze(1)  # [A + 1, N, H]; row 0 is "none yet"
-    rows = F.embedding((last_action + 1) * n_agents + agent_id, table.flatten(0, 1))
-    return torch.addmm(rows, obs, weight[:, :obs_dim].t())
+Step = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""The type of `AdvantageNet.step`."""
 
 
 class AdvantageNet(nn.Module):
@@ -49,6 +38,10 @@ class AdvantageNet(nn.Module):
 
         Returns the new hidden [R, H] and the advantages [R, A].
         """
+        return self.with_fixed_weights()(hidden, obs, last_action, agent_id)
+
+    def with_fixed_weights(self) -> Step:
+        """`step` for many steps with the weights as they are now: what they alone decide is computed once."""
         raise NotImplementedError
 
     def unroll(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
@@ -66,13 +59,18 @@ class SharedAdvantageNet(AdvantageNet):
         self.gru = nn.GRUCell(hidden_dim, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, n_actions)
 
-    def step(
-        self, hidden: Tensor, obs: Tensor, last_action: Tensor, agent_id: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """As `AdvantageNet.step`."""
-        x = F.relu(project_inputs(self.fc1.weight, self.fc1.bias, obs, last_action, agent_id, self.n_agents))
-        hidden = self.gru(x, hidden)
-        return hidden, self.fc2(hidden)
+    def with_fixed_weights(self) -> Step:
+        """As `AdvantageNet.with_fixed_weights`."""
+        weight, N = self.fc1.weight, self.n_agents
+        obs_dim = weight.shape[1] - self.n_actions - N
+        table, of_obs = input_table(weight, self.fc1.bias, obs_dim, N), weight[:, :obs_dim].t()
+
+        def step(hidden: Tensor, obs: Tensor, last_action: Tensor, agent_id: Tensor) -> tuple[Tensor, Tensor]:
+            x = F.relu_(look_up(table, last_action, agent_id, N).addmm_(obs, of_obs))
+            hidden = self.gru(x, hidden)
+            return hidden, self.fc2(hidden)
+
+        return step
 
     def unroll(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
         """As `AdvantageNet.unroll`."""
@@ -80,14 +78,10 @@ class SharedAdvantageNet(AdvantageNet):
 
     def unroll_agents(self, batch: EpisodeBatch, agents: Tensor) -> tuple[Tensor, Tensor]:
         """The same for `agents` [M] i64 alone, ascending -> hidden [P, M, H], advantages [P, M, A]."""
-        obs, last_action = rows_of(agents, batch.obs, batch.last_action)
-        P, M, O = obs.shape
-        x = F.relu(
-            project_inputs(
-                self.fc1.weight, self.fc1.bias, obs.view(P * M, O), last_action.view(P * M),
-                agents.repeat(P), self.n_agents,
-            )
-        )  # fmt: skip
+        P, M = len(batch.obs), len(agents)
+        x = project_inputs(
+            self.fc1.weight, self.fc1.bias, batch.obs, batch.last_action, agents, batch.nonzeros, rectify=True
+        )
         hidden = packed_gru(x, self.gru, [count * M for count in batch.row_counts])
         return hidden.view(P, M, -1), self.fc2(hidden).view(P, M, -1)
 
@@ -106,18 +100,21 @@ class AdvantageNetPerType(AdvantageNet):
             {name: SharedAdvantageNet(obs_dim, n_actions, len(agent_types)) for name in self.agents.names}
         )
 
-    def step(
-        self, hidden: Tensor, obs: Tensor, last_action: Tensor, agent_id: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """As `AdvantageNet.step`."""
-        rows, parts = [], []
-        for net, agents in self._each():
-            own = torch.isin(agent_id, agents).nonzero().squeeze(1)
-            rows.append(own)
-            parts.append(net.step(hidden[own], obs[own], last_action[own], agent_id[own]))
-        back = torch.cat(rows).argsort()
-        next_hidden, advantages = (torch.cat(part)[back] for part in zip(*parts, strict=True))
-        return next_hidden, advantages
+    def with_fixed_weights(self) -> Step:
+        """As `AdvantageNet.with_fixed_weights`."""
+        each = [(net.with_fixed_weights(), agents) for net, agents in self._each()]
+
+        def step(hidden: Tensor, obs: Tensor, last_action: Tensor, agent_id: Tensor) -> tuple[Tensor, Tensor]:
+            rows, parts = [], []
+            for step_one, agents in each:
+                own = torch.isin(agent_id, agents).nonzero().squeeze(1)
+                rows.append(own)
+                parts.append(step_one(hidden[own], obs[own], last_action[own], agent_id[own]))
+            back = torch.cat(rows).argsort()
+            next_hidden, advantages = (torch.cat(part)[back] for part in zip(*parts, strict=True))
+            return next_hidden, advantages
+
+        return step
 
     def unroll(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
         """As `AdvantageNet.unroll`."""
@@ -156,11 +153,6 @@ class Groups(nn.Module):
         return [self.get_buffer(name) for name in self.names]
 
 
-def rows_of(agents: Tensor, *packed: Tensor) -> list[Tensor]:
-    """The columns of `agents` [M] of packed tensors [P, N, ...]; the tensors themselves if those are all."""
-    return [rows if len(agents) == rows.shape[1] else rows[:, agents] for rows in packed]
-
-
 class ValueNet(nn.Module):
     """V(s, tau): agents' embeddings summed, then a network on the sum and the state (LAN, section 4).
 
@@ -190,29 +182,33 @@ class ValueNet(nn.Module):
         self.fc2 = nn.Linear(128, 128)
         self.fc3 = nn.Linear(128, 1)
 
-    def forward(self, hidden: Tensor, obs: Tensor, last_action: Tensor, state: Tensor) -> Tensor:
-        """hidden [P, N, H], obs [P, N, O], last_action [P, N], state [P, S] -> V [P]."""
+    def forward(
+        self,
+        hidden: Tensor,
+        obs: Tensor,
+        last_action: Tensor,
+        state: Tensor,
+        nonzeros: NonZeros | None = None,
+    ) -> Tensor:
+        """hidden [P, N, H], obs [P, N, O], last_action [P, N], state [P, S] -> V [P].
+
+        `nonzeros` of obs are found where they are not given.
+        """
+        nonzeros = nonzeros or NonZeros.of(obs)
         embeddings = [self.embed] if isinstance(self.embed, nn.Linear) else self.embed.values()
         parts = []
         for embed, agents in zip(embeddings, self.agents.ids, strict=True):
             assert isinstance(embed, nn.Linear)
-            parts.append(self._merge(embed, agents, *rows_of(agents, hidden, obs, last_action)))
+            weight, M = embed.weight, len(agents)
+            rows = project_inputs(
+                weight[:, HIDDEN_DIM:], embed.bias, obs, last_action, agents, nonzeros, rectify=False
+            )
+            own = rows_of(agents, hidden)[0].reshape(len(rows), HIDDEN_DIM)
+            parts.append(sum_rectified(rows.addmm_(own, weight[:, :HIDDEN_DIM].t()), M))
         merged = sum(parts[1:], start=parts[0])
         x = F.relu(self.fc1(torch.cat((merged, state), dim=1)))
         value: Tensor = self.fc3(F.relu(self.fc2(x))).squeeze(1)
         return value
-
-    def _merge(
-        self, embed: nn.Linear, agents: Tensor, hidden: Tensor, obs: Tensor, last_action: Tensor
-    ) -> Tensor:
-        """[P, E]: the sum over `agents` [M] of their embeddings, from their rows [P, M, ...]."""
-        P, M, O = obs.shape
-        embedding = project_inputs(
-            embed.weight[:, HIDDEN_DIM:], embed.bias, obs.view(P * M, O), last_action.view(P * M),
-            agents.repeat(P), self.n_agents,
-        )  # fmt: skip
-        embedding = torch.addmm(embedding, hidden.reshape(P * M, -1), embed.weight[:, :HIDDEN_DIM].t())
-        return F.relu(embedding).view(P, M, -1).sum(1)
 
 
 def advantage_net(spec: EnvSpec, agent_types: Sequence[str] | None = None) -> AdvantageNet:

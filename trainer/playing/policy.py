@@ -35,11 +35,16 @@ class Policy(Protocol):
 
 
 class TorchPolicy:
-    """Greedy in the advantages of a torch network (Eq. 2); each row sees its own observation only."""
+    """Greedy in the advantages of a torch network (Eq. 2); each row sees its own observation only.
+
+    It plays with the weights that the network has when it is made.
+    """
 
     def __init__(self, net: AdvantageNet) -> None:
         self.net = net
         self.device = next(net.parameters()).device
+        with torch.no_grad():
+            self._step = net.with_fixed_weights()
 
     def initial_hidden(self, n_rows: int) -> FloatArray:
         """The memory that an episode starts with: zeros [n_rows, H]."""
@@ -56,8 +61,8 @@ class TorchPolicy:
     ) -> tuple[IntArray, FloatArray, FloatArray]:
         """One step of R agents; shapes as in `Policy.step`."""
         inputs = (torch.from_numpy(x).to(self.device) for x in (hidden, obs, last_action, agent_id))
-        next_hidden, advantages = (x.cpu().numpy() for x in self.net.step(*inputs))
-        return np.where(avail_actions, advantages, -np.inf).argmax(1), advantages, next_hidden
+        next_hidden, advantages = (x.cpu().numpy() for x in self._step(*inputs))
+        return best_actions(advantages, avail_actions), advantages, next_hidden
 
 
 class PolicyTeam:
@@ -81,32 +86,48 @@ class PolicyTeam:
         B, N, A = env.n_battles, env.spec.n_agents, env.spec.n_actions
         self.policy, self.epsilon, self.rng = policy, epsilon, rng
         self.last_action = np.full((B, N), -1, np.int64)
+        self.agent_id = np.tile(np.arange(N), B)  # [B N]
         self.hidden = np.stack([policy.initial_hidden(N)] * B)  # [B, N, H]
         self.advantages = np.zeros((B, N, A), np.float32)
 
     def __call__(self, step: TimeStep) -> IntArray:
-        live = ~step.done
-        count, N = int(live.sum()), self.last_action.shape[1]
-        avail_actions = step.avail_actions[live].reshape(count * N, -1)
+        ended = step.done
+        live = np.flatnonzero(~ended) if ended.any() else slice(None)  # a slice copies nothing
+        obs, avail_actions = step.obs[live], step.avail_actions[live]
+        count, N, _ = obs.shape
+        rows = count * N
+        avail_actions = avail_actions.reshape(rows, -1)
         action, advantages, hidden = self.policy.step(
-            step.obs[live].reshape(count * N, -1),
-            self.last_action[live].reshape(-1),
-            np.tile(np.arange(N), count),
+            obs.reshape(rows, -1),
+            self.last_action[live].reshape(rows),
+            self.agent_id[:rows],
             avail_actions,
-            self.hidden[live].reshape(count * N, -1),
+            self.hidden[live].reshape(rows, -1),
         )
         if self.rng is not None and self.epsilon > 0:
-            explores = self.rng.random(len(action)) < self.epsilon
-            action = np.where(explores, random_actions(avail_actions, self.rng), action)
+            explores = np.flatnonzero(self.rng.random(rows) < self.epsilon)
+            action = action.copy()  # the policy may keep its own
+            action[explores] = random_actions(avail_actions, self.rng, explores)
         self.last_action[live] = action.reshape(count, N)
         self.hidden[live] = hidden.reshape(count, N, -1)
         self.advantages[live] = advantages.reshape(count, N, -1)
         return self.last_action.copy()
 
 
-def random_actions(avail_actions: BoolArray, rng: np.random.Generator) -> IntArray:
-    """Actions [...], each uniform over the available ones, avail_actions [..., A]."""
-    counts = avail_actions.sum(-1)
-    nth = (rng.random(counts.shape) * counts).astype(np.int64)
-    actions: IntArray = (avail_actions.cumsum(-1) > nth[..., None]).argmax(-1)
+def best_actions(advantages: FloatArray, avail_actions: BoolArray) -> IntArray:
+    """[R] i64: of the available actions the first with the highest advantage; both [R, A]."""
+    best: IntArray = np.where(avail_actions, advantages, -np.inf).argmax(1)
+    return best
+
+
+def random_actions(
+    avail_actions: BoolArray, rng: np.random.Generator, rows: IntArray | slice = slice(None)
+) -> IntArray:
+    """Actions [...], each uniform over the available ones, avail_actions [..., A].
+
+    With `rows` only theirs, though every row has its draw: so the draws do not depend on `rows`.
+    """
+    draws, available = rng.random(avail_actions.shape[:-1])[rows], avail_actions[rows]
+    nth = (draws * available.sum(-1)).astype(np.int64)
+    actions: IntArray = (available.cumsum(-1, dtype=np.int32) > nth[..., None]).argmax(-1)
     return actions

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from envs.errors import EpisodeLostError, LanError
 from envs.outcomes import EpisodeStats
 from envs.types import BoolArray, IntArray, MultiAgentEnv, Team, TimeStep
 from trainer.learning.networks import AdvantageNet
+from trainer.playing.kernels import keep_rows
 from trainer.playing.policy import PolicyTeam, TorchPolicy
 from trainer.replay.episode import Episode
 
@@ -99,44 +101,66 @@ def collect(
         return scribe.episodes([stat.length_steps for stat in stats]), stats
 
 
+_SHOWN = ("obs", "state", "avail_actions")
+"""What a time step shows before each action and after the last; names of `TimeStep` and of `Episode`."""
+
+
 class Scribe:
     """A watcher that keeps every step and cuts them into episodes of their true lengths.
 
-    It ends the round by an AbandonedError at the next step once `abandoned` is set.
+    It ends the round by an AbandonedError at the next step once `abandoned` is set. What a battle shows after
+    its end is not kept: most of a round's battles end long before the last one.
     """
+
+    ROOM_STEPS = 256
+    """Room at first; untouched memory costs nothing, and longer rounds get twice as much."""
 
     def __init__(self, abandoned: threading.Event | None = None) -> None:
         self.abandoned = abandoned
 
     def begin(self, step: TimeStep) -> None:
         """Start over."""
-        self.steps, self.actions = [step], list[IntArray]()
+        B, N, _ = step.obs.shape
+        self._last, self._n_steps = step, 0
+        self._kept: dict[str, npt.NDArray[Any]] = {"action": np.empty((B, 0, N), np.int64)}
+        for name in (*_SHOWN, "reward"):
+            like = getattr(step, name)
+            self._kept[name] = np.empty((B, 0, *like.shape[1:]), like.dtype)
+        self._make_room(self.ROOM_STEPS)
+        self._keep(np.arange(B), obs=step.obs, state=step.state, avail_actions=step.avail_actions)
 
     def step(self, step: TimeStep, actions: IntArray) -> None:
         """Keep a step."""
         if self.abandoned is not None and self.abandoned.is_set():
             raise AbandonedError
-        self.steps.append(step)
-        self.actions.append(actions)
+        going = np.flatnonzero(~self._last.done)
+        self._keep(going, action=actions, reward=step.reward)
+        self._last, self._n_steps = step, self._n_steps + 1
+        if self._n_steps == self._kept["obs"].shape[1]:
+            self._make_room(2 * self._n_steps)
+        self._keep(going, obs=step.obs, state=step.state, avail_actions=step.avail_actions)
 
     def episodes(self, lengths: list[int]) -> list[Episode]:
         """One episode for each of the B battles; their arrays are views of the round's."""
-        last = self.steps[-1]
-        obs = np.stack([step.obs for step in self.steps], axis=1)  # [B, T + 1, N, O]
-        state = np.stack([step.state for step in self.steps], axis=1)
-        avail_actions = np.stack([step.avail_actions for step in self.steps], axis=1)
-        reward = np.stack([step.reward for step in self.steps[1:]], axis=1)
-        action = np.stack(self.actions, axis=1)
+        last = self._last
         return [
             Episode(
-                obs=obs[b, : n + 1],
-                state=state[b, : n + 1],
-                avail_actions=avail_actions[b, : n + 1],
-                action=action[b, :n],
-                reward=reward[b, :n],
+                **{name: self._kept[name][b, : n + 1] for name in _SHOWN},
+                **{name: self._kept[name][b, :n] for name in ("action", "reward")},
                 terminated=bool(last.terminated[b]),
                 truncated=bool(last.truncated[b]),
                 won=bool(last.won[b]),
             )
             for b, n in enumerate(lengths)
         ]
+
+    def _keep(self, battles: IntArray, **columns: npt.NDArray[Any]) -> None:
+        for name, rows in columns.items():
+            kept = self._kept[name]
+            keep_rows(battles, self._n_steps, rows.reshape(len(rows), -1), kept.reshape(*kept.shape[:2], -1))
+
+    def _make_room(self, n_steps: int) -> None:
+        """Room for `n_steps` in every array, with what was kept so far."""
+        for name, kept in self._kept.items():
+            self._kept[name] = np.empty((len(kept), n_steps, *kept.shape[2:]), kept.dtype)
+            self._kept[name][:, : kept.shape[1]] = kept

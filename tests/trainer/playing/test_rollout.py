@@ -8,8 +8,8 @@ from envs.checkers import DOWN, LEFT, STAY, CheckersEnv
 from envs.spread import SpreadEnv, SpreadSettings
 from envs.types import BoolArray, FloatArray, IntArray
 from trainer.learning.networks import advantage_net
-from trainer.playing.policy import PolicyTeam
-from trainer.playing.rollout import collect, evaluate, play
+from trainer.playing.policy import PolicyTeam, random_actions
+from trainer.playing.rollout import Scribe, collect, evaluate, play
 
 
 class Scripted:
@@ -110,3 +110,30 @@ def test_exploration_takes_other_actions_at_its_rate() -> None:
     assert moves(0.5, seed=0) == pytest.approx(0.5 * 4 / 5, abs=0.05)
     with pytest.raises(ValueError, match="random generator"):
         PolicyTeam(StandStill(), CheckersEnv(), epsilon=0.5)
+
+
+def test_rounds_longer_than_their_room_are_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(4)
+    settings = SpreadSettings(n_agents=2)
+    net = advantage_net(SpreadEnv(settings).spec)
+    rounds = []
+    for room in (1, 3, 256):
+        monkeypatch.setattr(Scribe, "ROOM_STEPS", room)
+        env = SpreadEnv(settings, n_battles=3, seed=5)
+        rounds.append(collect(env, net, 0.5, np.random.default_rng(6))[0])
+    for episodes in zip(*rounds, strict=True):
+        assert episodes[0].length > 6
+        for name in ("obs", "state", "avail_actions", "action", "reward"):
+            first, *others = (getattr(episode, name) for episode in episodes)
+            assert all(np.array_equal(first, other) for other in others)
+
+
+def test_random_actions_of_some_rows_are_those_of_all() -> None:
+    available = np.random.default_rng(7).random((50, 6)) < 0.5
+    available[:, 2] = True
+    some = np.array([3, 11, 49])
+    of_all, of_some = (
+        random_actions(available, np.random.default_rng(8), rows) for rows in (slice(None), some)
+    )
+    np.testing.assert_array_equal(of_all[some], of_some)
+    assert available[np.arange(50), of_all].all()
