@@ -135,7 +135,7 @@ class Learner(ABC):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next update depends on, tensors and plain data; `deployed` names the network of agents."""
+        """All that the next update depends on; `deployed` names the network that agents get."""
         parts = {name: part.state_dict() for name, part in self.parts.items()}
         targets = {f"target_{name}": target.state_dict() for name, target in self.targets.items()}
         deployed = f"target_{ADVANTAGE}" if self.settings.target_tau else ADVANTAGE
