@@ -113,7 +113,7 @@ class TrainConfig:
     replay_episodes: Annotated[int | None, Within(1, 10**9)] = None
     """Whole episodes kept for replay, by default the preset's (paper 5 000, fast 256)."""
     updates_per_episode: Annotated[float | None, Free.BETWEEN_ALGORITHMS, POSITIVE] = None
-    """Gradient updates per episode, by default the preset's (paper: LAN and QPLEX 2, others 1; fast 1)."""
+    """Gradient updates per episode, by default the preset's (paper: LAN and QPLEX 2, others 1; fast 0.5)."""
     first_update_episodes: Annotated[int | None, Free.BETWEEN_ALGORITHMS, Within(1, 10**9)] = None
     """Episodes in replay before the first update, by default the algorithm's."""
     optimizer: Annotated[str | None, Free.BETWEEN_ALGORITHMS] = None
@@ -138,7 +138,7 @@ class TrainConfig:
     epsilon_finish: Annotated[float, SHARE] = 0.05
     """Exploration rate from --epsilon-anneal-steps on."""
     epsilon_anneal_steps: Annotated[int | None, Within(0, 10**12)] = None
-    """Environment steps over which the exploration rate falls linearly (paper 50 000, fast 50 000)."""
+    """Environment steps over which the exploration rate falls linearly (paper 50 000, fast 100 000)."""
     eval_interval_steps: Annotated[int, STEPS] = 10_000
     """Environment steps between evaluations; each also writes a checkpoint."""
     eval_episodes: Annotated[int, Within(1, 10**5)] = 32

@@ -24,11 +24,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "batch_episodes": 8,
         "td_lambda": 0.6,
         "target_tau": 0.01,
-        "updates_per_episode": 1,
+        "updates_per_episode": 0.5,
         "first_update_episodes": 0,
         "replay_episodes": 256,
         "optimizer": "adam",
-        "epsilon_anneal_steps": 50_000,
+        "epsilon_anneal_steps": 100_000,
     },
 }
 """`paper`: the LAN paper's, which leaves optimiser, updates and first update to the algorithm. `fast`: the
