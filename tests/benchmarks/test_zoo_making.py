@@ -22,7 +22,7 @@ from trainer.config import resolve
 from trainer.runs.checkpoint import load_checkpoint, save_checkpoint
 
 TINY = TrainConfig(
-    map="3m", env="sim", preset="fast", steps=600, envs=8, batch_episodes=8, replay_episodes=64,
+    map="3m", env="sim", preset="fast", steps=600, envs=8, batch_episodes=4, replay_episodes=64,
     eval_episodes=4, eval_interval_steps=250, threads=1, value_gradient_to_gru=False, td_lambda=0.5,
 )  # fmt: skip
 RUNS = ("one", "two")
@@ -101,11 +101,11 @@ def test_the_command_of_a_card_has_every_setting_of_the_run(runs: Path) -> None:
 
 
 def test_a_setting_that_another_one_would_change_is_said(runs: Path) -> None:
-    """A batch of 8 alone would begin with 8 episodes, and not with the preset's 32."""
+    """A batch of 4 alone would begin with 4 episodes, and not with 32."""
     of = making.read_run(runs / "one")
     given = replace(of, config=replace(of.config, first_update_episodes=32))
     settings = settings_beyond(given)
-    assert (settings["batch_episodes"], settings["first_update_episodes"]) == (8, 32)
+    assert (settings["batch_episodes"], settings["first_update_episodes"]) == (4, 32)
     said = {"map": "3m", "preset": "fast", "seed": of.config.seed}
     assert resolve(TrainConfig(**said, **settings)) == replace(given.config, run_dir=None)
 

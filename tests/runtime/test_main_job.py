@@ -52,8 +52,8 @@ def play_together(map_name: str, run_dir: Path, episodes: int) -> list[np.ndarra
     battles = []
     for _ in range(episodes):
         scribe = Scribe()
-        play_round(env, PolicyTeam(policy, env), np.ones(1, bool), scribe)
-        battles.append(np.concatenate(scribe.actions))
+        _, (stats,) = play_round(env, PolicyTeam(policy, env), np.ones(1, bool), scribe)
+        battles.append(scribe.episodes([stats.length_steps])[0].action)
     return battles
 
 

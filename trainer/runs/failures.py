@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def diverged(batch: EpisodeBatch, update: int, result: dict[str, float], folder:
     """The error of an update whose loss is not finite; writes its batch to the run's folder."""
     path = folder / "diverged-batch.pt"
     try:
-        write_tensors(path, vars(batch))
+        write_tensors(path, {field.name: getattr(batch, field.name) for field in fields(batch)})
         where = f"is in {path}"
     except OSError as error:
         where = f"could not be written ({error})"
