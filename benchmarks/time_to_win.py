@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,17 +24,7 @@ from typing import Annotated
 
 import tyro
 
-from benchmarks.win_times import (
-    COMMIT_NAME,
-    TimedRun,
-    as_csv,
-    as_json,
-    find_runs,
-    group,
-    markdown_table,
-    read_commit,
-    read_run,
-)
+from benchmarks.win_times import TimedRun, as_csv, as_json, find_runs, group, markdown_table, read_run
 from envs.command import run_command
 from envs.cores import usable_cores
 from envs.errors import InputError
@@ -224,13 +213,12 @@ def conduct(
     """
     asked: set[Job] = set()
     running: dict[Future[Outcome], Job] = {}
-    commit = current_commit()
     for job in jobs:
         (job.run_dir / STOP_NAME).unlink(missing_ok=True)  # of a benchmark that was killed while it stopped
     with ThreadPoolExecutor(workers) as pool:
         try:
             for job in jobs:
-                running[pool.submit(train, job, commit)] = job
+                running[pool.submit(train, job)] = job
             while running:
                 ended, _ = wait(running, LOOK_EVERY_S, FIRST_COMPLETED)
                 for future in ended:
@@ -255,26 +243,11 @@ def ask_to_stop(job: Job) -> None:
         (job.run_dir / STOP_NAME).touch()
 
 
-def train(job: Job, commit: str) -> Outcome:
+def train(job: Job) -> Outcome:
     """Begin or resume a run and wait for its end."""
     with writing_to(job.run_dir):
         job.run_dir.mkdir(parents=True, exist_ok=True)
-        known = read_commit(job.run_dir).split()
-        if commit and commit not in known:
-            (job.run_dir / COMMIT_NAME).write_text(" ".join([*known, commit]) + "\n")
     return run_job(job.run_dir, job.flags(), job.resume_flags())
-
-
-def current_commit() -> str:
-    """The commit of this checkout, `-dirty` behind it where files differ; nothing where git does not know."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def describe(run: TimedRun) -> str:

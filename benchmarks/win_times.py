@@ -22,12 +22,10 @@ from envs.errors import InputError
 from envs.text import one_line
 from trainer.config import ResolvedConfig, learner_name
 from trainer.plots.tables import cell
-from trainer.runs.config_file import FILE_NAME, load_config
+from trainer.runs.config_file import FILE_NAME, load_config, read_config
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 from trainer.runs.metrics import read_metrics
 
-COMMIT_NAME = "commit"
-"""A file in a run directory: the commits that trained the run."""
 MEASURES = {"processor_s": "processor s", "wall_s": "wall s", "env_steps": "steps", "updates": "updates"}
 
 
@@ -180,10 +178,9 @@ def measure(config: ResolvedConfig, records: Sequence[dict[str, Any]], share: fl
 
 def read_commit(run_dir: Path) -> str:
     """The commits that trained a run, as far as they are known."""
-    try:
-        return " ".join((run_dir / COMMIT_NAME).read_text(errors="replace").split())
-    except OSError:
-        return ""
+    versions = read_config(run_dir).get("versions")
+    commit = versions.get("commit") if isinstance(versions, dict) else None
+    return commit if isinstance(commit, str) else ""
 
 
 def group(runs: Iterable[TimedRun]) -> list[Group]:

@@ -121,7 +121,8 @@ def test_presets_are_compared_by_their_medians(
 def test_several_folders_are_read_and_written_as_csv(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (write_run(tmp_path / "a", [0.0, 1.0, 1.0]) / "commit").write_text("abc def\n")
+    config = write_run(tmp_path / "a", [0.0, 1.0, 1.0]) / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"versions": {"commit": "abc, def"}}))
     write_run(tmp_path / "a", [0.0, 0.5], seed=1)
     write_run(tmp_path / "b", [0.0] * 4 + [0.9, 0.9], preset="paper")
     target = tmp_path / "runs.csv"
@@ -139,7 +140,7 @@ def test_several_folders_are_read_and_written_as_csv(
         ("fast", "1", "0", "10.0"),
         ("paper", "0", "1", "50.0"),
     ]
-    assert [row["commit"] for row in rows] == ["abc def", "", ""]
+    assert [row["commit"] for row in rows] == ["abc, def", "", ""]
     assert main(["--out", *out, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [(each["preset"], each["won"]) for each in printed["groups"]] == [("fast", 1), ("paper", 1)]

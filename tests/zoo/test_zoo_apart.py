@@ -37,7 +37,6 @@ def played_together(model: Path, map_name: str) -> list[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not ZOO.is_dir(), reason="there is no zoo yet")
 @pytest.mark.parametrize("map_name", TEAMS)
 def test_battles_of_separate_processes_equal_those_of_one_action_by_action(
     map_name: str, tmp_path: Path

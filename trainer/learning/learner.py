@@ -138,7 +138,7 @@ class Learner(ABC):
         """All that the next update depends on; `deployed` names the network that agents get."""
         parts = {name: part.state_dict() for name, part in self.parts.items()}
         targets = {f"target_{name}": target.state_dict() for name, target in self.targets.items()}
-        deployed = f"target_{ADVANTAGE}" if self.settings.target_tau else ADVANTAGE
+        deployed = ADVANTAGE if self.deployed is self.advantage else f"target_{ADVANTAGE}"
         clocks = {"updates": self.updates, "deployed": deployed}
         return {**parts, **targets, "optimizer": self.optimizer.state_dict(), **clocks}
 
