@@ -25,6 +25,9 @@ OLD_BATTLEFIELD = (
 HIDDEN_DIM = 64
 """H, the length of an agent's memory, in the networks and in the model file (LAN paper, section 4)."""
 
+MAX_MAP_BYTES = 32 * 1024
+"""Of a map of one's own, as a file and as text in a model file; real ones have a fifteenth."""
+
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]

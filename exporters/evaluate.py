@@ -16,6 +16,7 @@ from envs.command import nearest_names, run_command
 from envs.errors import InputError
 from envs.outcomes import summarise
 from envs.printing import print_result
+from envs.smac.own_maps import environment_name, learn_map
 from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
 from envs.types import EnvSpec, MultiAgentEnv
@@ -45,7 +46,10 @@ class EvaluateConfig:
     seed: int = 0
     """Seed of the battles."""
     map: str | None = None
-    """Map that --team plays; for a file only to confirm an environment that is code (pettingzoo:...)."""
+    """Map that --team plays, by name or file (NAME.json).
+
+    With --ckpt or --model only to confirm an environment that is code (pettingzoo:...).
+    """
     env: str | None = None
     """Backend that plays the battles: auto, sim, sc2 or smac; by default the one it was trained on."""
     record: Path | None = None
@@ -139,16 +143,18 @@ def torch_contestant(path: Path) -> Contestant:
 
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(path)
+    learn_map(checkpoint.spec.name, checkpoint.map_text, str(path))
     policy = TorchPolicy(load_advantage_net(checkpoint))
     return Contestant("torch", checkpoint.spec, checkpoint.backend, followers(policy))
 
 
 def onnx_contestant(path: Path) -> Contestant:
     """A model file, run by onnxruntime as an agent runs it."""
-    from runtime.model_file.contract import METADATA_BACKEND
+    from runtime.model_file.contract import METADATA_BACKEND, METADATA_MAP
     from runtime.model_file.loader import load_model
 
     model = load_model(path)
+    learn_map(model.spec.name, model.metadata.get(METADATA_MAP), str(path))
     backend = model.metadata.get(METADATA_BACKEND, "auto")
     return Contestant("onnxruntime", model.spec, backend, followers(model))
 
@@ -171,6 +177,7 @@ def scripted_contestant(name: str, map_name: str | None) -> Contestant:
         raise InputError(f"unknown team {name!r}: {nearest_names(name, teams)}")
     if map_name is None:
         raise InputError(f"--team {name}: say which map it plays, e.g. --map 3m")
+    map_name = environment_name(map_name)
     if not is_smac_map(map_name):
         raise InputError(f"--team {name} plays SMAC's maps on the simulator, not {map_name}")
     if is_without_fog(map_name):

@@ -10,9 +10,12 @@ from enum import Flag, auto
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
 
+import tyro
+
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.make import without_fog
+from envs.smac.own_maps import take_map
 from envs.text import one_line
 from trainer.learning.algorithms import ALGORITHMS, OPTIMIZER_NAMES
 from trainer.presets import left_open
@@ -70,7 +73,9 @@ class TrainConfig:
     """
 
     map: Annotated[str, Free.WHEN_DRAWN] = ""
-    """The map to learn: a SMAC map such as 3m, 2s3z or corridor."""
+    """The map to learn: a SMAC map such as 3m, 2s3z or corridor, or the file of one's own, NAME.json."""
+    map_text: tyro.conf.Suppress[Annotated[str | None, Free.EVERYWHERE]] = None
+    """The map of one's own that --map names, as JSON; filled in from the file, so that it travels."""
     env: Annotated[str, Free.WHEN_DRAWN] = "auto"
     """Backend that plays the battles: auto, sim (embedded simulator), sc2 (live game) or smac (official)."""
     algorithm: Annotated[str, Free.WHEN_DRAWN] = "lan"
@@ -156,6 +161,7 @@ class TrainConfig:
                 object.__setattr__(self, name, Path(path))
         for name in hints():
             check_value(name, getattr(self, name))
+        vars(self).update(zip(("map", "map_text"), take_map(self.map, self.map_text), strict=True))
         if self.optimizer not in (None, *OPTIMIZER_NAMES):
             known = nearest_names(self.optimizer, OPTIMIZER_NAMES)
             raise InputError(f"--optimizer {shown(self.optimizer)}: {known}")

@@ -99,7 +99,7 @@ class AttackAnywhere(WrappedEnv):
         N, first = self.spec.n_agents, FIRST_ATTACK
         alive, avail = self.env.units.alive > 0, step.avail_actions
         avail[:, :, STOP + 1 :] = False
-        avail[:, ~self._heals, first:] = alive[:, None, N:]
+        avail[:, ~self._heals, first : first + alive.shape[1] - N] = alive[:, None, N:]
         patients = alive[:, :N] & ~self._heals
         slots = avail[:, :, first : first + N]
         slots[:, self._heals] = patients[:, None, : slots.shape[2]]

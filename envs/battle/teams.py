@@ -72,12 +72,17 @@ class NearestTeam:
         dy = units.y[:, None, :] - units.y[:, :N, None]
         return dx, dy, np.where(units.alive[:, None, :] > 0, np.hypot(dx, dy), np.inf)
 
+    def attacks(self, step: TimeStep) -> BoolArray:
+        """[B, N, E]: the enemies that each agent may attack and can hurt."""
+        E = self.can_attack.shape[1]  # there may be more actions, for healing
+        return step.avail_actions[:, :, FIRST_ATTACK : FIRST_ATTACK + E] & self.can_attack
+
     def attack_or_approach(
         self, step: TimeStep, dx: Reals, dy: Reals, distance: Reals, costs: Reals
     ) -> IntArray:
         """Attack the enemy of least cost [B, N, E] among those in reach; else walk to the closest."""
         N = self.N
-        may = step.avail_actions[:, :, FIRST_ATTACK:] & self.can_attack
+        may = self.attacks(step)
         target = np.where(may, costs, np.inf).argmin(axis=2)
         enemies = np.where(self.can_attack, distance[:, :, N:], np.inf)
         closest = enemies.argmin(axis=2) + N
@@ -126,7 +131,7 @@ class FocusTeam(NearestTeam):
         dx, dy, distance = self.offsets()
         left = np.where(units.alive[:, N:] > 0, units.health[:, N:] + units.shield[:, N:], np.inf)  # [B, E]
         costs = distance[:, :, N:].copy()
-        may = step.avail_actions[:, :, FIRST_ATTACK:] & self.can_attack
+        may = self.attacks(step)
         battles = np.arange(len(left))
         for agent in np.flatnonzero(~self.is_melee):
             doomed = np.where(left <= 0, 1e6, 0.0)

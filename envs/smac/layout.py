@@ -93,7 +93,7 @@ def layout_tables(smac_map: SmacMap) -> LayoutTables:
         ally_shield=smac_map.ally_shield,
         enemy_shield=smac_map.enemy_shield,
         type_bits=smac_map.unit_type_bits,
-        is_mmm=smac_map.map_type == "MMM",
+        is_mmm=smac_map.medivacs_heal,
         max_reward=smac_map.n_enemies * DEATH_REWARD + WIN_REWARD + enemy_points,
         health_max=np.array([UNITS[t].health_max for t in UnitType], np.float64),
         shield_max=np.array([UNITS[t].shield_max for t in UnitType], np.float64),

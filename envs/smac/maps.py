@@ -43,6 +43,10 @@ MAP_NAMES: Final[tuple[str, ...]] = (
 )
 
 
+NO_FOG: Final = ":no-fog"
+"""Suffix of the name of a map whose observations have no sight limit."""
+
+
 @cache
 def load_map(name: str) -> SmacMap:
     """The map called `name`, one of `MAP_NAMES`; InputError with the nearest names when there is none."""

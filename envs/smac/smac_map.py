@@ -48,20 +48,39 @@ MapType = Literal[
     "colossi_stalkers_zealots",
     "MMM",
     "bane",
+    "TvT",
+    "TvP",
+    "TvZ",
+    "PvT",
+    "PvP",
+    "PvZ",
+    "ZvT",
+    "ZvP",
+    "ZvZ",
 ]
+"""SMAC's, and for maps of one's own the races of the two sides: all types of a race have a place there."""
 
 _M, _S, _C, _B = UnitType.MARAUDER, UnitType.STALKER, UnitType.COLOSSUS, UnitType.BANELING
+RACE_TYPES: Final[dict[str, tuple[UnitType, ...]]] = {
+    "T": (_M, UnitType.MARINE, UnitType.MEDIVAC),
+    "P": (_C, _S, UnitType.ZEALOT),
+    "Z": (_B, UnitType.HYDRALISK, UnitType.ZERGLING, UnitType.SPINE_CRAWLER),
+}
+"""All unit types of each race."""
+
 ALLY_TYPE_SLOTS: Final[dict[str, tuple[UnitType, ...]]] = {
     "stalkers_and_zealots": (_S, UnitType.ZEALOT),
     "colossi_stalkers_zealots": (_C, _S, UnitType.ZEALOT),
     "MMM": (_M, UnitType.MARINE, UnitType.MEDIVAC),
     "bane": (_B, UnitType.ZERGLING),
+    **{f"{ally}v{enemy}": RACE_TYPES[ally] for ally in RACE_TYPES for enemy in RACE_TYPES},
 }
 """The agents' type one-hot by map type; map types that are not named have none."""
 
 ENEMY_TYPE_SLOTS: Final[dict[str, tuple[UnitType, ...]]] = {
     **ALLY_TYPE_SLOTS,
     "stalkers_and_zealots": (UnitType.ZEALOT, _S),
+    **{f"{ally}v{enemy}": RACE_TYPES[enemy] for ally in RACE_TYPES for enemy in RACE_TYPES},
 }
 """The enemies' type one-hot: as the agents', but with stalkers and zealots reversed (SMAC's quirk)."""
 
@@ -130,6 +149,11 @@ class SmacMap:
         return int(self.enemy_race == "P")
 
     @property
+    def medivacs_heal(self) -> bool:
+        """Whether the actions of agents' medivacs heal the agent of that number."""
+        return UnitType.MEDIVAC in ALLY_TYPE_SLOTS.get(self.map_type, ())
+
+    @property
     def ally_types(self) -> tuple[UnitType, ...]:
         """[N] types in the order of agent ids: SMAC sorts by custom unit type, then x, then y."""
         return tuple(sorted(_types_of(self.ally_spawns), key=CUSTOM_TYPE_ORDER.index))
@@ -144,10 +168,11 @@ class SmacMap:
         """SMAC's dimensions (get_obs_size, get_state_size), the state without its last-action block."""
         ally, enemy = self.ally_shield + self.unit_type_bits, self.enemy_shield + self.unit_type_bits
         seen = self.n_enemies * (OBS_HEAD + enemy) + (self.n_agents - 1) * (OBS_HEAD + ally)
+        heals = self.n_agents if UnitType.MEDIVAC in self.ally_types else 0
         return EnvSpec(
             name=self.name,
             n_agents=self.n_agents,
-            n_actions=FIRST_ATTACK + self.n_enemies,
+            n_actions=FIRST_ATTACK + max(self.n_enemies, heals),
             obs_dim=FIRST_ATTACK - NORTH + seen + 1 + ally,
             state_dim=self.n_agents * (ALLY_HEAD + ally) + self.n_enemies * (ENEMY_HEAD + enemy),
             unit_dim=ALLY_HEAD + ally,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,8 +36,8 @@ DESCRIPTION = (
 class PlayConfig:
     """The flags of lan-play."""
 
-    map: str
-    """SMAC map, such as 3m or corridor."""
+    map: str | None = None
+    """SMAC map, such as 3m or corridor, or a map file, NAME.json; with --model by default the model's own."""
     agents: str | None = None
     """Where running agents listen, in any order: HOST:PORT,HOST:PORT,... or HOST:FIRST-LAST."""
     model: Path | None = None
@@ -71,9 +70,12 @@ class PlayConfig:
 
 @dataclass(frozen=True)
 class ResolvedPlay:
-    """The flags of lan-play with their meaning: backend sim, sc2 or smac; TLS credentials, None without."""
+    """The flags of lan-play with their meaning: the environment's name; backend sim, sc2 or smac; TLS
+    credentials, None without.
+    """
 
     config: PlayConfig
+    map: str
     backend: str
     addresses: list[Address]
     tls: HostTls | None
@@ -96,7 +98,7 @@ class Played:
         from runtime.host.report import make_report
 
         return {
-            "map": resolved.config.map,
+            "map": resolved.map,
             "backend": resolved.backend,
             "seed": resolved.config.seed,
             "model_sha256": self.links[0].model_sha256,
@@ -106,28 +108,10 @@ class Played:
         }
 
 
-def check_record(path: Path, map_name: str) -> None:
-    """InputError unless battles of an environment can be recorded in a file."""
-    from envs.make import is_smac_map
-
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise InputError(f"--record {path}: there is no directory {path.parent}")
-    if path.exists() and not path.is_file():
-        raise InputError(f"--record {path}: something that is no file has this name")
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise InputError(f"--record {path}: it may not be written")
-    if path.suffix == ".html" and not is_smac_map(map_name):
-        other = path.with_suffix(".jsonl")
-        raise InputError(
-            f"--record {path}: a page shows battles on SMAC's maps only; {map_name}'s actions can be "
-            f"recorded, for example by --record {other}"
-        )
-
-
 def resolve(config: PlayConfig) -> ResolvedPlay:
     """Read what the flags name; InputError when one cannot be used."""
     from envs.make import resolve_backend
+    from runtime.host.environment import check_record, map_to_play
 
     if config.episodes < 1:
         raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
@@ -135,11 +119,12 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
         raise InputError(f"--seed {config.seed}: a seed is 0 or more, and less than 2^64")
     if not 0 < config.deadline_ms <= 3_600_000 or not 0 < config.connect_timeout_s <= 3_600:
         raise InputError("--deadline-ms and --connect-timeout-s must be above 0 and at most an hour")
-    if config.record is not None:
-        check_record(config.record, config.map)
-        config = replace(config, record=config.record.absolute())  # an environment may change the folder
     tls, addresses = running_agents(config)
-    resolved = ResolvedPlay(config, resolve_backend(config.env, config.map), addresses, tls)
+    map_name = map_to_play(config.map, config.model)
+    if config.record is not None:
+        check_record(config.record, map_name)
+        config = replace(config, record=config.record.absolute())  # an environment may change the folder
+    resolved = ResolvedPlay(config, map_name, resolve_backend(config.env, map_name), addresses, tls)
     if resolved.backend != "sim" and resolved.records_page:
         raise InputError(f"--record {config.record}: only the simulator can be recorded as a page, --env sim")
     return resolved
@@ -246,7 +231,7 @@ def agents_of(resolved: ResolvedPlay, screen: Console) -> Iterator[ResolvedPlay]
         return
     from runtime.host.own_agents import own_agents
 
-    with own_agents(resolved.config.model, resolved.config.map) as addresses:
+    with own_agents(resolved.config.model, resolved.map) as addresses:
         screen.print(f"{len(addresses)} agents started, one process each", markup=False, highlight=False)
         yield replace(resolved, addresses=addresses)
 
@@ -259,13 +244,13 @@ def play_battles(resolved: ResolvedPlay, screen: Console, stop: StopWish, played
     from runtime.host.interruptible import InterruptibleEnv
 
     config = resolved.config
-    where = f"{config.map} on {resolved.backend}"
+    where = f"{resolved.map} on {resolved.backend}"
     screen.print(f"{where}, seed {config.seed}, {config.episodes} battles", markup=False, highlight=False)
     won = 0
-    with make_env(config.map, resolved.backend, n_battles=1, seed=config.seed) as env:
+    with make_env(resolved.map, resolved.backend, n_battles=1, seed=config.seed) as env:
         if not env.idle_actions:
             text = (
-                f"{config.map} has no action that does nothing: a silent agent's is the first available one"
+                f"{resolved.map} has no action that does nothing: a silent agent's is the first available one"
             )
             screen.print(text, markup=False, highlight=False)
         with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:

@@ -160,5 +160,7 @@ def make_collector(
         from trainer.playing.workers import WorkerPool
 
         where = config.environment, backend, config.seed
-        player = WorkerPool(config.rollout_workers, config.ray_address, where, config.envs, net)
+        player = WorkerPool(
+            config.rollout_workers, config.ray_address, where, config.envs, net, config.map_text
+        )
     return StrictCollector(player, net) if strict else OverlappedCollector(player, net)

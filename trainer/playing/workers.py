@@ -18,6 +18,7 @@ import torch
 from envs.errors import InputError
 from envs.make import make_env
 from envs.outcomes import EpisodeStats
+from envs.smac.own_maps import take_map
 from trainer.learning.networks import AdvantageNet
 from trainer.playing.ray_start import begin_ray, end_ray, is_alive, join_ray, running_ray
 from trainer.playing.rollout import AbandonedError, Round, collect
@@ -35,8 +36,17 @@ LIVE_SEED_STRIDE = 1_009
 class RolloutWorker:
     """Runs in a separate process: one environment, one network."""
 
-    def __init__(self, net: AdvantageNet, map_name: str, backend: str, seed: int, index: int) -> None:
+    def __init__(
+        self,
+        net: AdvantageNet,
+        map_name: str,
+        backend: str,
+        seed: int,
+        index: int,
+        map_text: str | None = None,
+    ) -> None:
         torch.set_num_threads(1)
+        take_map(map_name, map_text)
         own_seed = seed if backend == "sim" else seed + LIVE_SEED_STRIDE * index
         self.env = make_env(map_name, backend, n_battles=1, seed=own_seed)
         self.net, self.seed = net, seed
@@ -60,9 +70,10 @@ class WorkerPool:
         where: tuple[str, str, int],
         n_episodes: int,
         net: AdvantageNet,
+        map_text: str | None = None,
     ) -> None:
         self.ray, self._is_ours = connect(address, n_workers)
-        self.where = where  # map, backend, seed
+        self.where, self.map_text = where, map_text  # where: map, backend, seed
         self.n_episodes, self.lost = n_episodes, 0
         self._net = self.ray.put(copy.deepcopy(net).cpu())  # its shape; weights come with every round
         self._actor = self.ray.remote(num_cpus=1)(RolloutWorker)
@@ -112,7 +123,7 @@ class WorkerPool:
                 end_ray(self.ray)
 
     def _hire(self, index: int) -> Any:
-        return self._actor.remote(self._net, *self.where, index)
+        return self._actor.remote(self._net, *self.where, index, self.map_text)
 
     def _replace(self, index: int, lost_before: int, error: Exception) -> None:
         self.lost += 1
