@@ -20,8 +20,6 @@ from envs.text import one_line
 from trainer.learning.algorithms import ALGORITHMS, OPTIMIZER_NAMES
 from trainer.presets import left_open
 
-MAX_SHOWN = 80
-
 
 class Free(Flag):
     """Where a setting may differ. A setting without a mark may not: it would make the run another run."""
@@ -257,7 +255,7 @@ def check_value(name: str, value: object) -> None:
 
 def shown(value: object) -> str:
     """A value for an error, cut, since a file may hold one of any length."""
-    return one_line(repr(value), MAX_SHOWN)
+    return one_line(repr(value), 80)
 
 
 def may_differ(name: str, where: Free) -> bool:

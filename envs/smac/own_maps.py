@@ -43,13 +43,14 @@ _read: dict[str, OwnMap] = {}
 
 
 def is_map_file(name: str) -> bool:
-    """Whether the value of `--map` is a file's path and no name."""
-    return name.endswith(".json") or "/" in name
+    """Whether the value of `--map` is a file's path and no name; those with a colon are of no map."""
+    folder, slash, _ = name.partition("/")
+    return ":" not in folder and (slash == "/" or name.endswith(".json"))
 
 
 def is_own_map(name: str) -> bool:
     """Whether a name is of an environment on a map of one's own, such as `rescue@0123456789ab`."""
-    return MARK in name
+    return MARK in name and ":" not in name.removesuffix(NO_FOG)
 
 
 def check_name(name: str, where: str) -> None:
