@@ -21,7 +21,7 @@ COMMANDS = {
     "lan-status": "runtime.host.status",
     "lan-certs": "runtime.identity.certs",
     "lan-sc2": "envs.sc2api.cli",
-    "lan-map": "envs.smac.map_command",
+    "lan-map": "envs.map_command",
 }
 """The module of each command, which has a `main`; as text, because a start imports one of them."""
 SERVING = ("lan-agent", "lan-agents")

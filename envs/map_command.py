@@ -14,6 +14,8 @@ import tyro
 from envs.command import complain, printed, run_command
 from envs.errors import InputError
 from envs.files import write_atomically
+from envs.make import env_spec, find_map
+from envs.smac.own_maps import environment_name
 from envs.text import one_line, shell_word
 
 DESCRIPTIONS = {
@@ -21,7 +23,7 @@ DESCRIPTIONS = {
     "check": "Read a map's file as every command does with --map, and say what its environment is.",
     "show": "Draw a map, and how its battles start.",
 }
-USAGE = "usage: lan-map {new,check,show} ...   (lan-map new --help, lan-map show --help)"
+USAGE = "usage: lan-map new LINE --out FILE [--force] | check FILE | show FILE   (lan-map new --help)"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class NewConfig:
 class FileConfig:
     """The flags of lan-map check and show."""
 
-    map: Annotated[str, tyro.conf.Positional]
+    file: Annotated[str, tyro.conf.Positional]
     """The map's file, NAME.json, or the name of one of SMAC's."""
 
 
@@ -64,9 +66,7 @@ def new(config: NewConfig) -> None:
 
 def check(config: FileConfig) -> None:
     """Say what the map's environment is called and how large it is."""
-    from envs.make import env_spec
-
-    spec = env_spec(config.map)
+    spec = env_spec(config.file)
     print(
         f"{one_line(spec.name)}: {spec.n_agents} agents, {spec.n_actions} actions, {spec.obs_dim} features "
         f"in an observation, {spec.state_dim} in the state, at most {spec.episode_limit} steps"
@@ -75,11 +75,9 @@ def check(config: FileConfig) -> None:
 
 def show(config: FileConfig) -> None:
     """Draw the map."""
-    from envs.make import find_map
     from envs.smac.map_picture import picture
-    from envs.smac.own_maps import environment_name
 
-    name = environment_name(config.map)
+    name = environment_name(config.file)
     print(f"{one_line(name)}\n{picture(find_map(name))}")
 
 

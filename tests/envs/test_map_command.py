@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.smac.map_command import main
+from envs.map_command import main
 from envs.smac.map_picture import picture
 from envs.smac.maps import MAP_NAMES, load_map
 
