@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from envs.map_command import main
 from envs.smac.map_picture import picture
 from envs.smac.maps import MAP_NAMES, load_map
+from tests.paths import ROOT
 
 LINE = "5 marines and a medivac against 3 zealots, 32 x 32, limit 120"
 
@@ -28,6 +30,19 @@ def test_a_map_is_written_checked_and_shown(tmp_path: Path, capsys: pytest.Captu
     assert main(["new", LINE, "--out", path]) == 2
     assert "exists; say --force to replace it" in capsys.readouterr().err
     assert main(["new", "a marine against a marine", "--out", path, "--force"]) == 0
+
+
+def test_the_guides_example_is_drawn_as_it_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    block = (ROOT / "docs" / "maps.md").read_text().partition("$ lan-map new ")[2].partition("\n```")[0]
+    words, _, rest = block.partition("\n")
+    assert main(["new", *shlex.split(words)]) == 0
+    command, _, drawn = rest.partition("\n")
+    capsys.readouterr()
+    assert main(shlex.split(command.removeprefix("$ lan-map "))) == 0
+    assert capsys.readouterr().out == drawn + "\n"
 
 
 def test_a_picture_shows_every_unit_once() -> None:
