@@ -129,6 +129,11 @@ def take_map(given: str, text: str | None = None) -> tuple[str, str | None]:
     return own.name + suffix, own.text
 
 
+def map_file(path: Path, name: str) -> str:
+    """The value of `--map` for the environment `name` whose map lies in a file."""
+    return str(path) + name[len(name.removesuffix(NO_FOG)) :]
+
+
 def learn_map(name: str, text: str | None, where: str) -> None:
     """Make the environment known that a stranger's file `where` was made for, if the file brings a map.
 
