@@ -51,6 +51,8 @@ class EvaluateConfig:
     """
     env: str | None = None
     """Backend that plays the battles: auto, sim, sc2 or smac; by default the one it was trained on."""
+    opponent: str = "map"
+    """Who commands the enemies: map (its own order), a scripted team's name, a checkpoint or a model file."""
     record: Path | None = None
     """HTML page to write, on which the first battles can be watched."""
     dataset: Path | None = None
@@ -66,6 +68,7 @@ class Evaluation:
     map: str
     backend: str
     player: str
+    opponent: str
     seed: int
     episodes_wanted: int
     episodes: int
@@ -156,6 +159,10 @@ def evaluate(
         seed=config.seed,
     )
     with env:
+        if config.opponent != "map":  # the command that needs no simulator imports none
+            from exporters.opponents import with_opponent
+
+            env = with_opponent(env, config.opponent, backend, config.seed)
         play_episodes(env, contestant, config, stats)
     return describe(stats, contestant, config)
 
@@ -199,6 +206,7 @@ def play_episodes(
             about = {
                 "backend": backend_of(contestant, config),
                 "player": contestant.name,
+                "opponent": config.opponent,
                 "seed": config.seed,
                 "map_text": take_map(env.spec.name)[1],
             }
@@ -218,6 +226,7 @@ def describe(stats: Sequence[EpisodeStats], contestant: Contestant, config: Eval
         map=contestant.spec.name,
         backend=backend_of(contestant, config),
         player=contestant.name,
+        opponent=config.opponent,
         seed=config.seed,
         episodes_wanted=config.episodes,
         episodes=summary.episodes,
@@ -234,8 +243,9 @@ def lines_of(evaluation: Evaluation) -> str:
     low, high = evaluation.win_rate_interval
     short = evaluation.episodes < evaluation.episodes_wanted
     played = f"{evaluation.episodes} of {evaluation.episodes_wanted}" if short else evaluation.episodes
+    against = "" if evaluation.opponent == "map" else f" against {one_line(evaluation.opponent)}"
     return (
-        f"{evaluation.map} ({evaluation.backend}), {evaluation.player}: {played} battles, "
+        f"{evaluation.map} ({evaluation.backend}), {evaluation.player}{against}: {played} battles, "
         f"seed {evaluation.seed}\n"
         f"win rate  {evaluation.win_rate:.1%} ({evaluation.won} of {evaluation.episodes}; "
         f"95 % interval {low:.1%} to {high:.1%})\n"

@@ -52,8 +52,7 @@ class Within:
         return f"{low} and at most {self.high:,}"
 
 
-COUNT = Within(1, 10**6)
-STEPS = Within(1, 10**12)
+COUNT, STEPS = Within(1, 10**6), Within(1, 10**12)
 SHARE = Within(0, 1)
 POSITIVE = Within(0, 10**6, without_low=True)
 
@@ -76,6 +75,8 @@ class TrainConfig:
     """The map of one's own that --map names, as JSON; filled in from the file, so that it travels."""
     env: Annotated[str, Free.WHEN_DRAWN] = "auto"
     """Backend that plays the battles: auto, sim (embedded simulator), sc2 (live game) or smac (official)."""
+    opponent: str = "map"
+    """Who commands the enemies: map (its own order), or random, nearest, focus, kite, heuristic."""
     algorithm: Annotated[str, Free.WHEN_DRAWN] = "lan"
     """The learner: lan, lan-mean, iql, iql-nofog, vdn, qmix or qplex."""
     preset: str = "paper"

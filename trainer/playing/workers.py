@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from envs.battle.opponent import MAP_SCRIPT, with_scripted_opponent
 from envs.errors import InputError
 from envs.make import make_env
 from envs.outcomes import EpisodeStats
@@ -44,11 +45,13 @@ class RolloutWorker:
         seed: int,
         index: int,
         map_text: str | None = None,
+        opponent: str = MAP_SCRIPT,
     ) -> None:
         torch.set_num_threads(1)
         take_map(map_name, map_text)
         own_seed = seed if backend == "sim" else seed + LIVE_SEED_STRIDE * index
-        self.env = make_env(map_name, backend, n_battles=1, seed=own_seed)
+        env = make_env(map_name, backend, n_battles=1, seed=own_seed)
+        self.env = with_scripted_opponent(env, opponent, seed)
         self.net, self.seed = net, seed
 
     def play(self, weights: dict[str, Any], epsilon: float, number: int) -> tuple[Episode, EpisodeStats]:
@@ -71,9 +74,10 @@ class WorkerPool:
         n_episodes: int,
         net: AdvantageNet,
         map_text: str | None = None,
+        opponent: str = MAP_SCRIPT,
     ) -> None:
         self.ray, self._is_ours = connect(address, n_workers)
-        self.where, self.map_text = where, map_text  # where: map, backend, seed
+        self.where, self.told = where, (map_text, opponent)  # where: map, backend, seed
         self.n_episodes, self.lost = n_episodes, 0
         self._net = self.ray.put(copy.deepcopy(net).cpu())  # its shape; weights come with every round
         self._actor = self.ray.remote(num_cpus=1)(RolloutWorker)
@@ -123,7 +127,7 @@ class WorkerPool:
                 end_ray(self.ray)
 
     def _hire(self, index: int) -> Any:
-        return self._actor.remote(self._net, *self.where, index, self.map_text)
+        return self._actor.remote(self._net, *self.where, index, *self.told)
 
     def _replace(self, index: int, lost_before: int, error: Exception) -> None:
         self.lost += 1

@@ -9,6 +9,7 @@ import torch
 
 from envs.errors import InputError
 from envs.make import battles_at_once, env_spec, make_env
+from envs.types import MultiAgentEnv
 from trainer.config import ResolvedConfig
 from trainer.learning.algorithms import make_learner, types_to_split
 from trainer.learning.learner import LearnerSettings
@@ -42,14 +43,14 @@ def assemble(plan: Plan, claim: Claim | None = None) -> TrainingRun:
         torch.set_num_threads(1)  # the learner splits its batches over --threads instead
         torch.manual_seed(config.seed)
         env = make_env(config.environment, plan.backend, n_battles=config.envs, seed=config.seed)
-        opened.enter_context(env)
+        env = commanded(opened.enter_context(env), config, config.seed)
         eval_env = make_env(
             config.environment,
             plan.backend,
             n_battles=battles_at_once(plan.backend, config.eval_episodes),
             seed=config.seed + EVALUATION_SEED_OFFSET,
         )
-        opened.enter_context(eval_env)
+        eval_env = commanded(opened.enter_context(eval_env), config, config.seed + EVALUATION_SEED_OFFSET)
         learner = make_learner(config.algorithm, env.spec, learner_settings(config), device, agent_types)
         if found is None:
             begin_directory(plan.run_dir, config, plan.backend, env.spec)
@@ -57,6 +58,15 @@ def assemble(plan: Plan, claim: Claim | None = None) -> TrainingRun:
             save_end(plan.run_dir, config)
         opened.pop_all()  # from here on the run closes them
         return TrainingRun(config, plan.backend, directory, env, eval_env, learner, found, own)
+
+
+def commanded(env: MultiAgentEnv, config: ResolvedConfig, seed: int) -> MultiAgentEnv:
+    """The environment with the settings' opponent in command of the enemies."""
+    if config.opponent == "map":
+        return env
+    from envs.battle.opponent import with_scripted_opponent
+
+    return with_scripted_opponent(env, config.opponent, seed)
 
 
 def go_back(plan: Plan, directory: RunDirectory) -> Found:

@@ -95,6 +95,10 @@ def resolve_playable(config: TrainConfig) -> tuple[ResolvedConfig, str]:
     env_spec(resolved.environment)
     types_to_split(resolved.sharing, resolved.environment)
     backend = resolve_backend(resolved.env, resolved.environment)
+    if resolved.opponent != "map":
+        from envs.battle.opponent import check_opponent
+
+        check_opponent(resolved.opponent, resolved.environment, backend)
     return replace(resolved, env=backend), backend
 
 

@@ -1,0 +1,132 @@
+"""Battles whose enemies obey a team instead of the map's order: a scripted one, or any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from envs.battle import fields
+from envs.battle.commands import command
+from envs.battle.env import BattleEnv
+from envs.battle.heuristic import HEURISTIC, HeuristicTeam
+from envs.battle.mirror import Mirror, Turn
+from envs.battle.teams import TEAMS
+from envs.battle.world import Orders
+from envs.command import nearest_names
+from envs.compiled import announce
+from envs.errors import InputError
+from envs.slots import WrappedEnv
+from envs.types import BoolArray, IntArray, MultiAgentEnv, Team, TimeStep
+
+MAP_SCRIPT: Final = "map"
+"""The opponent that the map's own order is, as in SMAC."""
+
+SCRIPTED: Final = (*TEAMS, HEURISTIC)
+"""The scripted teams that can command the enemies."""
+
+_SEED_OFFSET: Final = 7_368_787
+"""Tells the draws of a random opponent from those of a random team of the same seed."""
+
+
+def check_opponent(name: str, map_name: str, backend: str) -> None:
+    """InputError unless `name` is a scripted opponent, and battles on that map can have one."""
+    if name == MAP_SCRIPT:
+        return
+    if name not in SCRIPTED:
+        raise InputError(f"--opponent {name}: no such team; {nearest_names(name, (MAP_SCRIPT, *SCRIPTED))}")
+    if backend != "sim":
+        raise InputError(
+            f"--opponent {name}: only the simulator's enemies can be commanded, not those of {map_name} on "
+            f"{backend}; say --env sim"
+        )
+
+
+def with_scripted_opponent(env: MultiAgentEnv, name: str, seed: int) -> MultiAgentEnv:
+    """The environment with a scripted team in command of the enemies; itself where the map's order is."""
+    if name == MAP_SCRIPT:
+        return env
+    if name == HEURISTIC:
+        return OpponentEnv(env, lambda side: HeuristicTeam(side, seed), attacks_anywhere=True)
+    return OpponentEnv(env, lambda side: TEAMS[name](side, seed + _SEED_OFFSET))
+
+
+class OpponentEnv(WrappedEnv):
+    """A `BattleEnv`, or one around it, whose enemies act by a team that sees the battle from their side.
+
+    Like agents they do what they are told, and choose no target by themselves. `make_team` is called with the
+    enemies' side, as with an environment, at every reset; the team plays the battles that begin then. The
+    environment is changed for good. `turn`: see `mirror.turn_of`. `attacks_anywhere`: as `AttackAnywhere`.
+    """
+
+    def __init__(
+        self,
+        env: MultiAgentEnv,
+        make_team: Callable[[Any], Team],
+        *,
+        turn: Turn = Turn(),  # noqa: B008
+        attacks_anywhere: bool = False,
+    ) -> None:
+        super().__init__(env)
+        battles = battle_env(env)
+        self._battle_env = battles
+        battles._world.t[fields.ACQUIRES, env.spec.n_agents :] = 0
+        battles._world = battles._world._replace(enemy_order=fields.STOP)
+        self.mirror = Mirror(battles, turn)
+        self._make_team, self._attacks_anywhere = make_team, attacks_anywhere
+        self._teams: list[tuple[Team, BoolArray]] = []  # and the slots [B] that each one plays
+        self._orders: Orders | None = None
+        announce("the battle simulator", command)
+
+    def reset(self, mask: BoolArray | None = None) -> TimeStep:
+        """As `BattleEnv.reset`."""
+        step = self._env.reset(mask)
+        slots = np.ones(self.n_battles, np.bool_) if mask is None else np.asarray(mask)
+        self.mirror.begin(slots)
+        teams = [(team, played & ~slots & ~step.done) for team, played in self._teams]
+        new = self._make_team(self.mirror)
+        for team, played in teams:
+            if team is new:  # one that keeps battles apart by itself
+                slots = slots | played
+        self._teams = [(team, played) for team, played in teams if team is not new and played.any()]
+        self._teams.append((new, slots))
+        return self._decide(step)
+
+    def step(self, actions: IntArray) -> TimeStep:
+        """As `BattleEnv.step`."""
+        self._command()
+        return self._decide(self._env.step(actions))
+
+    def step_orders(self, order: IntArray, *args: Any, **kwargs: Any) -> TimeStep:
+        """As `BattleEnv.step_orders`."""
+        self._command()
+        return self._decide(self._battle_env.step_orders(order, *args, **kwargs))
+
+    def _command(self) -> None:
+        """Give the enemies their orders; a second time changes nothing."""
+        if self._orders is not None:
+            env = self._battle_env
+            command(env._battles, env._world, self.mirror.commanded.copy(), self._orders)
+
+    def _decide(self, step: TimeStep) -> TimeStep:
+        """Ask the teams for their next orders, from what the battles show now."""
+        lost = (
+            step.terminated & ~step.won & (self._battle_env.units.alive[:, self.spec.n_agents :] > 0).any(1)
+        )
+        seen = self.mirror.look(lost)
+        actions = np.zeros((self.n_battles, self.mirror.spec.n_agents), np.int64)
+        for team, slots in self._teams:
+            if (slots & ~step.done).any():
+                actions[slots] = team(seen)[slots]
+        self._orders = self.mirror.orders(actions, keeps_orders=self._attacks_anywhere)
+        return step
+
+
+def battle_env(env: MultiAgentEnv) -> BattleEnv:
+    """The simulator inside an environment; InputError where there is none."""
+    while isinstance(env, WrappedEnv):
+        env = env._env
+    if not isinstance(env, BattleEnv):
+        raise InputError(f"{env.spec.name}: only the simulator's enemies can be commanded")
+    return env
