@@ -56,7 +56,7 @@ class OpponentEnv(WrappedEnv):
     """A `BattleEnv`, or one around it, whose enemies act by a team that sees the battle from their side.
 
     Like agents they do what they are told, and choose no target by themselves. `make_team` is called with the
-    enemies' side, as with an environment, at every reset; the team plays the battles that begin then. The
+    enemies' side, as with an environment, at every reset; the new team plays the battles that begin then. The
     environment is changed for good. `turn`: see `mirror.turn_of`. `attacks_anywhere`: as `AttackAnywhere`.
     """
 
@@ -76,22 +76,20 @@ class OpponentEnv(WrappedEnv):
         self.mirror = Mirror(battles, turn)
         self._make_team, self._attacks_anywhere = make_team, attacks_anywhere
         self._teams: list[tuple[Team, BoolArray]] = []  # and the slots [B] that each one plays
-        self._orders: Orders | None = None
+        shape = self.n_battles, self.mirror.spec.n_agents
+        self._orders = Orders(np.full(shape, -1), np.full(shape, -1), np.zeros((*shape, 2)))
         announce("the battle simulator", command)
 
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """As `BattleEnv.reset`."""
         step = self._env.reset(mask)
-        slots = np.ones(self.n_battles, np.bool_) if mask is None else np.asarray(mask)
+        slots = np.ones(self.n_battles, np.bool_) if mask is None else np.asarray(mask).copy()
         self.mirror.begin(slots)
-        teams = [(team, played & ~slots & ~step.done) for team, played in self._teams]
-        new = self._make_team(self.mirror)
-        for team, played in teams:
-            if team is new:  # one that keeps battles apart by itself
-                slots = slots | played
-        self._teams = [(team, played) for team, played in teams if team is not new and played.any()]
-        self._teams.append((new, slots))
-        return self._decide(step)
+        old = [(team, played & ~slots & ~step.done) for team, played in self._teams]
+        self._teams = [(team, played) for team, played in old if played.any()]
+        self._teams.append((self._make_team(self.mirror), slots))
+        self._decide(step, slots)
+        return step
 
     def step(self, actions: IntArray) -> TimeStep:
         """As `BattleEnv.step`."""
@@ -105,21 +103,23 @@ class OpponentEnv(WrappedEnv):
 
     def _command(self) -> None:
         """Give the enemies their orders; a second time changes nothing."""
-        if self._orders is not None:
-            env = self._battle_env
-            command(env._battles, env._world, self.mirror.commanded.copy(), self._orders)
+        env = self._battle_env
+        command(env._battles, env._world, self.mirror.commanded.copy(), self._orders)
 
-    def _decide(self, step: TimeStep) -> TimeStep:
-        """Ask the teams for their next orders, from what the battles show now."""
-        lost = (
-            step.terminated & ~step.won & (self._battle_env.units.alive[:, self.spec.n_agents :] > 0).any(1)
-        )
-        seen = self.mirror.look(lost)
+    def _decide(self, step: TimeStep, asked: BoolArray | None = None) -> TimeStep:
+        """Ask the teams for their next orders in the slots `asked` [B], all when None; returns `step`."""
+        asked = ~step.done if asked is None else asked & ~step.done
+        if not asked.any():
+            return step
+        ours = self._battle_env.units.alive[:, : self.spec.n_agents] > 0
+        seen = self.mirror.look(step.terminated & ~step.won & ~ours.any(axis=1))
         actions = np.zeros((self.n_battles, self.mirror.spec.n_agents), np.int64)
         for team, slots in self._teams:
-            if (slots & ~step.done).any():
+            if (slots & asked).any():
                 actions[slots] = team(seen)[slots]
-        self._orders = self.mirror.orders(actions, keeps_orders=self._attacks_anywhere)
+        orders = self.mirror.orders(actions, keeps_orders=self._attacks_anywhere)
+        for kept, new in zip(self._orders, orders, strict=True):
+            kept[asked] = new[asked]
         return step
 
 

@@ -46,6 +46,8 @@ class PlayConfig:
     """Battles to play."""
     env: str = "auto"
     """Where the battles take place: auto, sim, sc2 or smac."""
+    opponent: str = "map"
+    """Who commands the enemies: map (its own order), or random, nearest, focus, kite, heuristic."""
     seed: int = 0
     """Seed of the battles."""
     deadline_ms: float = 1000.0
@@ -100,6 +102,7 @@ class Played:
         return {
             "map": resolved.map,
             "backend": resolved.backend,
+            "opponent": resolved.config.opponent,
             "seed": resolved.config.seed,
             "model_sha256": self.links[0].model_sha256,
             "own_agents": resolved.config.model is not None,
@@ -111,7 +114,7 @@ class Played:
 def resolve(config: PlayConfig) -> ResolvedPlay:
     """Read what the flags name; InputError when one cannot be used."""
     from envs.make import resolve_backend
-    from runtime.host.environment import check_record, map_to_play
+    from runtime.host.environment import check_record, check_team, map_to_play
 
     if config.episodes < 1:
         raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
@@ -127,6 +130,7 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
     resolved = ResolvedPlay(config, map_name, resolve_backend(config.env, map_name), addresses, tls)
     if resolved.backend != "sim" and resolved.records_page:
         raise InputError(f"--record {config.record}: only the simulator can be recorded as a page, --env sim")
+    check_team(config.opponent, map_name, resolved.backend)
     return resolved
 
 
@@ -241,13 +245,17 @@ def play_battles(resolved: ResolvedPlay, screen: Console, stop: StopWish, played
     from rich.progress import Progress
 
     from envs.make import make_env
+    from runtime.host.environment import with_opponent
     from runtime.host.interruptible import InterruptibleEnv
 
     config = resolved.config
     where = f"{resolved.map} on {resolved.backend}"
+    if config.opponent != "map":
+        where += f" against {config.opponent}"
     screen.print(f"{where}, seed {config.seed}, {config.episodes} battles", markup=False, highlight=False)
     won = 0
-    with make_env(resolved.map, resolved.backend, n_battles=1, seed=config.seed) as env:
+    with make_env(resolved.map, resolved.backend, n_battles=1, seed=config.seed) as made:
+        env = with_opponent(made, config.opponent, config.seed)
         if not env.idle_actions:
             text = (
                 f"{resolved.map} has no action that does nothing: a silent agent's is the first available one"

@@ -1,4 +1,4 @@
-"""The environment that `lan-play` plays, and whether its battles can be recorded."""
+"""The environment that `lan-play` plays, who commands its enemies, and whether it can be recorded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from envs.errors import InputError
 from envs.make import is_code, is_smac_map
 from envs.smac.own_maps import environment_name, is_own_map, learn_map
 from envs.text import shell_word
+from envs.types import MultiAgentEnv
 
 
 def map_to_play(given: str | None, model: Path | None) -> str:
@@ -44,3 +45,25 @@ def check_record(path: Path, map_name: str) -> None:
             f"--record {path}: a page shows battles on SMAC's maps only; {map_name}'s actions can be "
             f"recorded, for example by --record {other}"
         )
+
+
+def check_team(opponent: str, map_name: str, backend: str) -> None:
+    """InputError unless a scripted team of that name can command the enemies."""
+    if opponent == "map":
+        return
+    from envs.battle.opponent import check_opponent
+
+    if Path(opponent).suffix == ".onnx" or os.path.lexists(opponent):
+        raise InputError(
+            f"--opponent {opponent}: lan-play runs no model; give a scripted team, or let lan-eval play it"
+        )
+    check_opponent(opponent, map_name, backend)
+
+
+def with_opponent(env: MultiAgentEnv, opponent: str, seed: int) -> MultiAgentEnv:
+    """The environment with a scripted team in command of the enemies, unless that is the map's own order."""
+    if opponent == "map":
+        return env
+    from envs.battle.opponent import with_scripted_opponent
+
+    return with_scripted_opponent(env, opponent, seed)

@@ -56,7 +56,8 @@ def report_table(report: dict[str, Any]) -> str:
     from rich.text import Text
 
     low, high = report["win_rate_interval"]
-    title = Text(f"{report['map']} on {report['backend']}, seed {report['seed']}")
+    against = "" if report["opponent"] == "map" else f" against {report['opponent']}"
+    title = Text(f"{report['map']} on {report['backend']}{against}, seed {report['seed']}")
     table = Table(title=title, show_header=False)
     played = report["episodes"]
     short = "" if played == report["episodes_wanted"] else f"; {report['episodes_wanted']} were wanted"

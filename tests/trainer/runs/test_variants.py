@@ -42,9 +42,25 @@ def test_networks_per_type_are_trained_saved_and_resumed(tmp_path: Path) -> None
     assert list(net.nets) == ["stalker", "zealot"]
 
 
+def test_a_run_keeps_its_opponent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Interrupted or not it is the same run, and with another opponent it would be another one."""
+    halves, whole = tmp_path / "halves", tmp_path / "whole"
+    train(halves, "--map", "3m", "--opponent", "random", "--eval-interval-steps", "50")
+    words = ["--map", "3m", "--opponent", "random", "--eval-interval-steps", "50", "--run-dir", str(whole)]
+    assert main([*words, "--steps", "300", *QUICK]) == 0
+    assert load_config(halves).opponent == "random"
+    weights, others = (load_checkpoint(path).advantage for path in (halves, whole))
+    assert all((weights[name] == others[name]).all() for name in weights)
+    capsys.readouterr()
+    assert main(["--resume", str(halves), "--opponent", "focus"]) == 2
+    assert "--opponent was random, now focus" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--map", "3m", "--opponent", "focuss"], "did you mean 'focus'"),
+        (["--map", "checkers", "--opponent", "focus"], "only the simulator's enemies can be commanded"),
         (["--map", "3m", "--sharing", "type"], "all agents of 3m are of one type, marine"),
         (["--map", "checkers", "--sharing", "type"], "the agents of checkers have no types"),
         (["--map", "checkers", "--algorithm", "iql-nofog"], "checkers has no fog"),
