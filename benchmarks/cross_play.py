@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -55,12 +55,10 @@ def run(config: Config) -> None:
 
 def game(team: str, opponent: str, config: Config) -> Evaluation:
     """The battles of one pair, by the flags of `lan-eval`."""
-    flags = EvaluateConfig(
-        map=config.map, opponent=opponent, episodes=config.battles, seed=config.seed, env="sim"
-    )
     path = Path(team)
-    player = {"ckpt" if path.suffix != ".onnx" else "model": path} if path.exists() else {"team": team}
-    flags = EvaluateConfig(**{**asdict(flags), **player})
+    player = {"model" if path.suffix == ".onnx" else "ckpt": path} if path.exists() else {"team": team}
+    asked = EvaluateConfig(map=config.map, env="sim", episodes=config.battles, seed=config.seed)
+    flags = replace(asked, opponent=opponent, **player)
     return evaluate(contestant(flags), flags)
 
 
