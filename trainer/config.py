@@ -76,7 +76,7 @@ class TrainConfig:
     env: Annotated[str, Free.WHEN_DRAWN] = "auto"
     """Backend that plays the battles: auto, sim (embedded simulator), sc2 (live game) or smac (official)."""
     opponent: str = "map"
-    """Who commands the enemies: map (its own order), or random, nearest, focus, kite, heuristic."""
+    """Who commands the enemies: map, a scripted team's name (focus, ...), a checkpoint or a model file."""
     algorithm: Annotated[str, Free.WHEN_DRAWN] = "lan"
     """The learner: lan, lan-mean, iql, iql-nofog, vdn, qmix or qplex."""
     preset: str = "paper"

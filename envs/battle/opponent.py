@@ -11,14 +11,15 @@ from envs.battle import fields
 from envs.battle.commands import command
 from envs.battle.env import BattleEnv
 from envs.battle.heuristic import HEURISTIC, HeuristicTeam
-from envs.battle.mirror import Mirror, Turn
+from envs.battle.mirror import Mirror, Turn, turn_of
 from envs.battle.teams import TEAMS
 from envs.battle.world import Orders
 from envs.command import nearest_names
 from envs.compiled import announce
 from envs.errors import InputError
 from envs.slots import WrappedEnv
-from envs.types import BoolArray, IntArray, MultiAgentEnv, Team, TimeStep
+from envs.smac.maps import NO_FOG
+from envs.types import BoolArray, EnvSpec, IntArray, MultiAgentEnv, Team, TimeStep
 
 MAP_SCRIPT: Final = "map"
 """The opponent that the map's own order is, as in SMAC."""
@@ -50,6 +51,24 @@ def with_scripted_opponent(env: MultiAgentEnv, name: str, seed: int) -> MultiAge
     if name == HEURISTIC:
         return OpponentEnv(env, lambda side: HeuristicTeam(side, seed), attacks_anywhere=True)
     return OpponentEnv(env, lambda side: TEAMS[name](side, seed + _SEED_OFFSET))
+
+
+def with_trained_opponent(
+    env: MultiAgentEnv, name: str, spec: EnvSpec, make_team: Callable[[Any], Team]
+) -> MultiAgentEnv:
+    """The environment with a team trained for `spec` in command of the enemies, who must be as agents are.
+
+    `make_team` gives a new team at each call, as for `OpponentEnv`. InputError where it does not fit.
+    """
+    if different := env.spec.differences(spec):
+        raise InputError(f"--opponent {name} was made for another environment: {'; '.join(different)}")
+    if env.spec.name.endswith(NO_FOG):
+        raise InputError(f"--opponent {name}: a trained team commands in fog only, not on {env.spec.name}")
+    try:
+        turn = turn_of(battle_env(env).smac_map)
+    except InputError as error:
+        raise InputError(f"--opponent {name} learned the other side: {error}") from None
+    return OpponentEnv(env, make_team, turn=turn)
 
 
 class OpponentEnv(WrappedEnv):

@@ -9,13 +9,13 @@ import torch
 
 from envs.errors import InputError
 from envs.make import battles_at_once, env_spec, make_env
-from envs.types import MultiAgentEnv
 from trainer.config import ResolvedConfig
 from trainer.learning.algorithms import make_learner, types_to_split
 from trainer.learning.learner import LearnerSettings
 from trainer.runs.claim import Claim
 from trainer.runs.config_file import begin_directory, save_end
 from trainer.runs.directory import Found, RunDirectory
+from trainer.runs.opponents import commanded
 from trainer.runs.plan import Plan, check_free
 from trainer.runs.process_memory import keep_freed_memory
 from trainer.runs.run import TrainingRun, make_replay
@@ -58,15 +58,6 @@ def assemble(plan: Plan, claim: Claim | None = None) -> TrainingRun:
             save_end(plan.run_dir, config)
         opened.pop_all()  # from here on the run closes them
         return TrainingRun(config, plan.backend, directory, env, eval_env, learner, found, own)
-
-
-def commanded(env: MultiAgentEnv, config: ResolvedConfig, seed: int) -> MultiAgentEnv:
-    """The environment with the settings' opponent in command of the enemies."""
-    if config.opponent == "map":
-        return env
-    from envs.battle.opponent import with_scripted_opponent
-
-    return with_scripted_opponent(env, config.opponent, seed)
 
 
 def go_back(plan: Plan, directory: RunDirectory) -> Found:
