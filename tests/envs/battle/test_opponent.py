@@ -64,7 +64,7 @@ def test_units_in_mirror_image_see_the_same(name: str, turn: Turn) -> None:
     env = fought(name, always(EAST), n_battles=2, turn=turn)
     env.reset()
     units, mirror = env.units, env.mirror
-    n, U = env.spec.n_agents, len(units.types)
+    n, U = env.spec.n_agents, units.x.shape[1]
     mine = mirror.commanded
     assert (units.types[mine] == units.types[:n]).all()
     rng = np.random.default_rng(1)
