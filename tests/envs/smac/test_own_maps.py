@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from envs.conformance import check_env
@@ -147,3 +148,24 @@ def test_a_strangers_file_brings_its_own_map_or_none() -> None:
     ):
         with pytest.raises(InputError, match=problem):
             learn_map(name, text, "agent.onnx")
+
+
+@pytest.mark.parametrize(
+    "enemies", ["marauders and a medivac", "colossi and a zealot", "banelings, a spine crawler"]
+)
+@pytest.mark.parametrize(
+    "agents", ["marines and a medivac", "stalkers, a colossus", "hydralisks, a spine crawler"]
+)
+def test_all_races_fight_each_other_by_the_environments_contract(
+    agents: str, enemies: str, tmp_path: Path
+) -> None:
+    data = map_of_line(f"3 {agents} against 2 {enemies}, 20 x 16, limit 25", "mixed")
+    path = tmp_path / "mixed.json"
+    path.write_text(file_text(data))
+    check_env(make_env(str(path), n_battles=3, seed=1), episodes=3)
+    env = make_env(str(path), n_battles=2, seed=1)
+    step = env.reset()
+    bits, n = data["unit_type_bits"], env.spec.n_agents
+    kinds = step.state[:, : n * env.spec.unit_dim].reshape(2, n, -1)[:, :, -bits:]
+    assert (kinds.sum(axis=2) == 1).all()  # every agent has a type
+    assert len(np.unique(kinds[0], axis=0)) == 2
