@@ -16,6 +16,7 @@ import tyro
 
 from envs.command import run_command
 from envs.errors import InputError
+from envs.smac.maps import MAP_SCRIPT
 from exporters.evaluate import EvaluateConfig, Evaluation, contestant, evaluate
 
 
@@ -39,7 +40,7 @@ def run(config: Config) -> None:
     """Play and print: a row for each team of agents, a column for each opponent, the win rate in percent."""
     if not config.teams:
         raise InputError("--teams: say who plays, e.g. --teams nearest focus zoo/3m.onnx")
-    opponents = ("map", *config.teams)
+    opponents = (MAP_SCRIPT, *config.teams)
     names = [Path(name).stem if Path(name).suffix else name for name in opponents]
     if not config.json:
         print(f"| agents \\ enemies | {' | '.join(names)} |\n|---|{'---|' * len(opponents)}", flush=True)

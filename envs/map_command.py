@@ -11,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from envs.command import complain, printed, run_command
+from envs.command import no_subcommand, printed, run_command
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.make import env_spec, find_map
@@ -93,16 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run_command(
             FileConfig, run, prog=prog, description=DESCRIPTIONS[what], argv=rest, listing=True
         )
-    return printed(lambda: usage(what), "lan-map")
-
-
-def usage(what: str) -> int:
-    """Say how the command is used, also where it was not used so; returns the exit code."""
-    if what in ("-h", "--help"):
-        print(USAGE)
-        return 0
-    problem = f"unknown command {what!r}: say new, check or show" if what else "say new, check or show"
-    return complain("lan-map", f"error: {problem}\n{USAGE}", 2)
+    return printed(lambda: no_subcommand("lan-map", USAGE, "new, check or show", what), "lan-map")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from envs.command import run_command
 from envs.errors import InputError
 from envs.outcomes import summarise
 from envs.printing import print_result
+from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import take_map
 from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
@@ -51,7 +52,7 @@ class EvaluateConfig:
     """
     env: str | None = None
     """Backend that plays the battles: auto, sim, sc2 or smac; by default the one it was trained on."""
-    opponent: str = "map"
+    opponent: str = MAP_SCRIPT
     """Who commands the enemies: map (its own order), a scripted team's name, a checkpoint or a model file."""
     record: Path | None = None
     """HTML page to write, on which the first battles can be watched."""
@@ -159,7 +160,7 @@ def evaluate(
         seed=config.seed,
     )
     with env:
-        if config.opponent != "map":  # the command that needs no simulator imports none
+        if config.opponent != MAP_SCRIPT:  # the command that needs no simulator imports none
             from exporters.opponents import with_opponent
 
             env = with_opponent(env, config.opponent, backend, config.seed)
@@ -243,7 +244,7 @@ def lines_of(evaluation: Evaluation) -> str:
     low, high = evaluation.win_rate_interval
     short = evaluation.episodes < evaluation.episodes_wanted
     played = f"{evaluation.episodes} of {evaluation.episodes_wanted}" if short else evaluation.episodes
-    against = "" if evaluation.opponent == "map" else f" against {one_line(evaluation.opponent)}"
+    against = "" if evaluation.opponent == MAP_SCRIPT else f" against {one_line(evaluation.opponent)}"
     return (
         f"{evaluation.map} ({evaluation.backend}), {evaluation.player}{against}: {played} battles, "
         f"seed {evaluation.seed}\n"

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envs.battle.opponent import (
-    MAP_SCRIPT,
-    SCRIPTED,
-    check_opponent,
-    with_scripted_opponent,
-    with_trained_opponent,
-)
+from envs.battle.opponent import SCRIPTED, check_opponent, with_scripted_opponent, with_trained_opponent
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded
+from envs.smac.maps import MAP_SCRIPT
 from envs.types import MultiAgentEnv
 from exporters.card import is_zip
 from exporters.contestants import onnx_contestant, torch_contestant

@@ -15,6 +15,7 @@ import tyro
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.make import without_fog
+from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import take_map
 from envs.text import one_line
 from trainer.learning.algorithms import ALGORITHMS, OPTIMIZER_NAMES
@@ -75,7 +76,7 @@ class TrainConfig:
     """The map of one's own that --map names, as JSON; filled in from the file, so that it travels."""
     env: Annotated[str, Free.WHEN_DRAWN] = "auto"
     """Backend that plays the battles: auto, sim (embedded simulator), sc2 (live game) or smac (official)."""
-    opponent: str = "map"
+    opponent: str = MAP_SCRIPT
     """Who commands the enemies: map, a scripted team's name (focus, ...), a checkpoint or a model file."""
     algorithm: Annotated[str, Free.WHEN_DRAWN] = "lan"
     """The learner: lan, lan-mean, iql, iql-nofog, vdn, qmix or qplex."""
@@ -218,8 +219,7 @@ class ResolvedConfig(TrainConfig):
 def resolve(config: TrainConfig) -> ResolvedConfig:
     """The same settings, those left open filled in; InputError when algorithm or preset is unknown."""
     defaults = left_open(config.algorithm, config.preset)
-    settings = {field.name: getattr(config, field.name) for field in fields(TrainConfig)}
-    settings |= {name: default for name, default in defaults.items() if settings[name] is None}
+    settings = vars(config) | {key: value for key, value in defaults.items() if getattr(config, key) is None}
     if config.first_update_episodes is None:
         settings["first_update_episodes"] = max(settings["first_update_episodes"], settings["batch_episodes"])
     return ResolvedConfig(**settings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from itertools import product
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 
@@ -38,6 +38,9 @@ class Turn(NamedTuple):
     y: bool = False
 
 
+UNTURNED: Final = Turn()
+
+
 def turn_of(smac_map: SmacMap) -> Turn:
     """The turn under which the sides of a map change places; InputError that says why there is none."""
     ours, theirs = Counter(smac_map.ally_types), Counter(smac_map.enemy_types)
@@ -48,7 +51,7 @@ def turn_of(smac_map: SmacMap) -> Turn:
         grids = smac_map.walkable, smac_map.colossus_walkable
         if not all((np.flip(grid, axes) == grid).all() for grid in grids):
             continue
-        if _places(smac_map.ally_spawns, turn) == _places(smac_map.enemy_spawns, Turn()):
+        if _places(smac_map.ally_spawns, turn) == _places(smac_map.enemy_spawns, UNTURNED):
             return turn
     raise InputError(f"{smac_map.name} is not symmetric: its sides stand on different ground")
 
@@ -61,15 +64,11 @@ def swapped(smac_map: SmacMap) -> SmacMap:
         smac_map,
         ally_race=smac_map.enemy_race,
         enemy_race=smac_map.ally_race,
-        map_type=_own_type(enemy + versus + ally) if len(kind) == 3 and versus else kind,
+        map_type=cast(MapType, enemy + versus + ally) if len(kind) == 3 and versus else kind,
         ally_spawns=smac_map.enemy_spawns,
         enemy_spawns=smac_map.ally_spawns,
         enemy_order=EnemyOrder("none"),
     )
-
-
-def _own_type(name: str) -> MapType:
-    return name  # type: ignore[return-value]
 
 
 def _places(groups: tuple[SpawnGroup, ...], turn: Turn) -> Counter[tuple[UnitType, float, float]]:
@@ -88,7 +87,7 @@ class Mirror:
     Its agents are the enemies, by type, then from west to east as they started; its enemies are the agents.
     """
 
-    def __init__(self, env: BattleEnv, turn: Turn = Turn()) -> None:  # noqa: B008
+    def __init__(self, env: BattleEnv, turn: Turn = UNTURNED) -> None:
         self._env, self._turn = env, turn
         self.smac_map = swapped(env.smac_map)
         self.spec: EnvSpec = self.smac_map.spec
@@ -97,6 +96,7 @@ class Mirror:
         real, world = env._battles, env._world
         kinds = [UnitType(kind) for kind in world.t[fields.TYPE]]
         self._columns = np.tile(_columns(kinds, self._n, self.smac_map.enemy_types), (B, 1))  # [B, U]
+        self._places = np.argsort(self._columns, axis=1)  # [B, U] where a real unit stands here
         self._kinds = np.array([CUSTOM_TYPE_ORDER.index(kind) for kind in kinds])  # [U]
         self._is_even = Counter(kinds[: self._n]) == Counter(kinds[self._n :])
         self._world = _world(world, self._columns[0], self.spec.n_agents)
@@ -129,12 +129,12 @@ class Mirror:
             self._columns[b, :N] = mine[np.lexsort((here[1], here[0], self._kinds[n:]))]
             if self._is_even:
                 self._columns[b, N + np.lexsort((y, x, self._kinds[n:]))] = np.arange(n)
+        self._places = np.argsort(self._columns, axis=1)
 
     def look(self, won: BoolArray) -> TimeStep:
         """What this side sees now; `won` [B] is whether it has won."""
         real, f, k = self._env._battles, self._battles.f, self._battles.k
         columns = self._columns
-        places = np.argsort(columns, axis=1)  # [B, U] where a real unit stands here
         for row in _COPIED_F:
             f[:, row] = np.take_along_axis(real.f[:, row], columns, axis=1)
         for turned, rows in zip(
@@ -146,7 +146,9 @@ class Mirror:
             k[:, row] = np.take_along_axis(real.k[:, row], columns, axis=1)
         for row in _INDICES_K:
             index = k[:, row]
-            k[:, row] = np.where(index >= 0, np.take_along_axis(places, np.maximum(index, 0), axis=1), -1)
+            k[:, row] = np.where(
+                index >= 0, np.take_along_axis(self._places, np.maximum(index, 0), axis=1), -1
+            )
         B, spec = self.n_battles, self.spec
         views = Views(
             np.empty((B, spec.n_agents, spec.obs_dim), np.float32),

@@ -11,18 +11,15 @@ from envs.battle import fields
 from envs.battle.commands import command
 from envs.battle.env import BattleEnv
 from envs.battle.heuristic import HEURISTIC, HeuristicTeam
-from envs.battle.mirror import Mirror, Turn, turn_of
+from envs.battle.mirror import UNTURNED, Mirror, Turn, turn_of
 from envs.battle.teams import TEAMS
 from envs.battle.world import Orders
 from envs.command import nearest_names
 from envs.compiled import announce
 from envs.errors import InputError
 from envs.slots import WrappedEnv
-from envs.smac.maps import NO_FOG
+from envs.smac.maps import MAP_SCRIPT, NO_FOG
 from envs.types import BoolArray, EnvSpec, IntArray, MultiAgentEnv, Team, TimeStep
-
-MAP_SCRIPT: Final = "map"
-"""The opponent that the map's own order is, as in SMAC."""
 
 SCRIPTED: Final = (*TEAMS, HEURISTIC)
 """The scripted teams that can command the enemies."""
@@ -84,7 +81,7 @@ class OpponentEnv(WrappedEnv):
         env: MultiAgentEnv,
         make_team: Callable[[Any], Team],
         *,
-        turn: Turn = Turn(),  # noqa: B008
+        turn: Turn = UNTURNED,
         attacks_anywhere: bool = False,
     ) -> None:
         super().__init__(env)

@@ -46,6 +46,9 @@ MAP_NAMES: Final[tuple[str, ...]] = (
 NO_FOG: Final = ":no-fog"
 """Suffix of the name of a map whose observations have no sight limit."""
 
+MAP_SCRIPT: Final = "map"
+"""The opponent that the map's own order is, as in SMAC."""
+
 
 @cache
 def load_map(name: str) -> SmacMap:

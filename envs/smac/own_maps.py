@@ -79,7 +79,7 @@ def read_map_file(path: Path) -> OwnMap:
 
 def map_of_text(text: str, where: str) -> OwnMap:
     """The map that a text holds, with every check of a file's: the text may be a stranger's."""
-    if len(text) > MAX_MAP_BYTES:
+    if len(text.encode(errors="replace")) > MAX_MAP_BYTES:
         raise InputError(f"{where}: a map has at most {MAX_MAP_BYTES} bytes")
     own = _parsed(text, where)
     return _read.setdefault(own.name, own)

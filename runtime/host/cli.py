@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from envs.command import run_command
 from envs.errors import InputError
 from envs.printing import print_result
+from envs.smac.maps import MAP_SCRIPT
 from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
 from runtime.identity.addresses import Address, parse_addresses
@@ -46,7 +47,7 @@ class PlayConfig:
     """Battles to play."""
     env: str = "auto"
     """Where the battles take place: auto, sim, sc2 or smac."""
-    opponent: str = "map"
+    opponent: str = MAP_SCRIPT
     """Who commands the enemies: map (its own order), or random, nearest, focus, kite, heuristic."""
     seed: int = 0
     """Seed of the battles."""
@@ -250,7 +251,7 @@ def play_battles(resolved: ResolvedPlay, screen: Console, stop: StopWish, played
 
     config = resolved.config
     where = f"{resolved.map} on {resolved.backend}"
-    if config.opponent != "map":
+    if config.opponent != MAP_SCRIPT:
         where += f" against {config.opponent}"
     screen.print(f"{where}, seed {config.seed}, {config.episodes} battles", markup=False, highlight=False)
     won = 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from envs.errors import InputError
 from envs.make import is_code, is_smac_map
+from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import environment_name, is_own_map, learn_map
 from envs.text import shell_word
 from envs.types import MultiAgentEnv
@@ -49,7 +50,7 @@ def check_record(path: Path, map_name: str) -> None:
 
 def check_team(opponent: str, map_name: str, backend: str) -> None:
     """InputError unless a scripted team of that name can command the enemies."""
-    if opponent == "map":
+    if opponent == MAP_SCRIPT:
         return
     from envs.battle.opponent import check_opponent
 
@@ -62,7 +63,7 @@ def check_team(opponent: str, map_name: str, backend: str) -> None:
 
 def with_opponent(env: MultiAgentEnv, opponent: str, seed: int) -> MultiAgentEnv:
     """The environment with a scripted team in command of the enemies, unless that is the map's own order."""
-    if opponent == "map":
+    if opponent == MAP_SCRIPT:
         return env
     from envs.battle.opponent import with_scripted_opponent
 

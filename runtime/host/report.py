@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from envs.outcomes import summarise
+from envs.smac.maps import MAP_SCRIPT
 from runtime.host.agent_link import AgentLink
 from runtime.host.game import EpisodeResult
 
@@ -56,7 +57,7 @@ def report_table(report: dict[str, Any]) -> str:
     from rich.text import Text
 
     low, high = report["win_rate_interval"]
-    against = "" if report["opponent"] == "map" else f" against {report['opponent']}"
+    against = "" if report["opponent"] == MAP_SCRIPT else f" against {report['opponent']}"
     title = Text(f"{report['map']} on {report['backend']}{against}, seed {report['seed']}")
     table = Table(title=title, show_header=False)
     played = report["episodes"]

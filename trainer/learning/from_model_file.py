@@ -11,9 +11,6 @@ from envs.errors import InputError
 from envs.types import CONTRACT_VERSION, HIDDEN_DIM, EnvSpec
 from trainer.learning.networks import AdvantageNet, advantage_net
 
-MAX_MODEL_BYTES = 4_000_000
-"""As for agents."""
-
 _SQUEEZED = {"gru.W": "gru.weight_ih", "gru.R": "gru.weight_hh"}
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from envs.battle.opponent import MAP_SCRIPT, with_scripted_opponent
 from envs.errors import InputError
 from envs.make import make_env
 from envs.outcomes import EpisodeStats
+from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import take_map
 from trainer.learning.networks import AdvantageNet
 from trainer.playing.ray_start import begin_ray, end_ray, is_alive, join_ray, running_ray
@@ -50,8 +50,11 @@ class RolloutWorker:
         torch.set_num_threads(1)
         take_map(map_name, map_text)
         own_seed = seed if backend == "sim" else seed + LIVE_SEED_STRIDE * index
-        env = make_env(map_name, backend, n_battles=1, seed=own_seed)
-        self.env = with_scripted_opponent(env, opponent, seed)
+        self.env = make_env(map_name, backend, n_battles=1, seed=own_seed)
+        if opponent != MAP_SCRIPT:  # a live game needs no simulator
+            from envs.battle.opponent import with_scripted_opponent
+
+            self.env = with_scripted_opponent(self.env, opponent, seed)
         self.net, self.seed = net, seed
 
     def play(self, weights: dict[str, Any], epsilon: float, number: int) -> tuple[Episode, EpisodeStats]:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded, read_regular
+from envs.smac.maps import MAP_SCRIPT
 from envs.types import EnvSpec, MultiAgentEnv
 from trainer.config import ResolvedConfig
 
 if TYPE_CHECKING:  # a plan is made, and refused, before torch and numba are imported
     from trainer.learning.networks import AdvantageNet
 
-MAP_SCRIPT = "map"
 MAX_BYTES = 1 << 28
 _MARKED = re.compile(r"(.+)@([0-9a-f]{12})", re.S)
 
