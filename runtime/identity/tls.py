@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import re
 import ssl
 import time
@@ -43,6 +44,15 @@ X509_V_ERR_CERT_NOT_YET_VALID = 9
 """Both from OpenSSL's x509_vfy.h; the ssl module passes them on without names."""
 
 log = logging.getLogger("lan.tls")
+
+
+def quiet_grpc(*, with_tls: bool) -> None:
+    """Keep a host's gRPC from writing a log of its own without TLS; call it before gRPC is loaded.
+
+    What fails is raised; with TLS the log also says whose handshake failed and why.
+    """
+    if not with_tls:
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def agent_uri(agent_id: int) -> str:
