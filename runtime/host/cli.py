@@ -17,7 +17,7 @@ from envs.smac.maps import MAP_SCRIPT
 from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
 from runtime.identity.addresses import Address, parse_addresses
-from runtime.identity.tls import HostTls, quiet_grpc, tls_files
+from runtime.identity.tls import HostTls, load_grpc, tls_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -205,8 +205,8 @@ def play(config: PlayConfig, stop: StopWish) -> int:
     from runtime.host.report import never_answered, report_table
     from runtime.host.screen import make_screen, start_log
 
-    quiet_grpc(with_tls=config.tls_cert is not None)
     resolved, screen, played = resolve(config), make_screen(), Played()
+    load_grpc(with_tls=resolved.tls is not None)
     start_log(screen)
     try:
         with agents_of(resolved, screen) as there:
