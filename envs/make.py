@@ -16,7 +16,7 @@ from envs.files import expanded
 from envs.smac.maps import MAP_NAMES, NO_FOG, load_map
 from envs.smac.own_maps import environment_name, find_own_map, is_own_map
 from envs.text import one_line
-from envs.types import EnvSpec, MultiAgentEnv
+from envs.types import EnemyRows, EnvSpec, MultiAgentEnv
 
 if TYPE_CHECKING:
     from envs.smac.smac_map import SmacMap
@@ -127,6 +127,11 @@ def agent_types(name: str) -> tuple[str, ...] | None:
     if not is_smac_map(name):
         return None
     return tuple(kind.name.lower() for kind in find_map(name).ally_types)
+
+
+def enemy_rows(name: str) -> EnemyRows | None:
+    """Where a SMAC map's observations hold the enemies; None in environments that are no SMAC maps."""
+    return find_map(name).enemy_rows if is_smac_map(name) else None
 
 
 def make_plain(name: str, *, n_battles: int, seed: int) -> MultiAgentEnv | None:

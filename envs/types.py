@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,44 @@ class EnvSpec:
         return [
             f"{name}: {mine[name]!r}, not {theirs[name]!r}" for name in mine if mine[name] != theirs[name]
         ]
+
+
+class EnemyRows(NamedTuple):
+    """Where observations hold what an agent sees of its enemies: the same features of each, in a row.
+
+    Enemy j's features are the `width` columns from first + j width on, zeros while it is not seen; the
+    column `distance` of them is never negative, and above 0 where it is seen. Action first_attack + j attacks it.
+    """
+
+    first: int
+    count: int
+    width: int
+    distance: int
+    first_attack: int
+
+    @classmethod
+    def from_plain(cls, numbers: Any) -> EnemyRows | None:
+        """The rows whose numbers a file holds in a list, or None; ValueError when it holds something else."""
+        if numbers is None:
+            return None
+        if not isinstance(numbers, list) or [type(number) for number in numbers] != [int] * len(cls._fields):
+            raise ValueError("its rows of enemies are not five whole numbers")
+        return cls(*numbers)
+
+    @property
+    def end(self) -> int:
+        """The column after the last enemy's features."""
+        return self.first + self.count * self.width
+
+    def fit(self, spec: EnvSpec) -> bool:
+        """Whether an environment's observations and actions have these columns and attacks."""
+        return (
+            min(self) >= 0
+            and 0 < self.count
+            and self.distance < self.width
+            and self.end <= spec.obs_dim
+            and self.first_attack + self.count <= spec.n_actions
+        )
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ def of_checkpoint(checkpoint: Checkpoint) -> Card:
     provenance = {
         "algorithm": checkpoint.algorithm,
         "sharing": checkpoint.sharing,
+        "network": network_name(checkpoint.enemies),
         "backend": checkpoint.backend,
         "env_steps": checkpoint.env_steps,
         "episodes": checkpoint.episodes,
@@ -173,9 +174,14 @@ def provenance_of(metadata: Mapping[str, str]) -> dict[str, Any]:
     """A model file's metadata apart from its spec and map; text that holds a number becomes that number."""
     from runtime.model_file import contract
 
-    left_out = (contract.METADATA_SPEC, contract.METADATA_CONTRACT_VERSION, contract.METADATA_MAP)
+    left_out = (
+        contract.METADATA_SPEC,
+        contract.METADATA_CONTRACT_VERSION,
+        contract.METADATA_MAP,
+        contract.METADATA_ENEMIES,
+    )
     kinds = {contract.METADATA_ENV_STEPS: int, contract.METADATA_WIN_RATE: float}
-    provenance: dict[str, Any] = {}
+    provenance: dict[str, Any] = {"network": network_name(metadata.get(contract.METADATA_ENEMIES))}
     for key, text in metadata.items():
         value: Any = text or None
         if key in kinds and text:
@@ -184,6 +190,11 @@ def provenance_of(metadata: Mapping[str, str]) -> dict[str, Any]:
         if key not in left_out:
             provenance[key.removeprefix("lan.")] = value
     return provenance
+
+
+def network_name(enemies: object) -> str:
+    """The name of `--network` that has these rows of enemies, or none."""
+    return "flat" if enemies is None else "entity"
 
 
 def count_initializers(model_bytes: bytes) -> int:

@@ -166,7 +166,7 @@ def build(net: AdvantageNet, checkpoint: Checkpoint) -> bytes:
 
     weights = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
     try:
-        return build_model(weights, checkpoint.spec, metadata(checkpoint), checkpoint.agent_types)
+        return build_model(weights, checkpoint.spec, metadata(checkpoint), checkpoint.agent_types, checkpoint.enemies)
     except ValueError as error:
         raise InputError(f"the checkpoint cannot be exported: {error}") from None
 
@@ -190,8 +190,10 @@ def metadata(checkpoint: Checkpoint) -> dict[str, str]:
     from runtime.model_file import contract
 
     config_json = json.dumps(checkpoint.config, sort_keys=True)
-    own_map = {} if checkpoint.map_text is None else {contract.METADATA_MAP: checkpoint.map_text}
-    return own_map | {
+    optional = {} if checkpoint.map_text is None else {contract.METADATA_MAP: checkpoint.map_text}
+    if checkpoint.enemies is not None:
+        optional[contract.METADATA_ENEMIES] = json.dumps(list(checkpoint.enemies))
+    return optional | {
         contract.METADATA_CONTRACT_VERSION: str(checkpoint.spec.contract_version),
         contract.METADATA_SPEC: checkpoint.spec.to_json(),
         contract.METADATA_ALGORITHM: checkpoint.algorithm,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx
 from onnx import helper, numpy_helper
 
-from envs.types import EnvSpec, FloatArray
+from envs.types import EnemyRows, EnvSpec, FloatArray
 from exporters.graph import check_weights, nodes, parameters
 from exporters.graph_per_type import nodes_per_type, parameters_per_type, split_weights
 from runtime.model_file.contract import IR_VERSION, OPSET, Interface, inputs_of, outputs_of
@@ -18,20 +18,23 @@ def build_model(
     spec: EnvSpec,
     metadata: Mapping[str, str],
     agent_types: Sequence[str] | None = None,
+    enemies: EnemyRows | None = None,
 ) -> bytes:
     """Serialize the graph of the model contract; equal arguments give equal bytes.
 
     `weights`: an AdvantageNet's state dict as f32 arrays, by its names. Every float initializer of the
     graph is one of these parameters and nothing else: the scalars of one-hots and mask are Constant nodes.
     `agent_types` [N]: the weights are those of an AdvantageNetPerType; see `graph_per_type`.
+    `enemies`: where the network reads every enemy by itself.
     ValueError when a weight is missing, superfluous, not finite, or not of the shape that `spec` asks for.
     """
     if agent_types is None:
-        check_weights(weights, spec)
-        operators, initializers = nodes(spec), parameters(weights)
+        check_weights(weights, spec, enemies)
+        operators, initializers = nodes(spec, enemies), parameters(weights)
     else:
-        parts = split_weights(weights, agent_types, spec)
-        operators, initializers = nodes_per_type(spec, agent_types, parts), parameters_per_type(parts)
+        parts = split_weights(weights, agent_types, spec, enemies)
+        operators = nodes_per_type(spec, agent_types, list(parts), enemies)
+        initializers = parameters_per_type(parts)
     graph = helper.make_graph(
         operators,
         "advantage_network",

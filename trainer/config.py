@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import os
@@ -14,11 +15,11 @@ import tyro
 
 from envs.command import nearest_names
 from envs.errors import InputError
-from envs.make import without_fog
+from envs.make import is_smac_map, without_fog
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import take_map
 from envs.text import one_line
-from trainer.learning.algorithms import ALGORITHMS, OPTIMIZER_NAMES
+from trainer.learning.algorithms import ALGORITHMS, NETWORK_NAMES, OPTIMIZER_NAMES
 from trainer.presets import left_open
 
 
@@ -84,6 +85,8 @@ class TrainConfig:
     """Where settings that are not given come from: paper, or fast, which wins in less processor time."""
     sharing: Annotated[Literal["all", "type"], Free.WHEN_DRAWN] = "all"
     """Which agents share a network: all, or those of one unit type (on maps with several types)."""
+    network: str | None = None
+    """flat, the paper's, or entity, which reads each enemy by the same layer (paper flat, fast entity)."""
     steps: Annotated[int, Free.ON_RESUME | Free.WHEN_DRAWN, STEPS] = 2_000_000
     """Environment steps to train for; one step is all agents acting once."""
     seed: Annotated[int, Free.WHEN_DRAWN, Within(0, 2**63 - 1)] = 0
@@ -162,9 +165,9 @@ class TrainConfig:
         for name in hints():
             check_value(name, getattr(self, name))
         vars(self).update(zip(("map", "map_text"), take_map(self.map, self.map_text), strict=True))
-        if self.optimizer not in (None, *OPTIMIZER_NAMES):
-            known = nearest_names(self.optimizer, OPTIMIZER_NAMES)
-            raise InputError(f"--optimizer {shown(self.optimizer)}: {known}")
+        for name, known in (("optimizer", OPTIMIZER_NAMES), ("network", NETWORK_NAMES)):
+            if (value := getattr(self, name)) not in (None, *known):
+                raise InputError(f"--{name} {shown(value)}: {nearest_names(value, known)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `from_dict` reads back; paths as text, `resume` left out."""
@@ -183,6 +186,7 @@ class TrainConfig:
 class ResolvedConfig(TrainConfig):
     """Settings of one run with the algorithm's defaults filled in; made by `resolve`, saved with the run."""
 
+    network: str = field(kw_only=True)
     envs: int = field(kw_only=True)
     batch_episodes: int = field(kw_only=True)
     td_lambda: float = field(kw_only=True)
@@ -222,7 +226,9 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     settings = vars(config) | {key: value for key, value in defaults.items() if getattr(config, key) is None}
     if config.first_update_episodes is None:
         settings["first_update_episodes"] = max(settings["first_update_episodes"], settings["batch_episodes"])
-    return ResolvedConfig(**settings)
+    resolved = ResolvedConfig(**settings)
+    has_enemies = is_smac_map(resolved.environment)
+    return resolved if config.network or has_enemies else dataclasses.replace(resolved, network="flat")
 
 
 @functools.cache

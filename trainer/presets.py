@@ -12,6 +12,7 @@ from trainer.learning.algorithms import ALGORITHMS
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {
+        "network": "flat",
         "envs": 8,
         "batch_episodes": 32,
         "td_lambda": 0.0,
@@ -20,6 +21,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "epsilon_anneal_steps": 50_000,
     },
     "fast": {
+        "network": "entity",
         "envs": 64,
         "batch_episodes": 8,
         "td_lambda": 0.6,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from envs.smac.actions import FIRST_ATTACK, NORTH
 from envs.smac.units import CUSTOM_TYPE_ORDER, UnitType
-from envs.types import BoolArray, EnvSpec
+from envs.types import BoolArray, EnemyRows, EnvSpec
 
 MAP_SIZE_CELLS: Final = 32
 """Width and height of every SMAC map."""
@@ -162,6 +162,12 @@ class SmacMap:
     def enemy_types(self) -> tuple[UnitType, ...]:
         """[n_enemies] types in creation order, which is the order of the raw observation."""
         return _types_of(self.enemy_spawns)
+
+    @property
+    def enemy_rows(self) -> EnemyRows:
+        """Where an agent's observation holds the enemies: after the moves that it can make."""
+        width = OBS_HEAD + self.enemy_shield + self.unit_type_bits
+        return EnemyRows(FIRST_ATTACK - NORTH, self.n_enemies, width, distance=1, first_attack=FIRST_ATTACK)
 
     @property
     def spec(self) -> EnvSpec:

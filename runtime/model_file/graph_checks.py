@@ -15,7 +15,7 @@ from protos import onnx_subset_pb2 as onnx_subset
 from runtime.model_file.contract import BATCH, DTYPES, FLOAT, INT64, Dim, inputs_of, outputs_of
 from runtime.model_file.operators import MAX_DIM, OPERATORS, Node, Value, require
 
-MAX_NODES = 64
+MAX_NODES = 128
 MAX_ELEMENTS = 1 << 20
 """Elements in one value for one row of the batch; the 4 MB of a file hold no more."""
 

@@ -17,6 +17,8 @@ from envs.types import HIDDEN_DIM
 from runtime.model_file.contract import BATCH, BOOL, FLOAT, INT64, Dim
 
 MAX_DIM = 65_536
+MAX_PRODUCTS = 1 << 22
+"""Of one MatMul for one row of the batch; a Gemm has no more either, since its weights are in the file."""
 
 
 class GraphError(LanError):
@@ -48,16 +50,16 @@ class Node:
             raise GraphError(f"{self.op}: input {index} must be a constant")
         return content
 
-    def variable(self, index: int, dtype: int, rank: int) -> tuple[Dim, ...]:
+    def variable(self, index: int, dtype: int, *ranks: int) -> tuple[Dim, ...]:
         """The shape of an input that depends on what the agent sees."""
-        value = self.value(index, dtype, rank)
+        value = self.value(index, dtype, *ranks)
         require(value.content is None, f"{self.op}: input {index} must not be a constant")
         return value.shape
 
-    def value(self, index: int, dtype: int, rank: int) -> Value:
-        """An input that must be there, of one type and rank."""
+    def value(self, index: int, dtype: int, *ranks: int) -> Value:
+        """An input that must be there, of one type and of one of some ranks."""
         value = self.inputs[index]
-        if value is None or value.dtype != dtype or len(value.shape) != rank:
+        if value is None or value.dtype != dtype or len(value.shape) not in ranks:
             raise GraphError(f"{self.op}: input {index} is missing or of a wrong type")
         return value
 
@@ -83,19 +85,64 @@ def one_hot(node: Node) -> list[Value]:
 
 
 def slice_(node: Node) -> list[Value]:
-    rows, width = node.variable(0, FLOAT, 2)
+    *others, width = node.variable(0, FLOAT, 2, 3)
     start, end, axis = (node.constant(index, INT64, 1).tolist() for index in (1, 2, 3))
-    require(len(node.inputs) == 4 and axis == [1], "Slice: steps or axes other than 1")
+    last = len(others)
+    require(len(node.inputs) == 4 and axis == [last], f"Slice: steps or axes other than {last}")
     require(len(start) == len(end) == 1, "Slice: one range is allowed")
     require(isinstance(width, int) and 0 <= start[0] < end[0] <= width, f"Slice: range {start[0]}:{end[0]}")
-    return [Value(FLOAT, (rows, end[0] - start[0]))]
+    return [Value(FLOAT, (*others, end[0] - start[0]))]
 
 
 def concat(node: Node) -> list[Value]:
-    require(node.attributes.get("axis") == 1, "Concat: axis other than 1")
-    shapes = [node.variable(index, FLOAT, 2) for index in range(len(node.inputs))]
-    require(len(shapes) > 0 and all(rows == BATCH for rows, _ in shapes), "Concat: parts without rows")
-    return [Value(FLOAT, (BATCH, sum(int(width) for _, width in shapes)))]
+    shapes = [node.variable(index, FLOAT, 2, 3) for index in range(len(node.inputs))]
+    *others, _ = shapes[0]
+    last = len(others)
+    require(node.attributes.get("axis") == last, f"Concat: axis other than {last}")
+    require(all([BATCH, *shape[1:-1]] == others for shape in shapes), "Concat: parts without rows, or unequal")
+    return [Value(FLOAT, (*others, sum(int(shape[-1]) for shape in shapes)))]
+
+
+def reshape(node: Node) -> list[Value]:
+    rows, width = node.variable(0, FLOAT, 2)
+    shape = node.constant(1, INT64, 1).tolist()
+    fits = len(shape) == 3 and shape[0] == 0 and min(shape[1:]) > 0 and shape[1] * shape[2] == width
+    require(rows == BATCH and fits, f"Reshape: shape {shape} for {width} features")
+    return [Value(FLOAT, (rows, *shape[1:]))]
+
+
+def matmul(node: Node) -> list[Value]:
+    rows, count, width = node.variable(0, FLOAT, 3)
+    right = node.value(1, FLOAT, 2, 3)
+    *of_rows, inner, outer = right.shape
+    same_rows = len(right.shape) == 2 and right.content is not None or of_rows == [BATCH]
+    require(rows == BATCH and same_rows and inner == width, "MatMul: factors that do not fit")
+    products = int(count) * int(width) * int(outer)
+    require(products <= MAX_PRODUCTS, f"MatMul: {products} products; at most {MAX_PRODUCTS} are allowed")
+    return [Value(FLOAT, (rows, count, outer))]
+
+
+def reduce_sum(node: Node) -> list[Value]:
+    rows, _, width = node.variable(0, FLOAT, 3)
+    require(node.axis() == 1 and node.attributes == {"keepdims": 0}, "ReduceSum: axis other than 1, or kept")
+    require(rows == BATCH, "ReduceSum: values without rows")
+    return [Value(FLOAT, (rows, width))]
+
+
+def add(node: Node) -> list[Value]:
+    shape = node.variable(0, FLOAT, 2)
+    require(node.variable(1, FLOAT, 2) == shape, "Add: values of different shapes")
+    return [Value(FLOAT, shape)]
+
+
+def mul(node: Node) -> list[Value]:
+    rows, width = node.variable(0, FLOAT, 2)
+    require(node.variable(1, FLOAT, 2) == (rows, 1), "Mul: a factor other than one number for each row")
+    return [Value(FLOAT, (rows, width))]
+
+
+def unchanged(node: Node) -> list[Value]:
+    return [Value(FLOAT, node.variable(0, FLOAT, 2, 3))]
 
 
 def gemm(node: Node) -> list[Value]:
@@ -122,15 +169,15 @@ def gru(node: Node) -> list[Value]:
 
 
 def unsqueeze(node: Node) -> list[Value]:
-    shape = node.variable(0, FLOAT, 2)
-    require(node.axis() == 0, "Unsqueeze: axis other than 0")
-    return [Value(FLOAT, (1, *shape))]
+    shape, axis = node.variable(0, FLOAT, 2), node.axis()
+    require(axis in (0, 2), "Unsqueeze: axis other than 0 or 2")
+    return [Value(FLOAT, (1, *shape) if axis == 0 else (*shape, 1))]
 
 
 def squeeze(node: Node) -> list[Value]:
-    shape = node.variable(0, FLOAT, 3)
-    require(node.axis() == 0 and shape[0] == 1, "Squeeze: axis other than 0, or of more than one entry")
-    return [Value(FLOAT, shape[1:])]
+    shape, axis = node.variable(0, FLOAT, 3), node.axis()
+    require(axis in (0, 2) and shape[axis] == 1, "Squeeze: axis other than 0 or 2, or of more than one entry")
+    return [Value(FLOAT, shape[1:] if axis == 0 else shape[:2])]
 
 
 def where(node: Node) -> list[Value]:
@@ -169,13 +216,19 @@ def rule(infer: Callable[[Node], list[Value]], inputs: int | range, *attributes:
 
 
 OPERATORS: dict[str, Rule] = {
+    "Add": rule(add, 2),
     "ArgMax": rule(argmax, 1, "axis", "keepdims"),
     "Concat": rule(concat, range(1, 17), "axis"),
     "Constant": rule(constant, 0, "value"),
     "GRU": rule(gru, 6, "hidden_size", "linear_before_reset"),
     "Gemm": rule(gemm, 3, "transB"),
+    "MatMul": rule(matmul, 2),
+    "Mul": rule(mul, 2),
     "OneHot": rule(one_hot, 3),
-    "Relu": rule(lambda node: [Value(FLOAT, node.variable(0, FLOAT, 2))], 1),
+    "ReduceSum": rule(reduce_sum, 2, "keepdims"),
+    "Relu": rule(unchanged, 1),
+    "Reshape": rule(reshape, 2),
+    "Sign": rule(unchanged, 1),
     "Slice": rule(slice_, 4),
     "Squeeze": rule(squeeze, 2),
     "Unsqueeze": rule(unsqueeze, 2),

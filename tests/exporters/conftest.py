@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from envs.checkers import SPEC
-from envs.types import EnvSpec
+from envs.types import EnemyRows, EnvSpec
 from tests.trainer.support.learning import settings
 from trainer.config import TrainConfig, resolve
 from trainer.learning.lan import LanLearner
@@ -18,18 +18,29 @@ from trainer.runs.checkpoint import Checkpoint, save_checkpoint
 from trainer.runs.clocks import Clocks
 
 
-def make_checkpoint(spec: EnvSpec = SPEC, seed: int = 0) -> Checkpoint:
-    """Weights drawn wide, so that memories move and agents do different things."""
+def make_checkpoint(
+    spec: EnvSpec = SPEC,
+    seed: int = 0,
+    *,
+    agent_types: tuple[str, ...] | None = None,
+    enemies: EnemyRows | None = None,
+) -> Checkpoint:
+    """Weights drawn wide, so that memories move and agents do different things.
+
+    Those of embeddings and queries stay, since values made of two wide factors round by more.
+    """
     torch.manual_seed(seed)
-    learner = LanLearner(spec, settings(), torch.device("cpu"))
+    learner = LanLearner(spec, settings(), torch.device("cpu"), agent_types=agent_types, enemies=enemies)
     with torch.no_grad():
-        for parameter in learner.advantage.parameters():
-            parameter.mul_(3.0)
+        for name, parameter in learner.advantage.named_parameters():
+            if "embed" not in name and "query" not in name:
+                parameter.mul_(3.0)
     return Checkpoint(
         spec=spec,
         backend="sim",
         config=resolve(TrainConfig(map=spec.name, seed=seed)).to_dict(),
-        agent_types=None,
+        agent_types=agent_types,
+        enemies=enemies,
         project_version="0.1.0",
         states={
             "clocks": Clocks(env_steps=12_345, episodes=678, win_rate=0.75).state_dict(),
@@ -45,7 +56,7 @@ def checkpoint() -> Checkpoint:
 
 
 @pytest.fixture
-def checkpoint_for() -> Callable[[EnvSpec], Checkpoint]:
+def checkpoint_for() -> Callable[..., Checkpoint]:
     """Makes a checkpoint for another environment."""
     return make_checkpoint
 

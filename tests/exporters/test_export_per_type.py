@@ -122,6 +122,7 @@ def test_lan_export_and_the_runtime_take_a_checkpoint_of_networks_per_type(tmp_p
         backend="sim",
         config=TrainConfig(map="2s3z", sharing="type").to_dict(),
         agent_types=types,
+        enemies=None,
         project_version="0.1.0",
         states={"clocks": Clocks(env_steps=1).state_dict(), "learner": learner.state_dict()},
     )

@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from envs.errors import InputError
-from envs.make import agent_types
+from envs.make import agent_types, enemy_rows
 
 if TYPE_CHECKING:
     import torch
 
-    from envs.types import EnvSpec
+    from envs.types import EnemyRows, EnvSpec
     from trainer.learning.learner import Learner, LearnerSettings
 
 
@@ -34,6 +34,7 @@ class Algorithm:
 
 
 OPTIMIZER_NAMES = ("adam", "rmsprop")
+NETWORK_NAMES = ("flat", "entity")
 
 
 def lan(*args: Any, **options: Any) -> Learner:
@@ -73,12 +74,14 @@ def make_learner(
     settings: LearnerSettings,
     device: torch.device,
     agent_types: Sequence[str] | None = None,
+    enemies: EnemyRows | None = None,
 ) -> Learner:
     """A fresh learner; its weights come from torch's global generator.
 
     `agent_types` [N]: agents of one type share their local network; all agents do when it is None.
+    `enemies`: local networks read every enemy by itself.
     """
-    return ALGORITHMS[algorithm].make(spec, settings, device, agent_types=agent_types)
+    return ALGORITHMS[algorithm].make(spec, settings, device, agent_types=agent_types, enemies=enemies)
 
 
 def types_to_split(sharing: str, environment: str) -> tuple[str, ...] | None:
@@ -94,3 +97,13 @@ def types_to_split(sharing: str, environment: str) -> tuple[str, ...] | None:
             "to split; leave it out"
         )
     return types
+
+
+def enemies_to_read(network: str, environment: str) -> EnemyRows | None:
+    """Where the networks read every enemy by itself, if `network` is `entity`; InputError if none can be seen."""
+    if network == "flat":
+        return None
+    rows = enemy_rows(environment)
+    if rows is None:
+        raise InputError(f"--network entity: {environment} shows no enemies; leave it out, or say flat")
+    return rows

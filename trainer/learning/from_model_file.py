@@ -5,10 +5,12 @@ The graph is not looked at; its parameters are taken by name, and must be those 
 
 from __future__ import annotations
 
+import json
+
 import torch
 
 from envs.errors import InputError
-from envs.types import CONTRACT_VERSION, HIDDEN_DIM, EnvSpec
+from envs.types import CONTRACT_VERSION, HIDDEN_DIM, EnemyRows, EnvSpec
 from trainer.learning.networks import AdvantageNet, advantage_net
 
 _SQUEEZED = {"gru.W": "gru.weight_ih", "gru.R": "gru.weight_hh"}
@@ -27,8 +29,11 @@ def net_of_model_file(data: bytes, where: str) -> tuple[EnvSpec, AdvantageNet]:
             raise ValueError(f"it is of contract version {spec.contract_version}, not {CONTRACT_VERSION}")
         if metadata.get("lan.sharing", "all") != "all":
             raise ValueError("it has a network per unit type; give its checkpoint instead")
+        enemies = EnemyRows.from_plain(json.loads(metadata.get("lan.enemies", "null")))
+        if enemies is not None and not enemies.fit(spec):
+            raise ValueError("its rows of enemies do not fit its spec")
         weights = {tensor.name: _tensor(tensor) for tensor in model.graph.initializer}
-        net = advantage_net(spec) if _fits(spec, weights) else None
+        net = advantage_net(spec, enemies=enemies) if _fits(spec, enemies, weights) else None
         if net is None:
             raise ValueError("its parameters are not those of an advantage network")
         net.load_state_dict(_state(weights))
@@ -48,19 +53,23 @@ def _tensor(tensor: object) -> torch.Tensor:
     return torch.from_numpy(numpy_helper.to_array(tensor).copy())
 
 
-def _fits(spec: EnvSpec, weights: dict[str, torch.Tensor]) -> bool:
-    """Whether the parameters have the names and shapes that `spec` asks for."""
+def _fits(spec: EnvSpec, enemies: EnemyRows | None, weights: dict[str, torch.Tensor]) -> bool:
+    """Whether the parameters have the names and shapes that the environment asks for."""
     H, inputs = HIDDEN_DIM, spec.obs_dim + spec.n_actions + spec.n_agents
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "fc1.weight": (H, inputs), "fc1.bias": (H,), "gru.W": (1, 3 * H, H), "gru.R": (1, 3 * H, H),
         "gru.B": (1, 6 * H), "fc2.weight": (spec.n_actions, H), "fc2.bias": (spec.n_actions,),
     }  # fmt: skip
+    if enemies is not None:
+        shapes |= {"embed.weight": (enemies.width + 1, H), "query.weight": (H, H), "query.bias": (H,)}
     return {name: tuple(weight.shape) for name, weight in weights.items()} == shapes
 
 
 def _state(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The state dict of the network, with torch's order of the GRU's gates."""
-    state = {name: weight for name, weight in weights.items() if name.startswith("fc")}
+    state = {name: weight for name, weight in weights.items() if name.startswith(("fc", "query"))}
+    if "embed.weight" in weights:
+        state["embed.weight"] = weights["embed.weight"].t().contiguous()
     for name, own in _SQUEEZED.items():
         state[own] = _reordered(weights[name][0])
     for own, bias in zip(("gru.bias_ih", "gru.bias_hh"), weights["gru.B"][0].chunk(2), strict=True):

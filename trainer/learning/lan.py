@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from envs.types import EnvSpec
+from envs.types import EnemyRows, EnvSpec
 from trainer.learning.batch import EpisodeBatch
 from trainer.learning.learner import Learner, LearnerSettings, greedy_next, taken
 from trainer.learning.networks import ValueNet, advantage_net, value_net
@@ -39,10 +39,11 @@ class LanLearner(Learner):
         *,
         subtract_mean: bool = False,
         agent_types: Sequence[str] | None = None,
+        enemies: EnemyRows | None = None,
     ) -> None:
         self.subtract_mean = subtract_mean
         self.value = value_net(spec, agent_types)
-        super().__init__(advantage_net(spec, agent_types), {"value": self.value}, settings, device)
+        super().__init__(advantage_net(spec, agent_types, enemies), {"value": self.value}, settings, device)
 
     def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
         """The loss of Eq. 3 over every agent and real step, dead agents included."""

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from envs.types import HIDDEN_DIM, EnvSpec
+from envs.types import HIDDEN_DIM, EnemyRows, EnvSpec
 from trainer.learning.batch import EpisodeBatch
+from trainer.learning.entities import add_attack_values, add_embeddings
 from trainer.learning.gru import packed_gru
 from trainer.learning.inputs import NonZeros, input_table, look_up, project_inputs, rows_of, sum_rectified
 
@@ -30,6 +31,8 @@ class AdvantageNet(nn.Module):
     hidden_dim: int
     agent_types: tuple[str, ...] | None = None
     """[N] where only agents of one type share a network."""
+    enemies: EnemyRows | None = None
+    """Where a layer reads every enemy by itself."""
 
     def step(
         self, hidden: Tensor, obs: Tensor, last_action: Tensor, agent_id: Tensor
@@ -86,18 +89,60 @@ class SharedAdvantageNet(AdvantageNet):
         return hidden.view(P, M, -1), self.fc2(hidden).view(P, M, -1)
 
 
+class EntityAdvantageNet(SharedAdvantageNet):
+    """The same, and a layer shared by all enemies, which adds to the input and to the values of attacks.
+
+    See `entities`.
+    """
+
+    def __init__(self, obs_dim: int, n_actions: int, n_agents: int, enemies: EnemyRows) -> None:
+        super().__init__(obs_dim, n_actions, n_agents)
+        self.enemies = enemies
+        self.embed = nn.Linear(enemies.width + 1, HIDDEN_DIM, bias=False)
+        self.query = nn.Linear(HIDDEN_DIM, HIDDEN_DIM)
+
+    def with_fixed_weights(self) -> Step:
+        """As `AdvantageNet.with_fixed_weights`."""
+        weight, N = self.fc1.weight, self.n_agents
+        obs_dim = weight.shape[1] - self.n_actions - N
+        table, of_obs = input_table(weight, self.fc1.bias, obs_dim, N), weight[:, :obs_dim].t()
+        one = torch.zeros(1, dtype=torch.int64, device=weight.device)
+
+        def step(hidden: Tensor, obs: Tensor, last_action: Tensor, agent_id: Tensor) -> tuple[Tensor, Tensor]:
+            seen = self.embed.weight, obs.unsqueeze(1), one, self.enemies
+            x = look_up(table, last_action, agent_id, N).addmm_(obs, of_obs)
+            hidden = self.gru(add_embeddings(*seen, x), hidden)
+            return hidden, add_attack_values(*seen, self.query(hidden), self.fc2(hidden))
+
+        return step
+
+    def unroll_agents(self, batch: EpisodeBatch, agents: Tensor) -> tuple[Tensor, Tensor]:
+        """As `SharedAdvantageNet.unroll_agents`."""
+        P, M = len(batch.obs), len(agents)
+        seen = self.embed.weight, batch.obs, agents, self.enemies
+        x = project_inputs(
+            self.fc1.weight, self.fc1.bias, batch.obs, batch.last_action, agents, batch.nonzeros, rectify=False
+        )
+        x = add_embeddings(*seen, x)
+        hidden = packed_gru(x, self.gru, [count * M for count in batch.row_counts])
+        advantages = add_attack_values(*seen, self.query(hidden), self.fc2(hidden))
+        return hidden.view(P, M, -1), advantages.view(P, M, -1)
+
+
 class AdvantageNetPerType(AdvantageNet):
     """One network per agent type (LAN, appendix B); inputs and memory are the same as when all share one.
 
     `agent_types` [N]: the name of each agent's type; the networks stand in the state dict under these names.
     """
 
-    def __init__(self, obs_dim: int, n_actions: int, agent_types: Sequence[str]) -> None:
+    def __init__(
+        self, obs_dim: int, n_actions: int, agent_types: Sequence[str], enemies: EnemyRows | None = None
+    ) -> None:
         super().__init__()
-        self.hidden_dim, self.agent_types = HIDDEN_DIM, tuple(agent_types)
+        self.hidden_dim, self.agent_types, self.enemies = HIDDEN_DIM, tuple(agent_types), enemies
         self.agents = Groups(agent_types)
         self.nets = nn.ModuleDict(
-            {name: SharedAdvantageNet(obs_dim, n_actions, len(agent_types)) for name in self.agents.names}
+            {name: one_net(obs_dim, n_actions, len(agent_types), enemies) for name in self.agents.names}
         )
 
     def with_fixed_weights(self) -> Step:
@@ -211,11 +256,23 @@ class ValueNet(nn.Module):
         return value
 
 
-def advantage_net(spec: EnvSpec, agent_types: Sequence[str] | None = None) -> AdvantageNet:
-    """The advantage network for an environment: one for all agents, or one per type of `agent_types` [N]."""
+def advantage_net(
+    spec: EnvSpec, agent_types: Sequence[str] | None = None, enemies: EnemyRows | None = None
+) -> AdvantageNet:
+    """The advantage network for an environment: one for all agents, or one per type of `agent_types` [N].
+
+    With `enemies` it has a layer that all of these share.
+    """
     if agent_types is None:
-        return SharedAdvantageNet(spec.obs_dim, spec.n_actions, spec.n_agents)
-    return AdvantageNetPerType(spec.obs_dim, spec.n_actions, agent_types)
+        return one_net(spec.obs_dim, spec.n_actions, spec.n_agents, enemies)
+    return AdvantageNetPerType(spec.obs_dim, spec.n_actions, agent_types, enemies)
+
+
+def one_net(obs_dim: int, n_actions: int, n_agents: int, enemies: EnemyRows | None) -> SharedAdvantageNet:
+    """A network for all agents, or for those of one type."""
+    if enemies is None:
+        return SharedAdvantageNet(obs_dim, n_actions, n_agents)
+    return EntityAdvantageNet(obs_dim, n_actions, n_agents, enemies)
 
 
 def value_net(spec: EnvSpec, agent_types: Sequence[str] | None = None) -> ValueNet:

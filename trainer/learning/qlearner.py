@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from envs.types import EnvSpec
+from envs.types import EnemyRows, EnvSpec
 from trainer.learning.batch import EpisodeBatch
 from trainer.learning.learner import UNAVAILABLE, Learner, LearnerSettings, greedy_next, taken
 from trainer.learning.mixers import MIXERS, Mixer
@@ -30,12 +30,13 @@ class QLearner(Learner):
         *,
         mixer: str | None,
         agent_types: Sequence[str] | None = None,
+        enemies: EnemyRows | None = None,
     ) -> None:
         self.n_actions = spec.n_actions
         self.sums = mixer == "vdn"
         self.mixer = None if mixer is None or self.sums else MIXERS[mixer](spec)
         central: dict[str, torch.nn.Module] = {"mixer": self.mixer} if self.mixer else {}
-        super().__init__(advantage_net(spec, agent_types), central, settings, device)
+        super().__init__(advantage_net(spec, agent_types, enemies), central, settings, device)
 
     def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
         """Mean over real steps of the squared TD error, of Q_tot or, without a mixer, of every agent's Q.

@@ -72,6 +72,12 @@ def _splat(builder: Any, scalar: Any) -> Any:
     return builder.shuffle_vector(one, ir.Constant(_IR, ir.Undefined), lanes)
 
 
+def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    kind = ir.FunctionType(_IR, [_IR] * 3)
+    fma = _cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+    return builder.call(fma, [a, b, c])
+
+
 @_intrinsic  # type: ignore[untyped-decorator]
 def splat(typing_context: Any, x: Any) -> Any:
     """Sixteen times x."""
@@ -107,9 +113,7 @@ def add_times(typing_context: Any, x: Any, a: Any, b: Any) -> Any:
     """x a + b, rounded once, where x is one float32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.FunctionType(_IR, [_IR] * 3)
-        fma = _cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
-        return builder.call(fma, [_splat(builder, arguments[0]), arguments[1], arguments[2]])
+        return _fma(builder, _splat(builder, arguments[0]), *arguments[1:])
 
     return VECTOR(types.float32, VECTOR, VECTOR), generate
 
@@ -123,6 +127,27 @@ def positive(typing_context: Any, a: Any) -> Any:
         return builder.select(builder.fcmp_ordered("<", arguments[0], zero), zero, arguments[0])
 
     return VECTOR(VECTOR), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def add_products(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+    """a b + c, lane by lane, rounded once."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _fma(builder, *arguments)
+
+    return VECTOR(VECTOR, VECTOR, VECTOR), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def where_positive(typing_context: Any, a: Any, b: Any) -> Any:
+    """b where a is above 0, else 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        zero = ir.Constant(_IR, [0.0] * LANES)
+        return builder.select(builder.fcmp_ordered(">", arguments[0], zero), arguments[1], zero)
+
+    return VECTOR(VECTOR, VECTOR), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]

@@ -10,7 +10,7 @@ import torch
 from envs.errors import InputError
 from envs.make import battles_at_once, env_spec, make_env
 from trainer.config import ResolvedConfig
-from trainer.learning.algorithms import make_learner, types_to_split
+from trainer.learning.algorithms import enemies_to_read, make_learner, types_to_split
 from trainer.learning.learner import LearnerSettings
 from trainer.runs.claim import Claim
 from trainer.runs.config_file import begin_directory, save_end
@@ -39,6 +39,7 @@ def assemble(plan: Plan, claim: Claim | None = None) -> TrainingRun:
         directory = RunDirectory(plan.run_dir, config.keep_checkpoints)
         found = None if config.resume is None or directory.is_new else go_back(plan, directory)
         agent_types = types_to_split(config.sharing, config.environment)
+        enemies = enemies_to_read(config.network, config.environment)
         keep_freed_memory()
         torch.set_num_threads(1)  # the learner splits its batches over --threads instead
         torch.manual_seed(config.seed)
@@ -51,7 +52,7 @@ def assemble(plan: Plan, claim: Claim | None = None) -> TrainingRun:
             seed=config.seed + EVALUATION_SEED_OFFSET,
         )
         eval_env = commanded(opened.enter_context(eval_env), config, config.seed + EVALUATION_SEED_OFFSET)
-        learner = make_learner(config.algorithm, env.spec, learner_settings(config), device, agent_types)
+        learner = make_learner(config.algorithm, env.spec, learner_settings(config), device, agent_types, enemies)
         if found is None:
             begin_directory(plan.run_dir, config, plan.backend, env.spec)
         else:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from envs.errors import InputError
 from envs.files import read_regular, replacing
-from envs.types import CONTRACT_VERSION, OLD_BATTLEFIELD, EnvSpec
+from envs.types import CONTRACT_VERSION, OLD_BATTLEFIELD, EnemyRows, EnvSpec
 from trainer.learning.networks import AdvantageNet, advantage_net
 from trainer.runs.clocks import Clocks, brief
 
@@ -56,12 +56,14 @@ class Checkpoint:
 
     `states`: the state of each part of the run, by the part's name (see `TrainingRun.parts`).
     `agent_types` [N]: the agents' types where only agents of one type share a network, else None.
+    `enemies`: where networks read every enemy by itself, else None.
     """
 
     spec: EnvSpec
     backend: str
     config: dict[str, Any]
     agent_types: tuple[str, ...] | None
+    enemies: EnemyRows | None
     project_version: str
     states: dict[str, dict[str, Any]]
 
@@ -125,6 +127,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write `path` whole or not at all; OSError when the disk says no."""
     data = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
     data["spec"] = checkpoint.spec.to_json()
+    data["enemies"] = None if checkpoint.enemies is None else list(checkpoint.enemies)
     versions = {"format_version": FORMAT_VERSION, "contract_version": CONTRACT_VERSION}
     write_tensors(path, {"format": FORMAT, **versions, **data})
 
@@ -177,13 +180,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 f"{path} is of {key.replace('_', ' ')} {brief(version)}, this project reads version {ours}; "
                 "use the project version that wrote it, or train again"
             )
+    data.setdefault("enemies", None)  # older ones do not have it
     missing = [field.name for field in fields(Checkpoint) if field.name not in data]
     if missing:
         raise InputError(f"{path} is damaged: it lacks {', '.join(missing)}")
     try:
         checkpoint = Checkpoint(
             **{field.name: data[field.name] for field in fields(Checkpoint)}
-            | {"spec": EnvSpec.from_json(data["spec"])}
+            | {"spec": EnvSpec.from_json(data["spec"]), "enemies": EnemyRows.from_plain(data["enemies"])}
         )
         check(checkpoint)
     except (TypeError, ValueError, KeyError) as error:
@@ -214,6 +218,8 @@ def check(checkpoint: Checkpoint) -> None:
         raise ValueError(f"it counts {brief(checkpoint.learner['updates'])} updates")
     types, n_agents = checkpoint.agent_types, checkpoint.spec.n_agents
     named = isinstance(types, list | tuple) and all(type(name) is str for name in types)
+    if checkpoint.enemies is not None and not checkpoint.enemies.fit(checkpoint.spec):
+        raise ValueError(f"its enemies are {brief(checkpoint.enemies)}, which do not fit {checkpoint.spec.name}")
     if types is not None and not (named and len(types) == n_agents):
         raise ValueError(f"its agent types are {brief(types)}, for {n_agents} agents")
 
@@ -223,12 +229,12 @@ def load_advantage_net(checkpoint: Checkpoint) -> AdvantageNet:
     try:
         weights = checkpoint.advantage
         with torch.device("meta"):  # where the dimensions that the file claims take no memory
-            wanted = advantage_net(checkpoint.spec, checkpoint.agent_types).state_dict()
+            wanted = advantage_net(checkpoint.spec, checkpoint.agent_types, checkpoint.enemies).state_dict()
         for name in wanted | weights:
             own, shape = weights[name], wanted[name].shape
             if own.shape != shape or own.dtype != torch.float32 or not own.is_contiguous():
                 raise ValueError(f"{name} is {own.dtype} {list(own.shape)}, not {list(shape)}")
-        net = advantage_net(checkpoint.spec, checkpoint.agent_types)
+        net = advantage_net(checkpoint.spec, checkpoint.agent_types, checkpoint.enemies)
         net.load_state_dict(weights)
     except (KeyError, RuntimeError, AttributeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]

@@ -11,7 +11,7 @@ from envs.errors import InputError
 from envs.make import BACKEND_NAMES, env_spec, has_sc2_game, is_code, resolve_backend, sc2_root
 from envs.text import shell_word
 from trainer.config import ResolvedConfig, TrainConfig, check_resumed, resolve, run_name
-from trainer.learning.algorithms import types_to_split
+from trainer.learning.algorithms import enemies_to_read, types_to_split
 from trainer.runs.config_file import FILE_NAME, is_unborn, load_config
 from trainer.runs.opponents import check_config, named_opponent
 
@@ -96,6 +96,7 @@ def resolve_playable(config: TrainConfig) -> tuple[ResolvedConfig, str]:
     resolved = resolve(replace(config, opponent=named_opponent(config.opponent)))
     env_spec(resolved.environment)
     types_to_split(resolved.sharing, resolved.environment)
+    enemies_to_read(resolved.network, resolved.environment)
     backend = resolve_backend(resolved.env, resolved.environment)
     check_config(resolved, backend)
     return replace(resolved, env=backend), backend

@@ -275,6 +275,7 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
             backend=self.backend,
             config=self.config.to_dict(),
             agent_types=self.learner.advantage.agent_types,
+            enemies=self.learner.advantage.enemies,
             project_version=project_version(),
             states={name: part.state_dict() for name, part in self.parts.items()},
         )

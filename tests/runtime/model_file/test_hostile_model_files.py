@@ -130,7 +130,7 @@ HOSTILE: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
     "an output of nothing": (lambda m: m.graph.node.pop(), "nothing computes output 'action'"),
     "a value twice": (add_node("Relu", ["x"], ["x"]), "defined twice"),
     "a value of nothing": (add_node("Relu", ["nothing"], ["y"]), "which nothing before it computes"),
-    "many nodes": (lambda m: [add_node("Relu", ["x"], [f"y{i}"])(m) for i in range(60)], "nodes; at most"),
+    "many nodes": (lambda m: [add_node("Relu", ["x"], [f"y{i}"])(m) for i in range(130)], "nodes; at most"),
     "the last row": (set_attribute("ArgMax", "axis", 0), "ArgMax: attributes"),
     "other gates": (set_attribute("GRU", "linear_before_reset", 0), "GRU: attributes"),
     "another memory": (set_attribute("GRU", "hidden_size", 32), "GRU: attributes"),

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from envs.types import EnvSpec
+from envs.types import EnemyRows, EnvSpec
 from tests.trainer.support.learning import pack, settings
 from tests.trainer.support.slow_reading import (
+    ENEMIES,
     SPEC,
     TYPES,
     one_hot_inputs,
@@ -21,6 +22,9 @@ from trainer.learning.algorithms import make_learner
 from trainer.learning.lan import LanLearner, lan_loss
 from trainer.learning.networks import ValueNet
 from trainer.replay.episode import Episode
+
+
+NETWORKS = [(None, None), (TYPES, None), (None, ENEMIES), (TYPES, ENEMIES)]
 
 
 def slow_values(net: ValueNet, hidden: torch.Tensor, episode: Episode) -> torch.Tensor:
@@ -67,19 +71,20 @@ def slow_loss(learner: LanLearner, episodes: list[Episode], *, bootstrap_on_time
 
 @pytest.mark.parametrize("bootstrap_on_timeout", [False, True])
 @pytest.mark.parametrize("value_gradient_to_gru", [True, False])
-@pytest.mark.parametrize("agent_types", [None, TYPES])
+@pytest.mark.parametrize(("agent_types", "enemies"), NETWORKS)
 @pytest.mark.parametrize("td_lambda", [0.0, 0.7, 1.0])
 def test_loss_and_gradients_equal_the_slow_reading(
     bootstrap_on_timeout: bool,
     value_gradient_to_gru: bool,
     agent_types: tuple[str, ...] | None,
+    enemies: EnemyRows | None,
     td_lambda: float,
 ) -> None:
     torch.manual_seed(1)
     rng = np.random.default_rng(1)
     episodes = [random_episode(rng, n, truncated=n == 9) for n in (4, 9, 1, 6, 9)]
     told = settings(value_gradient_to_gru=value_gradient_to_gru, td_lambda=td_lambda)
-    learner = LanLearner(SPEC, told, torch.device("cpu"), agent_types=agent_types)
+    learner = LanLearner(SPEC, told, torch.device("cpu"), agent_types=agent_types, enemies=enemies)
     for net in learner.targets.values():  # targets that differ from the online nets
         for parameter in net.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
@@ -104,13 +109,13 @@ def test_loss_by_hand() -> None:
     assert y.grad is None, "targets must not learn"
 
 
-@pytest.mark.parametrize("agent_types", [None, TYPES])
+@pytest.mark.parametrize(("agent_types", "enemies"), NETWORKS)
 def test_acting_step_by_step_gives_what_the_unrolled_network_gives(
-    agent_types: tuple[str, ...] | None,
+    agent_types: tuple[str, ...] | None, enemies: EnemyRows | None
 ) -> None:
     torch.manual_seed(2)
     episode = random_episode(np.random.default_rng(2), 8)
-    learner = LanLearner(SPEC, settings(), torch.device("cpu"), agent_types=agent_types)
+    learner = LanLearner(SPEC, settings(), torch.device("cpu"), agent_types=agent_types, enemies=enemies)
     net = learner.advantage
     hidden, last = torch.zeros(3, 64), torch.full((3,), -1)
     _, unrolled = net.unroll(pack([episode], SPEC.n_actions))

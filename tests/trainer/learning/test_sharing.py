@@ -8,8 +8,9 @@ import torch
 
 from envs.errors import InputError
 from envs.make import env_spec
+from envs.types import EnemyRows
 from tests.trainer.support.learning import pack, settings
-from tests.trainer.support.slow_reading import SPEC, TYPES, random_episode
+from tests.trainer.support.slow_reading import ENEMIES, SPEC, TYPES, random_episode
 from trainer.learning.algorithms import ALGORITHMS, make_learner, types_to_split
 from trainer.learning.lan import LanLearner
 from trainer.learning.networks import AdvantageNetPerType, ValueNet, count_parameters
@@ -95,13 +96,14 @@ def test_there_is_one_advantage_network_and_one_embedding_per_type(name: str, n_
     assert split["value"] == shared["value"] + (n_types - 1) * embedding
 
 
+@pytest.mark.parametrize("enemies", [None, ENEMIES])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_every_algorithm_learns_with_networks_per_type(algorithm: str) -> None:
+def test_every_algorithm_learns_with_networks_per_type(algorithm: str, enemies: EnemyRows | None) -> None:
     torch.manual_seed(7)
-    learner = make_learner(algorithm, SPEC, settings(), CPU, TYPES)
+    learner = make_learner(algorithm, SPEC, settings(), CPU, TYPES, enemies)
     before = [parameter.detach().clone() for parameter in learner.advantage.parameters()]
     rng = np.random.default_rng(7)
-    learner.update(pack([random_episode(rng, n) for n in (6, 4)], SPEC.n_actions))
+    learner.update(pack([random_episode(rng, n) for n in (9, 9, 9, 9)], SPEC.n_actions))
     assert all(not torch.equal(a, b) for a, b in zip(before, learner.advantage.parameters(), strict=True))
     assert count_parameters(learner.advantage) == learner.parameter_counts()["advantage"]
 

@@ -28,7 +28,7 @@ SPEC = EnvSpec("toy", 2, 4, 5, 3, 2, 9)
 def checkpoint(**changes: Any) -> Checkpoint:
     fields: dict[str, Any] = {
         "spec": SPEC, "backend": "sim", "config": {"map": "toy", "algorithm": "lan", "sharing": "all"},
-        "agent_types": None, "project_version": "0",
+        "agent_types": None, "enemies": None, "project_version": "0",
         "states": states(env_steps=10, episodes=2, win_rate=0.5),
     }  # fmt: skip
     return Checkpoint(**{**fields, **changes})

@@ -6,13 +6,15 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from envs.types import EnvSpec
-from trainer.learning.networks import AdvantageNet, AdvantageNetPerType
+from envs.types import EnemyRows, EnvSpec
+from trainer.learning.networks import AdvantageNet, AdvantageNetPerType, EntityAdvantageNet, SharedAdvantageNet
 from trainer.replay.episode import Episode
 
 SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit_dim=2, episode_limit=9)
 TYPES = ("knight", "archer", "knight")
 """Types of SPEC's agents where only agents of one type share a network."""
+ENEMIES = EnemyRows(first=1, count=2, width=3, distance=1, first_attack=3)
+"""Where SPEC's agents see enemies; each is out of sight in a third of `random_episode`."""
 
 
 def random_episode(rng: np.random.Generator, length: int, *, truncated: bool = False) -> Episode:
@@ -22,12 +24,16 @@ def random_episode(rng: np.random.Generator, length: int, *, truncated: bool = F
     dead = rng.random((length + 1, N)) < 0.2
     avail[dead] = np.eye(A, dtype=bool)[0]
     obs = rng.standard_normal((length + 1, N, SPEC.obs_dim)).astype(np.float32)
+    for j in range(ENEMIES.count):
+        at = ENEMIES.first + j * ENEMIES.width
+        obs[..., at + ENEMIES.distance] = np.abs(obs[..., at + ENEMIES.distance])
+        obs[..., at : at + ENEMIES.width] *= rng.random((length + 1, N, 1)) < 2 / 3
     obs[dead] = 0
     return Episode(
         obs=obs,
         state=rng.standard_normal((length + 1, SPEC.state_dim)).astype(np.float32),
         avail_actions=avail,
-        action=avail[:-1].argmax(-1),
+        action=(rng.random(avail[:-1].shape) * avail[:-1]).argmax(-1),
         reward=rng.standard_normal(length).astype(np.float32),
         terminated=not truncated,
         truncated=truncated,
@@ -44,16 +50,36 @@ def one_hot_inputs(obs: torch.Tensor, last_action: torch.Tensor) -> torch.Tensor
 def slow_advantages(net: AdvantageNet, episode: Episode) -> tuple[torch.Tensor, torch.Tensor]:
     """Memory [L + 1, N, H] and advantages [L + 1, N, A] of one episode, one agent and step at a time."""
     nets = [net.nets[kind] if isinstance(net, AdvantageNetPerType) else net for kind in TYPES]
+    assert all(isinstance(own, SharedAdvantageNet) for own in nets)
     h, hiddens, advantages = [torch.zeros(64)] * SPEC.n_agents, [], []
     last = torch.full((SPEC.n_agents,), -1)
     for t in range(episode.length + 1):
         inputs = one_hot_inputs(torch.from_numpy(episode.obs[t]), last)
-        h = [own.gru(F.relu(own.fc1(inputs[a])), h[a]) for a, own in enumerate(nets)]
+        each = [slow_step(own, inputs[a], h[a]) for a, own in enumerate(nets)]
+        h = [hidden for hidden, _ in each]
         hiddens.append(torch.stack(h))
-        advantages.append(torch.stack([own.fc2(h[a]) for a, own in enumerate(nets)]))
+        advantages.append(torch.stack([values for _, values in each]))
         if t < episode.length:
             last = torch.from_numpy(episode.action[t])
     return torch.stack(hiddens), torch.stack(advantages)
+
+
+def slow_step(
+    net: SharedAdvantageNet, inputs: torch.Tensor, hidden: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The new memory [H] and the advantages [A] of one agent, enemy by enemy."""
+    embeddings = {}
+    if isinstance(net, EntityAdvantageNet):
+        rows = net.enemies
+        for j in range(rows.count):
+            features = inputs[rows.first + j * rows.width :][: rows.width]
+            if features[rows.distance] > 0:
+                embeddings[j] = F.relu(net.embed(torch.cat((features, torch.ones(1)))))
+    hidden = net.gru(F.relu(sum(embeddings.values(), start=net.fc1(inputs))), hidden)
+    values = list(net.fc2(hidden))
+    for j, embedding in embeddings.items():
+        values[net.enemies.first_attack + j] = values[net.enemies.first_attack + j] + net.query(hidden) @ embedding
+    return hidden, torch.stack(values)
 
 
 def slow_targets(
