@@ -33,7 +33,8 @@ from exporters.export import export_checkpoint
 from exporters.team_card import TeamCard, load_card
 from runtime.model_file.contract import METADATA_ENV_STEPS
 from runtime.model_file.loader import load_model
-from trainer.config import ResolvedConfig, TrainConfig, flag, resolve, run_name
+from trainer.config import ResolvedConfig, TrainConfig, resolve, run_name
+from trainer.marks import flag
 from trainer.runs.assembly import EVALUATION_SEED_OFFSET
 from trainer.runs.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from trainer.runs.config_file import load_config, read_config

@@ -88,11 +88,12 @@ class EnemyRows(NamedTuple):
     """Where observations hold what an agent sees of its enemies: the same features of each, in a row.
 
     Enemy j's features are the `width` columns from first + j width on, zeros while it is not seen; the
-    column `distance` of them is never negative, and above 0 where it is seen. Action first_attack + j attacks it.
+    column `distance` of them is never negative, and above 0 where it is seen. Action first_attack + j
+    attacks it.
     """
 
     first: int
-    count: int
+    n_enemies: int
     width: int
     distance: int
     first_attack: int
@@ -109,16 +110,16 @@ class EnemyRows(NamedTuple):
     @property
     def end(self) -> int:
         """The column after the last enemy's features."""
-        return self.first + self.count * self.width
+        return self.first + self.n_enemies * self.width
 
     def fit(self, spec: EnvSpec) -> bool:
         """Whether an environment's observations and actions have these columns and attacks."""
         return (
             min(self) >= 0
-            and 0 < self.count
+            and self.n_enemies > 0
             and self.distance < self.width
             and self.end <= spec.obs_dim
-            and self.first_attack + self.count <= spec.n_actions
+            and self.first_attack + self.n_enemies <= spec.n_actions
         )
 
 

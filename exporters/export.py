@@ -166,7 +166,9 @@ def build(net: AdvantageNet, checkpoint: Checkpoint) -> bytes:
 
     weights = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
     try:
-        return build_model(weights, checkpoint.spec, metadata(checkpoint), checkpoint.agent_types, checkpoint.enemies)
+        return build_model(
+            weights, checkpoint.spec, metadata(checkpoint), checkpoint.agent_types, checkpoint.enemies
+        )
     except ValueError as error:
         raise InputError(f"the checkpoint cannot be exported: {error}") from None
 

@@ -54,7 +54,7 @@ def enemy_nodes(spec: EnvSpec, enemies: EnemyRows | None) -> list[onnx.NodeProto
     """From `obs` to `enemies` [batch, J, W + 1]: the features of each, and 1 where it is seen."""
     if enemies is None:
         return []
-    J, W, distance = enemies.count, enemies.width, enemies.distance
+    J, W, distance = enemies.n_enemies, enemies.width, enemies.distance
     columns = np.eye(spec.n_actions, J, -enemies.first_attack, dtype=np.float32)
     return [
         constant("two", [2]),

@@ -7,9 +7,8 @@ import functools
 import itertools
 import os
 from dataclasses import dataclass, field, fields
-from enum import Flag, auto
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 import tyro
 
@@ -18,45 +17,9 @@ from envs.errors import InputError
 from envs.make import is_smac_map, without_fog
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import take_map
-from envs.text import one_line
 from trainer.learning.algorithms import ALGORITHMS, NETWORK_NAMES, OPTIMIZER_NAMES
+from trainer.marks import COUNT, POSITIVE, SHARE, STEPS, Free, Within, check_value, flag, shown
 from trainer.presets import left_open
-
-
-class Free(Flag):
-    """Where a setting may differ. A setting without a mark may not: it would make the run another run."""
-
-    ON_RESUME = auto()
-    """Between a run and its continuation."""
-    WHEN_DRAWN = auto()
-    """Between runs that are drawn together."""
-    BETWEEN_ALGORITHMS = auto()
-    """Between runs of different algorithms that are drawn together."""
-    IN_SWEEP = auto()
-    """Between a sweep and the same sweep started again."""
-    EVERYWHERE = ON_RESUME | WHEN_DRAWN | BETWEEN_ALGORITHMS | IN_SWEEP
-    """The setting says where and how a run is computed; it changes at most roundings and random draws."""
-
-
-@dataclass(frozen=True)
-class Within:
-    """The range of a number; neither end is infinite, so that infinity and nan are in none."""
-
-    low: float
-    high: float
-    without_low: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high and not (self.without_low and value == self.low)
-
-    def __str__(self) -> str:
-        low = f"above {self.low:g}" if self.without_low else f"at least {self.low:g}"
-        return f"{low} and at most {self.high:,}"
-
-
-COUNT, STEPS = Within(1, 10**6), Within(1, 10**12)
-SHARE = Within(0, 1)
-POSITIVE = Within(0, 10**6, without_low=True)
 
 
 def learner_threads() -> int:
@@ -163,7 +126,7 @@ class TrainConfig:
             if isinstance(path := getattr(self, name), str):
                 object.__setattr__(self, name, Path(path))
         for name in hints():
-            check_value(name, getattr(self, name))
+            check_value(name, getattr(self, name), hints()[name])
         vars(self).update(zip(("map", "map_text"), take_map(self.map, self.map_text), strict=True))
         for name, known in (("optimizer", OPTIMIZER_NAMES), ("network", NETWORK_NAMES)):
             if (value := getattr(self, name)) not in (None, *known):
@@ -237,34 +200,6 @@ def hints() -> dict[str, Any]:
     return get_type_hints(TrainConfig, include_extras=True)
 
 
-def check_value(name: str, value: object) -> None:
-    """InputError unless a setting has a value that its hint allows: one of a list, or a type in its range."""
-    hint: Any = hints()[name]
-    marks: list[object] = []
-    if get_origin(hint) is Annotated:
-        hint, *marks = get_args(hint)
-    known = get_args(hint) or (hint,)
-    if get_origin(hint) is Literal:
-        fits = value in known
-    elif isinstance(value, bool):  # to Python a kind of int
-        fits = bool in known
-    else:
-        fits = isinstance(value, (*known, int) if float in known else known)
-    if not fits:
-        names = " or ".join(str(getattr(each, "__name__", each)) for each in known)
-        raise InputError(f"{flag(name)} must be {names}, not {shown(value)}")
-    if isinstance(value, str | Path) and "\0" in str(value):
-        raise InputError(f"{flag(name)} holds a zero byte, which no name can: {shown(value)}")
-    for mark in marks:
-        if isinstance(mark, Within) and isinstance(value, int | float) and value not in mark:
-            raise InputError(f"{flag(name)} must be {mark}, not {shown(value)}")
-
-
-def shown(value: object) -> str:
-    """A value for an error, cut, since a file may hold one of any length."""
-    return one_line(repr(value), 80)
-
-
 def may_differ(name: str, where: Free) -> bool:
     """Whether a setting may differ there; one that this version does not know may not."""
     marks = getattr(hints().get(name), "__metadata__", ())
@@ -299,8 +234,3 @@ def run_name(config: TrainConfig) -> str:
     """The name of a run's directory, one folder whatever the map's name holds."""
     learner = learner_name(config.algorithm, config.sharing)
     return f"{config.map}-{learner}-seed{config.seed}".replace("/", "_")
-
-
-def flag(name: str) -> str:
-    """The command line's spelling of a field."""
-    return "--" + name.replace("_", "-")

@@ -99,7 +99,9 @@ def concat(node: Node) -> list[Value]:
     *others, _ = shapes[0]
     last = len(others)
     require(node.attributes.get("axis") == last, f"Concat: axis other than {last}")
-    require(all([BATCH, *shape[1:-1]] == others for shape in shapes), "Concat: parts without rows, or unequal")
+    require(
+        all([BATCH, *shape[1:-1]] == others for shape in shapes), "Concat: parts without rows, or unequal"
+    )
     return [Value(FLOAT, (*others, sum(int(shape[-1]) for shape in shapes)))]
 
 
@@ -115,7 +117,7 @@ def matmul(node: Node) -> list[Value]:
     rows, count, width = node.variable(0, FLOAT, 3)
     right = node.value(1, FLOAT, 2, 3)
     *of_rows, inner, outer = right.shape
-    same_rows = len(right.shape) == 2 and right.content is not None or of_rows == [BATCH]
+    same_rows = (len(right.shape) == 2 and right.content is not None) or of_rows == [BATCH]
     require(rows == BATCH and same_rows and inner == width, "MatMul: factors that do not fit")
     products = int(count) * int(width) * int(outer)
     require(products <= MAX_PRODUCTS, f"MatMul: {products} products; at most {MAX_PRODUCTS} are allowed")

@@ -1,4 +1,4 @@
-"""Networks that read every enemy leave as one file too, which acts as the checkpoint and comes back from it."""
+"""Networks that read every enemy leave as one file too, which acts as the checkpoint."""
 
 from __future__ import annotations
 
@@ -93,7 +93,9 @@ def test_a_file_whose_rows_are_wrong_holds_no_network(rows: str, problem: str, e
         net_of_model_file(model.SerializeToString(), "a")
 
 
-@pytest.mark.parametrize("rows", [[4, 3, 5, 1], [4, 30, 5, 1, 6], [4, 3, 5, 1, 6.0], "rows", [4, 3, 5, 1, True]])
+@pytest.mark.parametrize(
+    "rows", [[4, 3, 5, 1], [4, 30, 5, 1, 6], [4, 3, 5, 1, 6.0], "rows", [4, 3, 5, 1, True]]
+)
 def test_a_checkpoint_whose_rows_are_wrong_is_damaged(
     rows: Any, checkpoint_for: Callable[..., Checkpoint], tmp_path: Path
 ) -> None:

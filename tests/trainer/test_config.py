@@ -11,18 +11,16 @@ import pytest
 
 from envs.errors import InputError
 from trainer.config import (
-    Free,
     ResolvedConfig,
     TrainConfig,
-    Within,
     changes,
-    flag,
     hints,
     may_differ,
     resolve,
     run_name,
 )
 from trainer.learning.algorithms import ALGORITHMS
+from trainer.marks import Free, Within, flag
 from trainer.presets import PRESETS, left_open
 
 CHANGES_NO_NUMBER = {
@@ -61,7 +59,7 @@ def test_nothing_is_left_to_the_algorithm_once_resolved(algorithm: str) -> None:
 
 def test_what_was_asked_for_is_kept() -> None:
     given: dict[str, Any] = {"envs": 4, "batch_episodes": 9, "replay_episodes": 99}
-    given |= {"target_tau": 0.5, "td_lambda": 0.25, "epsilon_anneal_steps": 7}
+    given |= {"target_tau": 0.5, "td_lambda": 0.25, "epsilon_anneal_steps": 7, "network": "flat"}
     given |= {"updates_per_episode": 0.25, "first_update_episodes": 40, "optimizer": "rmsprop"}
     assert set(given) == LEFT_OPEN
     asked = TrainConfig(preset="fast", gamma=0.9, **given)
@@ -69,6 +67,19 @@ def test_what_was_asked_for_is_kept() -> None:
     assert {f.name: getattr(resolved, f.name) for f in fields(TrainConfig)} == vars(asked)
     with pytest.raises(InputError, match="unknown algorithm 'lam': did you mean 'lan'"):
         resolve(TrainConfig(algorithm="lam"))
+
+
+def test_a_preset_reads_enemies_where_there_are_some() -> None:
+    for name, network in (
+        ("3m", "entity"),
+        ("corridor:no-fog", "entity"),
+        ("checkers", "flat"),
+        ("spread:3", "flat"),
+    ):
+        assert resolve(TrainConfig(map=name, preset="fast")).network == network
+        assert resolve(TrainConfig(map=name)).network == "flat"
+    with pytest.raises(InputError, match="--network 'entitty': did you mean 'entity'"):
+        TrainConfig(network="entitty")
 
 
 def test_the_papers_preset_is_the_papers_table() -> None:

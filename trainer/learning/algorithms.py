@@ -100,7 +100,7 @@ def types_to_split(sharing: str, environment: str) -> tuple[str, ...] | None:
 
 
 def enemies_to_read(network: str, environment: str) -> EnemyRows | None:
-    """Where the networks read every enemy by itself, if `network` is `entity`; InputError if none can be seen."""
+    """Where networks read every enemy by itself, if `network` is `entity`; InputError if none can be seen."""
     if network == "flat":
         return None
     rows = enemy_rows(environment)

@@ -96,7 +96,7 @@ def add_embeddings_backward(
     obs: FloatArray, agents: IntArray, first: int, count: int, distance: int, weight: FloatArray,
     d_rows: FloatArray, d_weight: FloatArray,
 ) -> None:  # fmt: skip
-    """d_weight [width + 1, D] += what the sums of `add_embeddings` give; their gradients are d_rows [P M, D]."""
+    """d_weight [width + 1, D] += what the sums of `add_embeddings`, with gradients d_rows [P M, D], give."""
     P, M, width = obs.shape[0], agents.shape[0], weight.shape[0] - 1
     for p in range(P):
         for m in range(M):
@@ -115,11 +115,11 @@ def add_embeddings_backward(
 @_kernel
 def add_attack_values(
     obs: FloatArray, agents: IntArray, first: int, count: int, distance: int, weight: FloatArray,
-    queries: FloatArray, scratch: FloatArray, first_attack: int, values: FloatArray,
+    queries: FloatArray, first_attack: int, scratch: FloatArray, values: FloatArray,
 ) -> None:  # fmt: skip
     """values [P M, A] += queries [P M, D] times each seen enemy's embedding, in its attack's column.
 
-    scratch [LANES]; the others as in `add_embeddings`.
+    scratch [WIDTH]; the others as in `add_embeddings`.
     """
     P, M, width = obs.shape[0], agents.shape[0], weight.shape[0] - 1
     for p in range(P):

@@ -53,25 +53,34 @@ class AdvantageNet(nn.Module):
 
 
 class SharedAdvantageNet(AdvantageNet):
-    """Linear, ReLU, GRU cell, Linear; one set of weights for all agents (LAN, section 4)."""
+    """Linear, ReLU, GRU cell, Linear; one set of weights for all agents (LAN, section 4).
 
-    def __init__(self, obs_dim: int, n_actions: int, n_agents: int, hidden_dim: int = HIDDEN_DIM) -> None:
+    With `enemies`, which is not in the paper, two more layers read every enemy by itself; see `entities`.
+    """
+
+    def __init__(self, obs_dim: int, n_actions: int, n_agents: int, enemies: EnemyRows | None = None) -> None:
         super().__init__()
-        self.n_actions, self.n_agents, self.hidden_dim = n_actions, n_agents, hidden_dim
-        self.fc1 = nn.Linear(obs_dim + n_actions + n_agents, hidden_dim)
-        self.gru = nn.GRUCell(hidden_dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, n_actions)
+        H = HIDDEN_DIM
+        self.n_actions, self.n_agents, self.hidden_dim, self.enemies = n_actions, n_agents, H, enemies
+        self.fc1 = nn.Linear(obs_dim + n_actions + n_agents, H)
+        self.gru = nn.GRUCell(H, H)
+        self.fc2 = nn.Linear(H, n_actions)
+        if enemies is not None:
+            self.embed = nn.Linear(enemies.width + 1, H, bias=False)
+            self.query = nn.Linear(H, H)
 
     def with_fixed_weights(self) -> Step:
         """As `AdvantageNet.with_fixed_weights`."""
         weight, N = self.fc1.weight, self.n_agents
         obs_dim = weight.shape[1] - self.n_actions - N
         table, of_obs = input_table(weight, self.fc1.bias, obs_dim, N), weight[:, :obs_dim].t()
+        first = torch.zeros(1, dtype=torch.int64, device=weight.device)
 
         def step(hidden: Tensor, obs: Tensor, last_action: Tensor, agent_id: Tensor) -> tuple[Tensor, Tensor]:
-            x = F.relu_(look_up(table, last_action, agent_id, N).addmm_(obs, of_obs))
-            hidden = self.gru(x, hidden)
-            return hidden, self.fc2(hidden)
+            x = look_up(table, last_action, agent_id, N).addmm_(obs, of_obs)
+            seen = obs.unsqueeze(1), first  # each row as a team of one
+            hidden = self.gru(F.relu_(x) if self.enemies is None else self._embedded(x, *seen), hidden)
+            return hidden, self._values(hidden, *seen)
 
         return step
 
@@ -81,52 +90,25 @@ class SharedAdvantageNet(AdvantageNet):
 
     def unroll_agents(self, batch: EpisodeBatch, agents: Tensor) -> tuple[Tensor, Tensor]:
         """The same for `agents` [M] i64 alone, ascending -> hidden [P, M, H], advantages [P, M, A]."""
-        P, M = len(batch.obs), len(agents)
+        P, M, flat = len(batch.obs), len(agents), self.enemies is None
         x = project_inputs(
-            self.fc1.weight, self.fc1.bias, batch.obs, batch.last_action, agents, batch.nonzeros, rectify=True
+            self.fc1.weight, self.fc1.bias, batch.obs, batch.last_action, agents, batch.nonzeros, rectify=flat
         )
+        x = x if flat else self._embedded(x, batch.obs, agents)
         hidden = packed_gru(x, self.gru, [count * M for count in batch.row_counts])
-        return hidden.view(P, M, -1), self.fc2(hidden).view(P, M, -1)
+        return hidden.view(P, M, -1), self._values(hidden, batch.obs, agents).view(P, M, -1)
 
+    def _embedded(self, x: Tensor, obs: Tensor, agents: Tensor) -> Tensor:
+        """ReLU(x + the enemies' embeddings) [P M, H], for obs [P, N, O] of `agents` [M]."""
+        assert self.enemies is not None
+        return add_embeddings(self.embed.weight, obs, agents, self.enemies, x)
 
-class EntityAdvantageNet(SharedAdvantageNet):
-    """The same, and a layer shared by all enemies, which adds to the input and to the values of attacks.
-
-    See `entities`.
-    """
-
-    def __init__(self, obs_dim: int, n_actions: int, n_agents: int, enemies: EnemyRows) -> None:
-        super().__init__(obs_dim, n_actions, n_agents)
-        self.enemies = enemies
-        self.embed = nn.Linear(enemies.width + 1, HIDDEN_DIM, bias=False)
-        self.query = nn.Linear(HIDDEN_DIM, HIDDEN_DIM)
-
-    def with_fixed_weights(self) -> Step:
-        """As `AdvantageNet.with_fixed_weights`."""
-        weight, N = self.fc1.weight, self.n_agents
-        obs_dim = weight.shape[1] - self.n_actions - N
-        table, of_obs = input_table(weight, self.fc1.bias, obs_dim, N), weight[:, :obs_dim].t()
-        one = torch.zeros(1, dtype=torch.int64, device=weight.device)
-
-        def step(hidden: Tensor, obs: Tensor, last_action: Tensor, agent_id: Tensor) -> tuple[Tensor, Tensor]:
-            seen = self.embed.weight, obs.unsqueeze(1), one, self.enemies
-            x = look_up(table, last_action, agent_id, N).addmm_(obs, of_obs)
-            hidden = self.gru(add_embeddings(*seen, x), hidden)
-            return hidden, add_attack_values(*seen, self.query(hidden), self.fc2(hidden))
-
-        return step
-
-    def unroll_agents(self, batch: EpisodeBatch, agents: Tensor) -> tuple[Tensor, Tensor]:
-        """As `SharedAdvantageNet.unroll_agents`."""
-        P, M = len(batch.obs), len(agents)
-        seen = self.embed.weight, batch.obs, agents, self.enemies
-        x = project_inputs(
-            self.fc1.weight, self.fc1.bias, batch.obs, batch.last_action, agents, batch.nonzeros, rectify=False
-        )
-        x = add_embeddings(*seen, x)
-        hidden = packed_gru(x, self.gru, [count * M for count in batch.row_counts])
-        advantages = add_attack_values(*seen, self.query(hidden), self.fc2(hidden))
-        return hidden.view(P, M, -1), advantages.view(P, M, -1)
+    def _values(self, hidden: Tensor, obs: Tensor, agents: Tensor) -> Tensor:
+        """The advantages [P M, A] for the memory [P M, H] after obs [P, N, O] of `agents` [M]."""
+        values: Tensor = self.fc2(hidden)
+        if self.enemies is None:
+            return values
+        return add_attack_values(self.embed.weight, obs, agents, self.enemies, self.query(hidden), values)
 
 
 class AdvantageNetPerType(AdvantageNet):
@@ -142,7 +124,10 @@ class AdvantageNetPerType(AdvantageNet):
         self.hidden_dim, self.agent_types, self.enemies = HIDDEN_DIM, tuple(agent_types), enemies
         self.agents = Groups(agent_types)
         self.nets = nn.ModuleDict(
-            {name: one_net(obs_dim, n_actions, len(agent_types), enemies) for name in self.agents.names}
+            {
+                name: SharedAdvantageNet(obs_dim, n_actions, len(agent_types), enemies)
+                for name in self.agents.names
+            }
         )
 
     def with_fixed_weights(self) -> Step:
@@ -261,18 +246,11 @@ def advantage_net(
 ) -> AdvantageNet:
     """The advantage network for an environment: one for all agents, or one per type of `agent_types` [N].
 
-    With `enemies` it has a layer that all of these share.
+    With `enemies`, networks read every enemy by itself.
     """
     if agent_types is None:
-        return one_net(spec.obs_dim, spec.n_actions, spec.n_agents, enemies)
+        return SharedAdvantageNet(spec.obs_dim, spec.n_actions, spec.n_agents, enemies)
     return AdvantageNetPerType(spec.obs_dim, spec.n_actions, agent_types, enemies)
-
-
-def one_net(obs_dim: int, n_actions: int, n_agents: int, enemies: EnemyRows | None) -> SharedAdvantageNet:
-    """A network for all agents, or for those of one type."""
-    if enemies is None:
-        return SharedAdvantageNet(obs_dim, n_actions, n_agents)
-    return EntityAdvantageNet(obs_dim, n_actions, n_agents, enemies)
 
 
 def value_net(spec: EnvSpec, agent_types: Sequence[str] | None = None) -> ValueNet:

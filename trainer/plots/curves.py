@@ -15,8 +15,9 @@ import numpy.typing as npt
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.text import one_line
-from trainer.config import Free, TrainConfig, learner_name, may_differ
+from trainer.config import TrainConfig, learner_name, may_differ
 from trainer.learning.algorithms import ALGORITHMS
+from trainer.marks import Free
 from trainer.presets import left_open
 from trainer.runs.config_file import read_config
 from trainer.runs.grid import point_of

@@ -52,7 +52,9 @@ def assemble(plan: Plan, claim: Claim | None = None) -> TrainingRun:
             seed=config.seed + EVALUATION_SEED_OFFSET,
         )
         eval_env = commanded(opened.enter_context(eval_env), config, config.seed + EVALUATION_SEED_OFFSET)
-        learner = make_learner(config.algorithm, env.spec, learner_settings(config), device, agent_types, enemies)
+        learner = make_learner(
+            config.algorithm, env.spec, learner_settings(config), device, agent_types, enemies
+        )
         if found is None:
             begin_directory(plan.run_dir, config, plan.backend, env.spec)
         else:

@@ -219,7 +219,7 @@ def check(checkpoint: Checkpoint) -> None:
     types, n_agents = checkpoint.agent_types, checkpoint.spec.n_agents
     named = isinstance(types, list | tuple) and all(type(name) is str for name in types)
     if checkpoint.enemies is not None and not checkpoint.enemies.fit(checkpoint.spec):
-        raise ValueError(f"its enemies are {brief(checkpoint.enemies)}, which do not fit {checkpoint.spec.name}")
+        raise ValueError(f"its rows of enemies, {brief(checkpoint.enemies)}, do not fit its environment")
     if types is not None and not (named and len(types) == n_agents):
         raise ValueError(f"its agent types are {brief(types)}, for {n_agents} agents")
 

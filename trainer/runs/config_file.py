@@ -13,7 +13,8 @@ from envs.files import read_regular, write_atomically
 from envs.make import BACKEND_NAMES
 from envs.types import EnvSpec
 from envs.version import project_version, source_commit
-from trainer.config import ResolvedConfig, TrainConfig, resolve, shown
+from trainer.config import ResolvedConfig, TrainConfig, resolve
+from trainer.marks import shown
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 
 FILE_NAME = "config.json"

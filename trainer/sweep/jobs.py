@@ -13,15 +13,14 @@ from envs.errors import InputError
 from envs.files import open_regular, read_regular, write_atomically
 from envs.smac.own_maps import map_file
 from trainer.config import (
-    Free,
     ResolvedConfig,
     TrainConfig,
     changes,
-    flag,
     learner_name,
     may_differ,
     run_name,
 )
+from trainer.marks import Free, flag
 from trainer.runs.config_file import FILE_NAME, load_config
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 

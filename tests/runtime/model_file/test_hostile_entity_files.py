@@ -17,7 +17,7 @@ from tests.runtime.support.model_refusals import refusal
 from tests.runtime.support.small_models import random_weights
 from tests.runtime.support.tag_env import SPEC
 
-ENEMIES = EnemyRows(first=1, count=3, width=4, distance=1, first_attack=2)
+ENEMIES = EnemyRows(first=1, n_enemies=3, width=4, distance=1, first_attack=2)
 Edit = Callable[[onnx.ModelProto], None]
 
 

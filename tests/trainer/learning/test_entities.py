@@ -14,7 +14,7 @@ from tests.trainer.support.slow_reading import ENEMIES, SPEC, random_episode
 from trainer.learning import entities
 from trainer.learning.algorithms import enemies_to_read
 from trainer.learning.entities import add_attack_values, add_embeddings
-from trainer.learning.networks import EntityAdvantageNet, advantage_net
+from trainer.learning.networks import SharedAdvantageNet, advantage_net
 
 P, N, A = 7, 3, 5
 
@@ -28,7 +28,7 @@ def inputs(dtype: torch.dtype, n_agents: int) -> list[Tensor]:
 
 @pytest.mark.parametrize("agents", [[0, 1, 2], [0, 2]])
 def test_kernels_give_what_torch_gives(agents: list[int]) -> None:
-    """Against double precision, which the kernels do not take; every attack has a gradient, or one in four."""
+    """Against double precision, which the kernels do not take; all attacks have a gradient, or a quarter."""
     obs = torch.from_numpy(random_episode(np.random.default_rng(1), P - 1).obs)
     for share in (1.0, 0.25):
         results = []
@@ -55,7 +55,7 @@ def test_kernels_are_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_one_enemy_adds_does_not_depend_on_its_place() -> None:
     torch.manual_seed(3)
     net = advantage_net(SPEC, enemies=ENEMIES)
-    assert isinstance(net, EntityAdvantageNet)
+    assert isinstance(net, SharedAdvantageNet)
     with torch.no_grad():
         net.fc1.weight[:, ENEMIES.first : ENEMIES.end] = 0  # the first layer itself knows places
     obs = torch.rand(1, SPEC.obs_dim) + 0.1
@@ -84,14 +84,14 @@ def test_rows_of_a_map_are_where_its_observations_hold_enemies(name: str) -> Non
         assert rows.fit(env.spec)
         rng, step = np.random.default_rng(5), env.reset()
         for _ in range(40):
-            features = step.obs[..., rows.first : rows.end].reshape(4, -1, rows.count, rows.width)
+            features = step.obs[..., rows.first : rows.end].reshape(4, -1, rows.n_enemies, rows.width)
             distance, health = features[..., rows.distance], features[..., rows.distance + 3]
             assert ((distance > 0) == (health > 0)).all()
             assert (features[distance == 0] == 0).all()
             fights = features[..., 0] == 1
             assert (distance[fights] > 0).all()
-            attacks = step.avail_actions[..., rows.first_attack : rows.first_attack + rows.count]
-            healers = name == "MMM" and attacks.shape[2] == rows.count
+            attacks = step.avail_actions[..., rows.first_attack : rows.first_attack + rows.n_enemies]
+            healers = name == "MMM" and attacks.shape[2] == rows.n_enemies
             if not healers:
                 assert (attacks == fights).all()
             attacked += int(fights.sum())

@@ -23,7 +23,6 @@ from trainer.learning.lan import LanLearner, lan_loss
 from trainer.learning.networks import ValueNet
 from trainer.replay.episode import Episode
 
-
 NETWORKS = [(None, None), (TYPES, None), (None, ENEMIES), (TYPES, ENEMIES)]
 
 

@@ -7,13 +7,17 @@ import torch
 from torch.nn import functional as F
 
 from envs.types import EnemyRows, EnvSpec
-from trainer.learning.networks import AdvantageNet, AdvantageNetPerType, EntityAdvantageNet, SharedAdvantageNet
+from trainer.learning.networks import (
+    AdvantageNet,
+    AdvantageNetPerType,
+    SharedAdvantageNet,
+)
 from trainer.replay.episode import Episode
 
 SPEC = EnvSpec(name="toy", n_agents=3, n_actions=5, obs_dim=7, state_dim=4, unit_dim=2, episode_limit=9)
 TYPES = ("knight", "archer", "knight")
 """Types of SPEC's agents where only agents of one type share a network."""
-ENEMIES = EnemyRows(first=1, count=2, width=3, distance=1, first_attack=3)
+ENEMIES = EnemyRows(first=1, n_enemies=2, width=3, distance=1, first_attack=3)
 """Where SPEC's agents see enemies; each is out of sight in a third of `random_episode`."""
 
 
@@ -24,7 +28,7 @@ def random_episode(rng: np.random.Generator, length: int, *, truncated: bool = F
     dead = rng.random((length + 1, N)) < 0.2
     avail[dead] = np.eye(A, dtype=bool)[0]
     obs = rng.standard_normal((length + 1, N, SPEC.obs_dim)).astype(np.float32)
-    for j in range(ENEMIES.count):
+    for j in range(ENEMIES.n_enemies):
         at = ENEMIES.first + j * ENEMIES.width
         obs[..., at + ENEMIES.distance] = np.abs(obs[..., at + ENEMIES.distance])
         obs[..., at : at + ENEMIES.width] *= rng.random((length + 1, N, 1)) < 2 / 3
@@ -68,17 +72,18 @@ def slow_step(
     net: SharedAdvantageNet, inputs: torch.Tensor, hidden: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The new memory [H] and the advantages [A] of one agent, enemy by enemy."""
-    embeddings = {}
-    if isinstance(net, EntityAdvantageNet):
-        rows = net.enemies
-        for j in range(rows.count):
+    embeddings, rows = {}, net.enemies
+    if rows is not None:
+        for j in range(rows.n_enemies):
             features = inputs[rows.first + j * rows.width :][: rows.width]
             if features[rows.distance] > 0:
                 embeddings[j] = F.relu(net.embed(torch.cat((features, torch.ones(1)))))
     hidden = net.gru(F.relu(sum(embeddings.values(), start=net.fc1(inputs))), hidden)
     values = list(net.fc2(hidden))
     for j, embedding in embeddings.items():
-        values[net.enemies.first_attack + j] = values[net.enemies.first_attack + j] + net.query(hidden) @ embedding
+        values[net.enemies.first_attack + j] = (
+            values[net.enemies.first_attack + j] + net.query(hidden) @ embedding
+        )
     return hidden, torch.stack(values)
 
 
