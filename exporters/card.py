@@ -34,6 +34,8 @@ class InspectConfig:
     """With --map: algorithm whose parameters to count."""
     sharing: Literal["all", "type"] = "all"
     """With --map: which agents share a network: all, or those of one unit type."""
+    network: Literal["flat", "entity"] = "flat"
+    """With --map: the paper's network, or one that reads every enemy by the same layer."""
     card: Path | None = None
     """Model file of a trained team, such as zoo/3m.onnx, whose card to check and show: how it was made."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -88,14 +90,14 @@ def run(config: InspectConfig) -> None:
     if config.file is not None:
         card = of_file(config.file)
     else:
-        card = of_map(str(config.map), config.algorithm, config.sharing)
+        card = of_map(str(config.map), config.algorithm, config.sharing, config.network)
     if config.json:
         print(json.dumps(card.to_dict()))
     else:
         print_card(card)
 
 
-def of_map(name: str, algorithm: str, sharing: str = "all") -> Card:
+def of_map(name: str, algorithm: str, sharing: str = "all", network: str = "flat") -> Card:
     """The card of a map: its dimensions, and the size of an algorithm's networks on it.
 
     InputError for unknown maps and algorithms.
@@ -104,8 +106,8 @@ def of_map(name: str, algorithm: str, sharing: str = "all") -> Card:
     from trainer.config import TrainConfig, resolve
 
     spec = env_spec(resolve(TrainConfig(map=name, algorithm=algorithm)).environment)
-    provenance = {"algorithm": algorithm, "sharing": sharing}
-    return Card("map", spec, count_parts(spec, algorithm, sharing), provenance)
+    provenance = {"algorithm": algorithm, "sharing": sharing, "network": network}
+    return Card("map", spec, count_parts(spec, algorithm, sharing, network), provenance)
 
 
 def of_file(path: Path) -> Card:
@@ -212,18 +214,17 @@ def count_initializers(model_bytes: bytes) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 
 
-def count_parts(spec: EnvSpec, algorithm: str, sharing: str) -> dict[str, int]:
+def count_parts(spec: EnvSpec, algorithm: str, sharing: str, network: str) -> dict[str, int]:
     """Trainable parameters of an algorithm's networks on an environment, by part."""
     import torch
 
     from trainer.config import TrainConfig, resolve
-    from trainer.learning.algorithms import make_learner, types_to_split
+    from trainer.learning.algorithms import enemies_to_read, make_learner, types_to_split
     from trainer.runs.assembly import learner_settings
 
     settings = learner_settings(resolve(TrainConfig(map=spec.name, algorithm=algorithm)))
-    agent_types = types_to_split(sharing, spec.name)
-    cpu = torch.device("cpu")
-    return make_learner(algorithm, spec, settings, cpu, agent_types).parameter_counts()
+    networks = types_to_split(sharing, spec.name), enemies_to_read(network, spec.name)
+    return make_learner(algorithm, spec, settings, torch.device("cpu"), *networks).parameter_counts()
 
 
 def print_card(card: Card) -> None:

@@ -13,12 +13,12 @@ import torch
 
 from envs.errors import InputError
 from envs.make import agent_types, enemy_rows, env_spec, make_env
-from exporters.card import of_file
+from exporters.card import of_file, of_map
 from exporters.export import main
 from exporters.parity import compare
 from runtime.model_file.loader import load_model
 from trainer.learning.from_model_file import net_of_model_file
-from trainer.learning.networks import count_parameters
+from trainer.learning.networks import advantage_net, count_parameters
 from trainer.playing.policy import TorchPolicy
 from trainer.runs.checkpoint import Checkpoint, load_advantage_net, load_checkpoint, save_checkpoint
 
@@ -59,6 +59,15 @@ def test_the_cards_name_the_network_and_count_it(by_type: bool, export: Export, 
         card = of_file(path)
         assert card.parameters["advantage"] == count_parameters(net)
         assert card.provenance["network"] == "entity"
+
+
+def test_the_card_of_a_map_counts_the_network_that_is_asked_for() -> None:
+    card = of_map("MMM2", "lan", "type", "entity")
+    net = advantage_net(card.spec, agent_types("MMM2"), enemy_rows("MMM2"))
+    assert card.parameters["advantage"] == count_parameters(net)
+    assert card.provenance["network"] == "entity"
+    with pytest.raises(InputError, match="checkers shows no enemies"):
+        of_map("checkers", "lan", network="entity")
 
 
 def test_the_weights_come_back_from_the_file(export: Export) -> None:
