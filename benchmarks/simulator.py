@@ -110,7 +110,7 @@ class Player:
     def parts(self, seconds: float) -> dict[str, float]:
         """Processor time of one battle's step by part, microseconds; rounds that end battles are left out."""
         env, clock = self.env, time.thread_time
-        battles, world, tables = env._battles, env._world, env._tables
+        battles, worlds, tables = env._battles, env._worlds, env._tables
         views = env._fresh_views()
         spent = dict.fromkeys(("physics", "views", "actions", "python"), 0.0)
         rounds, start = 0, clock()
@@ -120,9 +120,9 @@ class Player:
             t1 = clock()
             stepped = env.step(self.actions)
             t2 = clock()
-            kernel_entries.show(0, env.n_battles, battles, world, tables, views)
+            kernel_entries.show(0, env.n_battles, battles, worlds, tables, views)
             t3 = clock()
-            kernel_entries.play(0, env.n_battles, battles, world, env._orders, LOOPS_PER_STEP, tables, views)
+            kernel_entries.play(0, env.n_battles, battles, worlds, env._orders, LOOPS_PER_STEP, tables, views)
             t4 = clock()
             self.shown = env.reset(battles.terminated | battles.truncated)
             if not stepped.done.any():

@@ -120,7 +120,10 @@ def without_fog(name: str) -> str:
 
 
 def agent_types(name: str) -> tuple[str, ...] | None:
-    """[N] the type of each agent's unit on a SMAC map, such as `stalker`; None where agents have no types."""
+    """[N] the type of each agent's unit on a SMAC map, such as `stalker`; None where agents have no types.
+
+    () where every episode draws them.
+    """
     if not is_smac_map(name):
         return None
     return tuple(kind.name.lower() for kind in find_map(name).ally_types)
@@ -184,11 +187,11 @@ def env_spec(map_name: str) -> EnvSpec:
 
 def find_map(name: str) -> SmacMap:
     """The SMAC map of that name, or of that name without fog; InputError with the nearest of all names."""
-    from envs.smac.maps import MAP_NAMES, load_map
+    from envs.smac.maps import ALL_NAMES, load_map
 
     without_suffix = name.removesuffix(NO_FOG)
-    if without_suffix not in MAP_NAMES:
-        known = nearest_names(without_suffix, (*MAP_NAMES, "checkers", "spread:3"))
+    if without_suffix not in ALL_NAMES:
+        known = nearest_names(without_suffix, (*ALL_NAMES, "checkers", "spread:3"))
         raise InputError(f"unknown map {name!r}: {known}")
     return load_map(without_suffix)
 

@@ -95,6 +95,21 @@ def give_order(f: Reals, k: Ints, w: World, i: int, order: int, target: int, x: 
 
 
 @helper
+def hunt(f: Reals, k: Ints, w: World) -> None:
+    """Order the enemies that do nothing to attack the closest agent, centre to centre, if they can."""
+    for i in range(w.n_agents, f.shape[1]):
+        if k[ALIVE, i] == 0 or k[ORDER, i] != STOP or k[TARGET, i] >= 0:
+            continue
+        closest_agent, best = -1, np.inf
+        for j in range(w.n_agents):
+            if k[ALIVE, j] != 0:
+                dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+                if dx * dx + dy * dy < best:
+                    closest_agent, best = j, dx * dx + dy * dy
+        give_order(f, k, w, i, ATTACK_UNIT, closest_agent, 0.0, 0.0)
+
+
+@helper
 def tick(f: Reals, k: Ints, w: World, i: int) -> None:
     """One loop of unit i's clocks: weapon, backswing, shields, regeneration, energy, the last hit."""
     k[HIT_AGO, i] += 1

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from envs.battle import kernel
 from envs.battle.fields import F_ROWS, K_ROWS, Order
 from envs.battle.placing import place_units
-from envs.battle.roster import make_world
+from envs.battle.roster import make_worlds
 from envs.battle.views import Units
 from envs.battle.world import Orders, Views, make_battles
 from envs.compiled import announce
@@ -52,13 +52,13 @@ class BattleEnv(BatchEnv):
         self.smac_map = smac_map
         self.seed = seed
         self._turned = turned_formation
-        self._world = make_world(smac_map)
+        self._worlds = make_worlds(smac_map, n_battles)
         self._tables = layout_tables(smac_map)
-        B, N, U = n_battles, smac_map.n_agents, self._world.sites.shape[1]
+        B, N, U = n_battles, smac_map.n_agents, self._worlds.s.shape[2]
         self._battles = make_battles(B, F_ROWS, K_ROWS, U)
         self._orders = Orders(np.zeros((B, N), np.int64), np.zeros((B, N), np.int64), np.zeros((B, N, 2)))
         self._avail = np.zeros((B, N, self._spec.n_actions), np.bool_)  # as last shown
-        self.units = Units(self._battles, self._world)
+        self.units = Units(self._battles, self._worlds)
         self.n_threads = min(threads or usable_cores(), B) if B * U >= THREADED_UNITS else 1
         self._own_battles = B // self.n_threads
         """Battles that the calling thread plays, adapted after every step: waking the others takes time."""
@@ -83,9 +83,9 @@ class BattleEnv(BatchEnv):
         self._battles.episode[chosen] = np.arange(self.next_episode, self.next_episode + count)
         self.next_episode += count
         seed = np.uint64(self.seed & 0xFFFFFFFFFFFFFFFF)
-        kernel.start_battles(self._battles, self._world, chosen, seed, self._turned)
+        kernel.start_battles(self._battles, self._worlds, chosen, seed, self._turned)
         views = self._fresh_views()
-        kernel.show(0, self.n_battles, self._battles, self._world, self._tables, views)
+        kernel.show(0, self.n_battles, self._battles, self._worlds, self._tables, views)
         return self._time_step(views)
 
     def step(self, actions: IntArray) -> TimeStep:
@@ -95,7 +95,7 @@ class BattleEnv(BatchEnv):
         """
         actions = integer_actions(actions, (self.n_battles, self._spec.n_agents))
         bad = kernel.read_actions(
-            actions.astype(np.int64, copy=False), self._avail, self._battles, self._world, self._orders
+            actions.astype(np.int64, copy=False), self._avail, self._battles, self._worlds, self._orders
         )
         if bad >= 0:
             raise unavailable(actions, self._avail, *divmod(bad, self._spec.n_agents))
@@ -145,9 +145,9 @@ class BattleEnv(BatchEnv):
         All [B, U], agents first: cells, points, game loops. Health 0 is a dead unit, whose other numbers are
         not read; a cooldown of NaN leaves the weapon as it is. ValueError when a number is out of bounds.
         """
-        place_units(self._battles, self._world, x, y, health, cooldown)
+        place_units(self._battles, self._worlds, x, y, health, cooldown)
         views = self._fresh_views()
-        kernel.show(0, self.n_battles, self._battles, self._world, self._tables, views)
+        kernel.show(0, self.n_battles, self._battles, self._worlds, self._tables, views)
         return self._time_step(views)
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class BattleEnv(BatchEnv):
         views = self._fresh_views()
 
         def play(first: int, last: int) -> None:
-            kernel.play(first, last, self._battles, self._world, self._orders, loops, self._tables, views)
+            kernel.play(first, last, self._battles, self._worlds, self._orders, loops, self._tables, views)
 
         B, n = self.n_battles, self.n_threads
         if n == 1:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.battle.behaviour import act, give_order, tick
+from envs.battle.behaviour import act, give_order, hunt, tick
 from envs.battle.collisions import collide, snap
 from envs.battle.combat import bury, fly_projectiles
+from envs.battle.drawing import draw_battle
 from envs.battle.fields import (
     ALIVE,
     ATTACK_UNIT,
@@ -35,7 +36,19 @@ from envs.battle.lances import sweep
 from envs.battle.movement import move_all
 from envs.battle.opening import open_battle
 from envs.battle.rng import seed_stream
-from envs.battle.world import Battles, Bools, Floats, Ints, Orders, Reals, Seeds, Views, World
+from envs.battle.world import (
+    Battles,
+    Bools,
+    Floats,
+    Ints,
+    Orders,
+    Reals,
+    Seeds,
+    Views,
+    World,
+    Worlds,
+    world_of,
+)
 from envs.compiled import helper, kernel
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NORTH
 from envs.smac.layout import LayoutTables, write_views
@@ -50,6 +63,8 @@ def simulate(f: Reals, k: Ints, w: World, rng: Seeds, first_loop: int, loops: in
         if loop % LOOPS_PER_STEP == 0:
             for i in range(f.shape[1]):
                 k[SHOT_AT, i] = -1
+            if w.enemy_order == ATTACK_UNIT:
+                hunt(f, k, w)
         fly_projectiles(f, k, w)
         for i in range(f.shape[1]):
             if w.t[WEAPON, i] == LANCES:
@@ -66,12 +81,14 @@ def simulate(f: Reals, k: Ints, w: World, rng: Seeds, first_loop: int, loops: in
 
 
 @kernel
-def start_battles(battles: Battles, w: World, mask: Bools, seed: np.uint64, turned: bool) -> None:
+def start_battles(battles: Battles, worlds: Worlds, mask: Bools, seed: np.uint64, turned: bool) -> None:
     """Begin episode battles.episode[b] in every battle b of `mask`; the enemies get their one order."""
     for b in range(len(mask)):
         if not mask[b]:
             continue
-        f, k, rng = battles.f[b], battles.k[b], battles.rng[b : b + 1]
+        f, k, rng, w = battles.f[b], battles.k[b], battles.rng[b : b + 1], world_of(worlds, b)
+        if len(worlds.draw.kinds) > 0:
+            draw_battle(worlds, b, f, rng, seed, np.uint64(battles.episode[b]))
         seed_stream(rng, seed, np.uint64(battles.episode[b]))
         open_battle(f, k, w, rng, turned)
         simulate(f, k, w, rng, -1, 1)  # the first observation comes a loop later
@@ -80,7 +97,7 @@ def start_battles(battles: Battles, w: World, mask: Bools, seed: np.uint64, turn
 
 
 @kernel
-def read_actions(actions: Ints, avail: Bools, battles: Battles, w: World, orders: Orders) -> int:
+def read_actions(actions: Ints, avail: Bools, battles: Battles, worlds: Worlds, orders: Orders) -> int:
     """Turn actions [B, N] into orders.
 
     Returns -1, or b * N + i of the first action that is not available; then `orders` must not be used.
@@ -89,6 +106,7 @@ def read_actions(actions: Ints, avail: Bools, battles: Battles, w: World, orders
     for b in range(len(actions)):
         if battles.terminated[b] or battles.truncated[b]:
             continue
+        w = world_of(worlds, b)
         for i in range(n_agents):
             action = actions[b, i]
             if action < 0 or action >= n_actions or not avail[b, i, action]:
@@ -117,10 +135,13 @@ def _show(f: Reals, w: World, tables: LayoutTables, obs: Floats, state: Floats, 
 
 
 @kernel
-def show(first: int, last: int, battles: Battles, w: World, tables: LayoutTables, views: Views) -> None:
+def show(
+    first: int, last: int, battles: Battles, worlds: Worlds, tables: LayoutTables, views: Views
+) -> None:
     """Write the output of battles `first` to `last` now, with reward 0."""
     for b in range(first, last):
         views.reward[b] = 0.0
+        w = world_of(worlds, b)
         _show(battles.f[b], w, tables, views.obs[b], views.state[b], views.avail[b])
 
 
@@ -142,7 +163,7 @@ def play(
     first: int,
     last: int,
     battles: Battles,
-    w: World,
+    worlds: Worlds,
     orders: Orders,
     loops: int,
     tables: LayoutTables,
@@ -153,7 +174,7 @@ def play(
     A battle that has ended stays as it is, with reward 0.
     """
     for b in range(first, last):
-        f, k = battles.f[b], battles.k[b]
+        f, k, w = battles.f[b], battles.k[b], world_of(worlds, b)
         views.reward[b] = 0.0
         if not (battles.terminated[b] or battles.truncated[b]):
             for i in range(w.n_agents):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from envs.battle import fields
 from envs.battle.terrain import make_terrain
-from envs.battle.world import Ints, Reals, World
+from envs.battle.world import Draw, Ints, Reals, World, Worlds
 from envs.errors import InputError
-from envs.smac.formation import Placed, formations
+from envs.smac.formation import Placed, formations, site_groups
 from envs.smac.maps import SmacMap
-from envs.smac.smac_map import MAX_TEAM_UNITS
+from envs.smac.smac_map import MAX_TEAM_UNITS, TeamDraw
 from envs.smac.units import (
     CUSTOM_TYPE_ORDER,
     ENEMY_UNITS,
@@ -25,6 +26,8 @@ from envs.smac.units import (
     UnitType,
 )
 
+Numbers = TypeVar("Numbers", bound=npt.NDArray[Any])
+
 CONTACT_CELLS: Final = 1 / 16
 """By how much units, and units and walls, come closer than their radii say."""
 
@@ -33,6 +36,7 @@ _ENEMY_ORDERS: Final = {
     "attack_move": fields.ATTACK_MOVE,
     "attack_move_between": fields.ATTACK_MOVE,
     "attack_units": fields.ATTACK_GROUP,
+    "attack_closest": fields.ATTACK_UNIT,
 }
 
 
@@ -113,6 +117,66 @@ def make_world(smac_map: SmacMap) -> World:
     teams = [(_by_type(agents), enemies) for agents, enemies in formations(smac_map)]
     sites = np.array([[_site(unit) for unit in (*agents, *enemies)] for agents, enemies in teams])
     return make_world_of(smac_map, *teams[0])._replace(sites=sites)
+
+
+def make_worlds(smac_map: SmacMap, n_battles: int) -> Worlds:
+    """The arrays of B = `n_battles` battles of `smac_map`; DoesNotFitError as `make_world`."""
+    if smac_map.draw is None:
+        return shared(make_world(smac_map))
+    return _drawn(smac_map, smac_map.draw, n_battles)
+
+
+def shared(world: World) -> Worlds:
+    """The arrays of battles that all have the units of one `world`; they are the same memory."""
+    nothing: Reals = np.zeros((0, 0, 0))
+    draw = Draw(
+        kinds=np.zeros(0, np.int64),
+        up_to=np.zeros(0),
+        support=-1,
+        s=nothing,
+        t=nothing.astype(np.int64),
+        damage=np.zeros((0, 0)),
+        lattice=np.zeros((0, 2), np.int64),
+    )
+    per_battle = {name: getattr(world, name)[None] for name in ("s", "t", "damage", "sites")}
+    return Worlds(**(world._asdict() | per_battle), draw=draw)
+
+
+def _drawn(smac_map: SmacMap, draw: TeamDraw, n_battles: int) -> Worlds:
+    """Arrays for battles that draw their units when they begin."""
+    order = sorted(range(len(draw.kinds)), key=lambda place: CUSTOM_TYPE_ORDER.index(draw.kinds[place]))
+    kinds = [draw.kinds[place] for place in order]
+    B, U, K, n = n_battles, draw.n_agents + draw.n_enemies, len(kinds), draw.n_agents
+    if (most := max(n, draw.n_enemies)) > MAX_TEAM_UNITS:
+        raise InputError(f"{smac_map.name}: a side has {most} units; at most {MAX_TEAM_UNITS} can be played")
+    t = _kinds([*kinds, *kinds], K)
+    t[fields.FIRST_FOE, :K], t[fields.LAST_FOE, :K] = n, U
+    t[fields.FIRST_FOE, K:], t[fields.LAST_FOE, K:] = 0, n
+    return Worlds(
+        n_agents=n,
+        episode_limit=smac_map.episode_limit,
+        s=np.zeros((B, fields.S_ROWS, U)),
+        t=np.zeros((B, fields.T_ROWS, U), np.int64),
+        damage=np.zeros((B, U, U)),
+        sites=np.zeros((B, 1, U, 4)),
+        enemy_order=_ENEMY_ORDERS[smac_map.enemy_order.kind],
+        enemy_points=np.zeros((2, 2)),
+        terrain=make_terrain(smac_map.walkable, smac_map.colossus_walkable),
+        draw=Draw(
+            kinds=np.array(kinds, np.int64),
+            up_to=np.cumsum([draw.weights[place] for place in order]),
+            support=-1 if draw.support is None else kinds.index(draw.support),
+            s=_sides(_traits([*kinds, *kinds], K)),
+            t=_sides(t),
+            damage=np.array([[hit_damage(a, v) for v in kinds] for a in kinds]),
+            lattice=np.array([site for group in site_groups() for site in group], np.int64),
+        ),
+    )
+
+
+def _sides(columns: Numbers) -> Numbers:
+    """[2, K, rows] from columns [rows, 2 K] of the agents' kinds and of the enemies'."""
+    return np.ascontiguousarray(columns.T).reshape(2, -1, len(columns))  # type: ignore[return-value]
 
 
 def _by_type(agents: Sequence[Placed]) -> list[Placed]:

@@ -18,7 +18,7 @@ from envs.battle.combat import SWEEP_POINTS
 from envs.battle.kernel import start_battles
 from envs.battle.lances import BURN_DELAY_LOOPS
 from envs.battle.opening import LONG_AGO
-from envs.battle.roster import make_world, make_world_of, plane_of
+from envs.battle.roster import make_world, make_world_of, plane_of, shared
 from envs.battle.world import Battles, World, make_battles
 from envs.compiled import announce
 from envs.sc2api.ids import COMPUTER, PLAYER, custom_ids
@@ -88,7 +88,7 @@ class Battle:
         self.world: World = self._map_world
         self.arrays: Battles = make_battles(1, fields.F_ROWS, fields.K_ROWS, self.world.sites.shape[1])
         self.arrays.episode[0] = self.episode
-        start_battles(self.arrays, self.world, np.ones(1, np.bool_), np.uint64(self.seed), False)
+        start_battles(self.arrays, shared(self.world), np.ones(1, np.bool_), np.uint64(self.seed), False)
         self._battle_loop = 0
         self._queues: dict[int, deque[Command]] = {}
         self._doomed: set[int] = set()

@@ -37,7 +37,7 @@ ENEMY_HEAD: Final = 3
 OBS_HEAD: Final = 5
 """In an observation's row of another unit: visible or available, distance, x, y, health."""
 
-OrderKind = Literal["attack_move", "attack_move_between", "attack_units", "none"]
+OrderKind = Literal["attack_move", "attack_move_between", "attack_units", "attack_closest", "none"]
 MapType = Literal[
     "marines",
     "stalkers",
@@ -48,6 +48,9 @@ MapType = Literal[
     "colossi_stalkers_zealots",
     "MMM",
     "bane",
+    "protoss_gen",
+    "terran_gen",
+    "zerg_gen",
 ]
 
 _M, _S, _C, _B = UnitType.MARAUDER, UnitType.STALKER, UnitType.COLOSSUS, UnitType.BANELING
@@ -56,6 +59,9 @@ ALLY_TYPE_SLOTS: Final[dict[str, tuple[UnitType, ...]]] = {
     "colossi_stalkers_zealots": (_C, _S, UnitType.ZEALOT),
     "MMM": (_M, UnitType.MARINE, UnitType.MEDIVAC),
     "bane": (_B, UnitType.ZERGLING),
+    "protoss_gen": (_S, UnitType.ZEALOT, _C),
+    "terran_gen": (UnitType.MARINE, _M, UnitType.MEDIVAC),
+    "zerg_gen": (UnitType.ZERGLING, UnitType.HYDRALISK, _B),
 }
 """The agents' type one-hot by map type; map types that are not named have none."""
 
@@ -81,11 +87,30 @@ class EnemyOrder:
     """The one order that all enemies get right after the spawn.
 
     `attack_move`: to points[0]; `attack_move_between`: to a random point on the line between the two points;
-    `attack_units`: attack the agents as a group; `none`.
+    `attack_units`: attack the agents as a group; `none`. `attack_closest` is an order again and again: every
+    eight loops those that do nothing are to attack the closest agent.
     """
 
     kind: OrderKind
     points: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class TeamDraw:
+    """Teams and starts that are drawn in every episode: each unit is one of `kinds`, by its weight.
+
+    A team is not of `support` alone. The enemies are the same units as the agents, and further ones.
+    `prob_obs_enemy`: how likely an enemy that one agent finds is shown to each other. `action_mask`: whether
+    only enemies in range can be chosen; without it an attack out of range is no new order.
+    """
+
+    n_agents: int
+    n_enemies: int
+    kinds: tuple[UnitType, ...]
+    weights: tuple[float, ...]
+    support: UnitType | None = None
+    prob_obs_enemy: float = 1.0
+    action_mask: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +119,7 @@ class SmacMap:
 
     Spawns are in creation order. `walkable` is for ground units, `colossus_walkable` for colossi; aircraft
     fly over the whole playable area. Both follow from `cliff_level` (0 void, 1, 2, between them on ramps):
-    see `ground`. `notes` say what is exact and what is a choice.
+    see `ground`. `notes` say what is exact and what is a choice. A map whose teams are drawn has no spawns.
     """
 
     name: str
@@ -110,14 +135,15 @@ class SmacMap:
     colossus_walkable: BoolArray = field(repr=False)
     cliff_level: npt.NDArray[np.float32] = field(repr=False)
     notes: tuple[str, ...] = field(repr=False, default=())
+    draw: TeamDraw | None = None
 
     @property
     def n_agents(self) -> int:
-        return len(self.ally_types)
+        return self.draw.n_agents if self.draw else len(self.ally_types)
 
     @property
     def n_enemies(self) -> int:
-        return len(self.enemy_types)
+        return self.draw.n_enemies if self.draw else len(self.enemy_types)
 
     @property
     def ally_shield(self) -> int:
@@ -131,12 +157,12 @@ class SmacMap:
 
     @property
     def ally_types(self) -> tuple[UnitType, ...]:
-        """[N] types in the order of agent ids: SMAC sorts by custom unit type, then x, then y."""
+        """[N] types in the order of agent ids: SMAC sorts by custom unit type, then x, then y; none if drawn."""
         return tuple(sorted(_types_of(self.ally_spawns), key=CUSTOM_TYPE_ORDER.index))
 
     @property
     def enemy_types(self) -> tuple[UnitType, ...]:
-        """[n_enemies] types in creation order, which is the order of the raw observation."""
+        """[n_enemies] types in creation order, the order of the raw observation; none if they are drawn."""
         return _types_of(self.enemy_spawns)
 
     @property

@@ -17,7 +17,7 @@ SEEDS = range(40)
 
 def put(field, unit, other, gap, angle=0.0):
     """Put a unit `gap` cells from another one, edge to edge."""
-    apart = gap + field.units.radius[unit] + field.units.radius[other]
+    apart = gap + field.units.radius[0, unit] + field.units.radius[0, other]
     x, y = field.at(other)
     field.f[X, unit], field.f[Y, unit] = x + apart * np.cos(angle), y + apart * np.sin(angle)
 

@@ -48,7 +48,7 @@ def play_melee(each: int, steps: int, seed: int) -> Iterator[bytes]:
     rng = np.random.default_rng(seed)
     env = BattleEnv(melee_map(each, REACH_CELLS[seed % 3], rng), seed=seed)
     N, U = env.spec.n_agents, env.spec.n_agents + env.smac_map.n_enemies
-    types = env.units.types
+    types = env.units.types[0]
     heals, explodes = types[:N] == UnitType.MEDIVAC, types[:N] == UnitType.BANELING
     structure = N + int((types[N:] == UnitType.SPINE_CRAWLER).argmax())
     shown = env.reset()
