@@ -81,17 +81,23 @@ def _draw_teams(worlds: Worlds, kinds: Ints, rng: Seeds) -> None:
 
 
 @helper
+def _on_grid(cells: float) -> float:
+    """A coordinate on the game's grid; float32 holds it, in which the game's API takes points."""
+    return float(np.floor(cells * GRID) / GRID)
+
+
+@helper
 def _reflect(n: int, sites: Reals, rng: Seeds) -> None:
     """Points: agents anywhere on the left, enemies in their mirror image, further ones anywhere on the right."""
     for i in range(n):
-        sites[i, 0] = (_CENTRE - BUFFER_CELLS) * uniform(rng)
-        sites[i, 1] = MAP_SIZE_CELLS * uniform(rng)
+        sites[i, 0] = _on_grid((_CENTRE - BUFFER_CELLS) * uniform(rng))
+        sites[i, 1] = _on_grid(MAP_SIZE_CELLS * uniform(rng))
     for u in range(n, len(sites)):
         if u - n < n:
             sites[u, 0], sites[u, 1] = MAP_SIZE_CELLS - sites[u - n, 0], sites[u - n, 1]
         else:
-            sites[u, 0] = _CENTRE + _CENTRE * uniform(rng)
-            sites[u, 1] = MAP_SIZE_CELLS * uniform(rng)
+            sites[u, 0] = _on_grid(_CENTRE + _CENTRE * uniform(rng))
+            sites[u, 1] = _on_grid(MAP_SIZE_CELLS * uniform(rng))
 
 
 @helper
@@ -108,19 +114,17 @@ def _surround(n: int, sites: Reals, group: Ints, rng: Seeds) -> None:
     taken = 0  # bit per diagonal
     u = n
     for g in range(n_groups):
-        share = uniform(rng)
+        away = NEAR_CELLS + _on_grid((_CENTRE - NEAR_CELLS) * uniform(rng))
         skip = int((4 - g) * uniform(rng))
         diagonal = 0
         while taken >> diagonal & 1 or skip > 0:
             skip -= 1 - (taken >> diagonal & 1)
             diagonal += 1
         taken |= 1 << diagonal
-        right, up = float(diagonal >> 1), float(diagonal & 1)
-        x = share * (_CENTRE + NEAR_CELLS * (2.0 * right - 1.0)) + (1.0 - share) * MAP_SIZE_CELLS * right
-        y = share * (_CENTRE + NEAR_CELLS * (2.0 * up - 1.0)) + (1.0 - share) * MAP_SIZE_CELLS * up
+        right, up = 2.0 * (diagonal >> 1) - 1.0, 2.0 * (diagonal & 1) - 1.0
         for other in range(n, len(sites)):
             if group[other] == g:
-                sites[u, 0], sites[u, 1] = x, y
+                sites[u, 0], sites[u, 1] = _CENTRE + away * right, _CENTRE + away * up
                 u += 1
 
 
@@ -133,12 +137,9 @@ def _settle(worlds: Worlds, b: int, f: Reals) -> None:
         side = 1 if u >= n else 0
         planes[u] = draw.t[side, kinds[u], PLANE]
         f[_RADIUS, u] = np.floor(draw.s[side, kinds[u], RADIUS] * GRID + 0.5)
-        px, py = int(np.floor(sites[u, 0] * GRID + 0.5)), int(np.floor(sites[u, 1] * GRID + 0.5))
-        x, y = find_spot(
-            worlds.terrain, draw.lattice, f, planes, u, planes[u], px, py, int(f[_RADIUS, u])
-        )
+        px, py, radius = int(sites[u, 0] * GRID), int(sites[u, 1] * GRID), int(f[_RADIUS, u])
+        x, y = find_spot(worlds.terrain, draw.lattice, f, planes, u, planes[u], px, py, radius)
         f[_X, u], f[_Y, u] = x, y
-        sites[u, 0], sites[u, 1] = px / GRID, py / GRID
         sites[u, 2], sites[u, 3] = (x - px) / GRID, (y - py) / GRID
     for i in range(1, n):
         j = i

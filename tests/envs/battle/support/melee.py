@@ -9,7 +9,7 @@ import numpy as np
 from envs.battle.env import BattleEnv
 from envs.battle.fields import COOLDOWN, ENERGY, HEALTH, SHIELD, Order, X, Y
 from envs.smac.smac_map import EnemyOrder, SmacMap, SpawnGroup
-from envs.smac.units import CUSTOM_TYPE_ORDER, UnitType
+from envs.smac.units import UnitType
 
 SHOWN_ROWS = [X, Y, HEALTH, SHIELD, ENERGY, COOLDOWN]
 GROUND = np.zeros((32, 32), np.bool_)
@@ -19,10 +19,9 @@ REACH_CELLS = (4.0, 7.0, 9.5)
 
 def melee_map(each: int, reach: float, rng: np.random.Generator) -> SmacMap:
     """`each` units of every type on both sides, mixed, at most `reach` cells from the middle of a map."""
-    teams = (CUSTOM_TYPE_ORDER, tuple(UnitType))
     allies, enemies = (
-        tuple(SpawnGroup(kind, each, *rng.uniform(16 - reach, 16 + reach, 2)) for kind in types)
-        for types in teams
+        tuple(SpawnGroup(kind, each, *rng.uniform(16 - reach, 16 + reach, 2)) for kind in UnitType)
+        for _ in range(2)
     )
     return SmacMap(
         name="melee",
@@ -64,7 +63,8 @@ def play_melee(each: int, steps: int, seed: int) -> Iterator[bytes]:
             target = rng.integers(N, U, (1, N))
             order[:, heals] = rng.choice([Order.HEAL, Order.ATTACK_MOVE], heals.sum())
             target[:, heals] = rng.integers(0, N, heals.sum())
-            order[:, explodes], target[:, explodes] = Order.ATTACK_UNIT, structure
+            order[:, explodes] = rng.choice([Order.MOVE, Order.ATTACK_UNIT], explodes.sum())
+            target[:, explodes] = structure
             shown = env.step_orders(order, target, rng.uniform(5, 27, (1, N, 2)))
         arrays = (f[SHOWN_ROWS], shown.obs, shown.state, shown.avail_actions, shown.reward)
         yield b"".join(array.tobytes() for array in arrays)
