@@ -19,8 +19,9 @@ from envs.compiled import announce
 from envs.cores import usable_cores
 from envs.slots import BatchEnv, integer_actions, unavailable
 from envs.smac.actions import IDLE
-from envs.smac.layout import layout_tables
 from envs.smac.maps import SmacMap
+from envs.smac.memory import make_memory
+from envs.smac.tables import layout_tables
 from envs.smac.units import LOOPS_PER_STEP
 from envs.types import BoolArray, IntArray, TimeStep
 
@@ -54,6 +55,8 @@ class BattleEnv(BatchEnv):
         self._turned = turned_formation
         self._world = make_world(smac_map)
         self._tables = layout_tables(smac_map)
+        self._memory = make_memory(smac_map, n_battles)
+        self._shows_actions = smac_map.settings.obs_last_action or smac_map.settings.state_last_action
         B, N, U = n_battles, smac_map.n_agents, self._world.sites.shape[1]
         self._battles = make_battles(B, F_ROWS, K_ROWS, U)
         self._orders = Orders(np.zeros((B, N), np.int64), np.zeros((B, N), np.int64), np.zeros((B, N, 2)))
@@ -64,7 +67,9 @@ class BattleEnv(BatchEnv):
         """Battles that the calling thread plays, adapted after every step: waking the others takes time."""
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = -1
-        announce("the battle simulator", kernel.start_battles, kernel.play, kernel.show)
+        announce(
+            "the battle simulator", kernel.start_battles, kernel.begin_memories, kernel.play, kernel.show
+        )
 
     @property
     def episodes(self) -> IntArray:
@@ -84,8 +89,9 @@ class BattleEnv(BatchEnv):
         self.next_episode += count
         seed = np.uint64(self.seed & 0xFFFFFFFFFFFFFFFF)
         kernel.start_battles(self._battles, self._world, chosen, seed, self._turned)
+        kernel.begin_memories(self._battles, self._world, self._tables, self._memory, chosen, seed)
         views = self._fresh_views()
-        kernel.show(0, self.n_battles, self._battles, self._world, self._tables, views)
+        kernel.show(0, self.n_battles, self._battles, self._world, self._tables, self._memory, views)
         return self._time_step(views)
 
     def step(self, actions: IntArray) -> TimeStep:
@@ -99,6 +105,9 @@ class BattleEnv(BatchEnv):
         )
         if bad >= 0:
             raise unavailable(actions, self._avail, *divmod(bad, self._spec.n_agents))
+        if self._shows_actions:
+            live = ~(self._battles.terminated | self._battles.truncated)
+            self._memory.last_action[live] = actions[live]
         return self._play(LOOPS_PER_STEP)
 
     def step_orders(
@@ -147,7 +156,7 @@ class BattleEnv(BatchEnv):
         """
         place_units(self._battles, self._world, x, y, health, cooldown)
         views = self._fresh_views()
-        kernel.show(0, self.n_battles, self._battles, self._world, self._tables, views)
+        kernel.show(0, self.n_battles, self._battles, self._world, self._tables, self._memory, views)
         return self._time_step(views)
 
     def close(self) -> None:
@@ -161,7 +170,8 @@ class BattleEnv(BatchEnv):
         views = self._fresh_views()
 
         def play(first: int, last: int) -> None:
-            kernel.play(first, last, self._battles, self._world, self._orders, loops, self._tables, views)
+            shown = self._tables, self._memory, views
+            kernel.play(first, last, self._battles, self._world, self._orders, loops, *shown)
 
         B, n = self.n_battles, self.n_threads
         if n == 1:

@@ -34,12 +34,15 @@ from envs.battle.fields import (
 from envs.battle.lances import sweep
 from envs.battle.movement import move_all
 from envs.battle.opening import open_battle
-from envs.battle.rng import seed_stream
-from envs.battle.world import Battles, Bools, Floats, Ints, Orders, Reals, Seeds, Views, World
+from envs.battle.world import Battles, Bools, Ints, Orders, Reals, Views, World
 from envs.compiled import helper, kernel
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NORTH
-from envs.smac.layout import LayoutTables, write_views
+from envs.smac.layout import write_views
+from envs.smac.memory import Memory, memory_of
 from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
+from envs.smac.rng import Seeds, seed_stream
+from envs.smac.sightings import begin_memory, look
+from envs.smac.tables import LayoutTables
 from envs.smac.units import LOOPS_PER_STEP
 
 
@@ -109,19 +112,43 @@ def read_actions(actions: Ints, avail: Bools, battles: Battles, w: World, orders
     return -1
 
 
+@kernel
+def begin_memories(
+    battles: Battles, w: World, tables: LayoutTables, memory: Memory, mask: Bools, seed: np.uint64
+) -> None:
+    """Begin the memories of the battles of `mask`, which have just begun."""
+    for b in range(len(mask)):
+        if mask[b]:
+            begin_memory(memory_of(memory, b), seed, np.uint64(battles.episode[b]))
+            if tables.knows_enemies:
+                _look(b, battles, w, tables, memory)
+                _look(b, battles, w, tables, memory)
+
+
 @helper
-def _show(f: Reals, w: World, tables: LayoutTables, obs: Floats, state: Floats, avail: Bools) -> None:
+def _look(b: int, battles: Battles, w: World, tables: LayoutTables, memory: Memory) -> None:
+    f = battles.f[b]
+    look(tables, memory_of(memory, b), w.t[TYPE], f[X], f[Y], f[HEALTH])
+
+
+@helper
+def _show(b: int, battles: Battles, w: World, tables: LayoutTables, memory: Memory, views: Views) -> None:
+    f, steps = battles.f[b], battles.loops[b] // LOOPS_PER_STEP
     write_views(
-        tables, w.t[TYPE], f[X], f[Y], f[HEALTH], f[SHIELD], f[ENERGY], f[COOLDOWN], obs, state, avail
-    )
+        tables, memory_of(memory, b), steps,
+        w.t[TYPE], f[X], f[Y], f[HEALTH], f[SHIELD], f[ENERGY], f[COOLDOWN],
+        views.obs[b], views.state[b], views.avail[b],
+    )  # fmt: skip
 
 
 @kernel
-def show(first: int, last: int, battles: Battles, w: World, tables: LayoutTables, views: Views) -> None:
+def show(
+    first: int, last: int, battles: Battles, w: World, tables: LayoutTables, memory: Memory, views: Views
+) -> None:
     """Write the output of battles `first` to `last` now, with reward 0."""
     for b in range(first, last):
         views.reward[b] = 0.0
-        _show(battles.f[b], w, tables, views.obs[b], views.state[b], views.avail[b])
+        _show(b, battles, w, tables, memory, views)
 
 
 @helper
@@ -132,9 +159,7 @@ def _judge(b: int, battles: Battles, w: World, tables: LayoutTables, views: View
     battles.terminated[b] = outcome != RUNNING
     battles.truncated[b] = outcome == RUNNING and battles.loops[b] >= w.episode_limit * LOOPS_PER_STEP
     battles.won[b] = outcome == WON
-    views.reward[b] = step_reward(
-        tables, f[HEALTH], f[SHIELD], f[HEALTH_BEFORE], f[SHIELD_BEFORE], outcome == WON
-    )
+    views.reward[b] = step_reward(tables, f[HEALTH], f[SHIELD], f[HEALTH_BEFORE], f[SHIELD_BEFORE], outcome)
 
 
 @kernel
@@ -146,6 +171,7 @@ def play(
     orders: Orders,
     loops: int,
     tables: LayoutTables,
+    memory: Memory,
     views: Views,
 ) -> None:
     """Give the orders to battles `first` to `last`, play `loops` game loops, and show them.
@@ -166,4 +192,6 @@ def play(
             simulate(f, k, w, battles.rng[b : b + 1], battles.loops[b], loops)
             battles.loops[b] += loops
             _judge(b, battles, w, tables, views)
-        _show(f, w, tables, views.obs[b], views.state[b], views.avail[b])
+            if tables.knows_enemies:
+                _look(b, battles, w, tables, memory)
+        _show(b, battles, w, tables, memory, views)

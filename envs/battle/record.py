@@ -20,8 +20,8 @@ from envs.battle.env import BattleEnv
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.smac.actions import DIRECTIONS, NAMES
-from envs.smac.layout import SHOOT_CELLS, SIGHT_CELLS
 from envs.smac.smac_map import SmacMap
+from envs.smac.tables import SHOOT_CELLS, SIGHT_CELLS
 from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
 from envs.types import BoolArray, IntArray, TimeStep
 
