@@ -43,7 +43,6 @@ KERNEL_SOURCES: Final = (
     "envs.battle.medivac",
     "envs.battle.movement",
     "envs.battle.opening",
-    "envs.battle.rng",
     "envs.battle.spots",
     "envs.battle.targets",
     "envs.battle.terrain",
@@ -51,8 +50,13 @@ KERNEL_SOURCES: Final = (
     "envs.smac.actions",
     "envs.smac.formation",
     "envs.smac.layout",
+    "envs.smac.memory",
     "envs.smac.reward",
+    "envs.smac.rng",
+    "envs.smac.sightings",
     "envs.smac.smac_map",
+    "envs.smac.state",
+    "envs.smac.tables",
     "envs.smac.units",
 )
 """Modules that hold kernels, or constants and array tuples that kernels read; a test finds the same ones."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded
+from envs.smac.settings import NO_FOG
 from envs.text import one_line
 from envs.types import EnvSpec, MultiAgentEnv
 
@@ -25,9 +26,6 @@ BACKEND_NAMES = {
     "smac": "the live game through the official SMAC package",
 }
 BACKENDS = ("auto", *BACKEND_NAMES)
-
-NO_FOG = ":no-fog"
-"""Suffix of the name of a SMAC map whose observations have no sight limit."""
 
 
 def sc2_root() -> Path:
@@ -182,7 +180,7 @@ def env_spec(map_name: str) -> EnvSpec:
     if (plain := make_plain(map_name, n_battles=1, seed=0)) is not None:
         plain.close()
         return plain.spec
-    return replace(find_map(map_name).spec, name=map_name)
+    return find_map(map_name).spec
 
 
 def find_map(name: str) -> SmacMap:
@@ -193,7 +191,9 @@ def find_map(name: str) -> SmacMap:
     if without_suffix not in ALL_NAMES:
         known = nearest_names(without_suffix, (*ALL_NAMES, "checkers", "spread:3"))
         raise InputError(f"unknown map {name!r}: {known}")
-    return load_map(without_suffix)
+    smac_map = load_map(without_suffix)
+    settings = replace(smac_map.settings, fully_observable=is_without_fog(name))
+    return replace(smac_map, settings=settings)
 
 
 def battles_at_once(backend: str, wanted: int) -> int:
@@ -206,13 +206,7 @@ def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: 
     backend = resolve_backend(backend, map_name)
     if (plain := make_plain(map_name, n_battles=n_battles, seed=seed)) is not None:
         return plain
-    smac_map = find_map(map_name)
-    env = make_smac(smac_map, backend, n_battles=n_battles, seed=seed)
-    if not is_without_fog(map_name):
-        return env
-    from envs.smac.no_fog import NoFogEnv
-
-    return NoFogEnv(env, smac_map, map_name)
+    return make_smac(find_map(map_name), backend, n_battles=n_battles, seed=seed)
 
 
 def prepare_for_games() -> None:

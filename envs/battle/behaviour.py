@@ -59,8 +59,9 @@ from envs.battle.medivac import act_medivac
 from envs.battle.movement import walk
 from envs.battle.targets import acquire, can_attack, closest
 from envs.battle.terrain import SIZE, next_point, reachable_point
-from envs.battle.world import Ints, Reals, Seeds, World
+from envs.battle.world import Ints, Reals, World
 from envs.compiled import helper
+from envs.smac.rng import Seeds
 
 
 @helper

@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 
 from envs.battle.fields import PLANE, RADIUS, S_ROWS, T_ROWS, TYPE
-from envs.battle.rng import seed_stream, uniform
 from envs.battle.spots import GRID, find_spot
-from envs.battle.world import Ints, Reals, Seeds, Worlds
+from envs.battle.world import Ints, Reals, Worlds
 from envs.compiled import helper
+from envs.smac.rng import Seeds, seed_stream, uniform
 from envs.smac.smac_map import MAP_SIZE_CELLS
 
 DRAW_STREAM: Final = np.uint64(0x5EED0F7EA4D0D4A3)

@@ -129,6 +129,7 @@ CLIFF_WALKER: Final = 1
 AIR: Final = 2
 
 
+KEEP: Final = -1
 STOP: Final = 0
 MOVE: Final = 1
 ATTACK_UNIT: Final = 2
@@ -145,7 +146,7 @@ class Order(IntEnum):
     `ATTACK_GROUP` attacks the closest opponent until it is dead, then the next.
     """
 
-    KEEP = -1
+    KEEP = KEEP
     STOP = STOP
     MOVE = MOVE
     ATTACK_UNIT = ATTACK_UNIT

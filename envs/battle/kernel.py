@@ -21,6 +21,7 @@ from envs.battle.fields import (
     HEAL_BEAM,
     HEALTH,
     HEALTH_BEFORE,
+    KEEP,
     LANCES,
     MOVE,
     SHIELD,
@@ -35,24 +36,15 @@ from envs.battle.fields import (
 from envs.battle.lances import sweep
 from envs.battle.movement import move_all
 from envs.battle.opening import open_battle
-from envs.battle.rng import seed_stream
-from envs.battle.world import (
-    Battles,
-    Bools,
-    Floats,
-    Ints,
-    Orders,
-    Reals,
-    Seeds,
-    Views,
-    World,
-    Worlds,
-    world_of,
-)
+from envs.battle.world import Battles, Bools, Ints, Orders, Reals, Views, World, Worlds, world_of
 from envs.compiled import helper, kernel
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NORTH
-from envs.smac.layout import LayoutTables, write_views
+from envs.smac.layout import write_views
+from envs.smac.memory import Memory, memory_of
 from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
+from envs.smac.rng import Seeds, seed_stream
+from envs.smac.sightings import begin_memory, look
+from envs.smac.tables import LayoutTables
 from envs.smac.units import LOOPS_PER_STEP
 
 
@@ -97,7 +89,9 @@ def start_battles(battles: Battles, worlds: Worlds, mask: Bools, seed: np.uint64
 
 
 @kernel
-def read_actions(actions: Ints, avail: Bools, battles: Battles, worlds: Worlds, orders: Orders) -> int:
+def read_actions(
+    actions: Ints, avail: Bools, battles: Battles, worlds: Worlds, tables: LayoutTables, orders: Orders
+) -> int:
     """Turn actions [B, N] into orders.
 
     Returns -1, or b * N + i of the first action that is not available; then `orders` must not be used.
@@ -124,25 +118,69 @@ def read_actions(actions: Ints, avail: Bools, battles: Battles, worlds: Worlds, 
                 orders.order[b, i], orders.target[b, i] = HEAL, action - FIRST_ATTACK
             else:
                 orders.order[b, i], orders.target[b, i] = ATTACK_UNIT, n_agents + action - FIRST_ATTACK
+            j = orders.target[b, i]
+            if j >= 0 and not (tables.action_mask or _reaches(battles.f[b], w, tables, i, j)):
+                orders.order[b, i] = KEEP
     return -1
 
 
 @helper
-def _show(f: Reals, w: World, tables: LayoutTables, obs: Floats, state: Floats, avail: Bools) -> None:
+def _reaches(f: Reals, w: World, tables: LayoutTables, i: int, j: int) -> bool:
+    """Whether SMAC lets agent i attack or heal unit j where it stands."""
+    dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+    return bool(np.sqrt(dx * dx + dy * dy) <= tables.shoot[w.t[TYPE, i]])
+
+
+@kernel
+def draw_teams(battles: Battles, worlds: Worlds, seed: np.uint64, episode: np.uint64) -> None:
+    """Draw the teams and starts of an episode into the places of battle 0, which must not have begun."""
+    draw_battle(worlds, 0, battles.f[0], battles.rng[0:1], seed, episode)
+
+
+@kernel
+def begin_memories(
+    battles: Battles, worlds: Worlds, tables: LayoutTables, memory: Memory, mask: Bools, seed: np.uint64
+) -> None:
+    """Begin the memories of the battles of `mask`, which have just begun."""
+    for b in range(len(mask)):
+        if mask[b]:
+            begin_memory(memory_of(memory, b), seed, np.uint64(battles.episode[b]))
+            if tables.knows_enemies:
+                w = world_of(worlds, b)
+                _look(b, battles, w, tables, memory)
+                _look(b, battles, w, tables, memory)
+
+
+@helper
+def _look(b: int, battles: Battles, w: World, tables: LayoutTables, memory: Memory) -> None:
+    f = battles.f[b]
+    look(tables, memory_of(memory, b), w.t[TYPE], f[X], f[Y], f[HEALTH])
+
+
+@helper
+def _show(b: int, battles: Battles, w: World, tables: LayoutTables, memory: Memory, views: Views) -> None:
+    f, steps = battles.f[b], battles.loops[b] // LOOPS_PER_STEP
     write_views(
-        tables, w.t[TYPE], f[X], f[Y], f[HEALTH], f[SHIELD], f[ENERGY], f[COOLDOWN], obs, state, avail
-    )
+        tables, memory_of(memory, b), steps,
+        w.t[TYPE], f[X], f[Y], f[HEALTH], f[SHIELD], f[ENERGY], f[COOLDOWN],
+        views.obs[b], views.state[b], views.avail[b],
+    )  # fmt: skip
 
 
 @kernel
 def show(
-    first: int, last: int, battles: Battles, worlds: Worlds, tables: LayoutTables, views: Views
+    first: int,
+    last: int,
+    battles: Battles,
+    worlds: Worlds,
+    tables: LayoutTables,
+    memory: Memory,
+    views: Views,
 ) -> None:
     """Write the output of battles `first` to `last` now, with reward 0."""
     for b in range(first, last):
         views.reward[b] = 0.0
-        w = world_of(worlds, b)
-        _show(battles.f[b], w, tables, views.obs[b], views.state[b], views.avail[b])
+        _show(b, battles, world_of(worlds, b), tables, memory, views)
 
 
 @helper
@@ -153,9 +191,7 @@ def _judge(b: int, battles: Battles, w: World, tables: LayoutTables, views: View
     battles.terminated[b] = outcome != RUNNING
     battles.truncated[b] = outcome == RUNNING and battles.loops[b] >= w.episode_limit * LOOPS_PER_STEP
     battles.won[b] = outcome == WON
-    views.reward[b] = step_reward(
-        tables, f[HEALTH], f[SHIELD], f[HEALTH_BEFORE], f[SHIELD_BEFORE], outcome == WON
-    )
+    views.reward[b] = step_reward(tables, f[HEALTH], f[SHIELD], f[HEALTH_BEFORE], f[SHIELD_BEFORE], outcome)
 
 
 @kernel
@@ -167,6 +203,7 @@ def play(
     orders: Orders,
     loops: int,
     tables: LayoutTables,
+    memory: Memory,
     views: Views,
 ) -> None:
     """Give the orders to battles `first` to `last`, play `loops` game loops, and show them.
@@ -187,4 +224,6 @@ def play(
             simulate(f, k, w, battles.rng[b : b + 1], battles.loops[b], loops)
             battles.loops[b] += loops
             _judge(b, battles, w, tables, views)
-        _show(f, w, tables, views.obs[b], views.state[b], views.avail[b])
+            if tables.knows_enemies:
+                _look(b, battles, w, tables, memory)
+        _show(b, battles, w, tables, memory, views)

@@ -20,8 +20,8 @@ from envs.battle.env import BattleEnv
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.smac.actions import DIRECTIONS, NAMES
-from envs.smac.layout import SHOOT_CELLS, SIGHT_CELLS
 from envs.smac.smac_map import SmacMap
+from envs.smac.tables import layout_tables
 from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
 from envs.types import BoolArray, IntArray, TimeStep
 
@@ -192,7 +192,7 @@ def _map_data(smac_map: SmacMap) -> dict[str, Any]:
 
 def _unit_data(env: BattleEnv, b: int) -> list[dict[str, Any]]:
     """What the units of battle b are, agents first."""
-    units = env.units
+    units, tables = env.units, layout_tables(env.smac_map)
     rows = zip(units.types[b], units.radius[b], units.health_max[b], units.shield_max[b], strict=True)
     return [
         {
@@ -200,8 +200,8 @@ def _unit_data(env: BattleEnv, b: int) -> list[dict[str, Any]]:
             "radius": float(radius),
             "health_max": float(health),
             "shield_max": float(shield),
-            "sight_cells": SIGHT_CELLS,
-            "shoot_cells": SHOOT_CELLS,
+            "sight_cells": float(tables.sight[kind]),
+            "shoot_cells": float(tables.shoot[kind]),
             "projectile": UNITS[UnitType(kind)].projectile_speed_cells_s > 0,
             "splash": UNITS[UnitType(kind)].splash_radius,
         }

@@ -19,9 +19,7 @@ BESIDE = 4  # sites at one distance, beside the point
 
 
 @helper
-def _overlaps(
-    bodies: Reals, planes: Ints, j: int, plane: int, x: int, y: int, radius: int, by: int
-) -> bool:
+def _overlaps(bodies: Reals, planes: Ints, j: int, plane: int, x: int, y: int, radius: int, by: int) -> bool:
     """Whether a body at (x, y) overlaps body j, of the same plane, by more than `by`."""
     if planes[j] != plane:
         return False

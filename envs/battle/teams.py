@@ -18,6 +18,7 @@ import numpy.typing as npt
 from envs.battle.env import BattleEnv
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, NO_OP, NORTH, STOP
 from envs.smac.smac_map import MAP_SIZE_CELLS
+from envs.smac.tables import layout_tables
 from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
 from envs.types import BoolArray, IntArray, Team, TimeStep
 
@@ -61,6 +62,7 @@ class NearestTeam:
     def __init__(self, env: BattleEnv, seed: int = 0) -> None:
         self.units = env.units
         self.N = env.spec.n_agents
+        self.shoot = layout_tables(env.smac_map).shoot
 
     @property
     def heals(self) -> BoolArray:
@@ -84,12 +86,22 @@ class NearestTeam:
         dy = units.y[:, None, :] - units.y[:, :N, None]
         return dx, dy, np.where(units.alive[:, None, :] > 0, np.hypot(dx, dy), np.inf)
 
+    def may_attack(self, step: TimeStep, distance: Reals) -> BoolArray:
+        """[B, N, E]: the enemies that an agent can attack now."""
+        N, slots = self.N, step.avail_actions[:, :, FIRST_ATTACK:]
+        may = slots[:, :, : distance.shape[2] - N] & self.can_attack
+        return np.asarray(may & self.in_reach(distance[:, :, N:]))
+
+    def in_reach(self, distance: Reals) -> BoolArray:
+        """distance [B, N, K] that an agent's attack or heal may have."""
+        return np.asarray(distance <= self.shoot[self.units.types[:, : self.N]][..., None])
+
     def attack_or_approach(
         self, step: TimeStep, dx: Reals, dy: Reals, distance: Reals, costs: Reals
     ) -> IntArray:
         """Attack the enemy of least cost [B, N, E] among those in reach; else walk to the closest."""
         N, can_attack = self.N, self.can_attack
-        may = step.avail_actions[:, :, FIRST_ATTACK:] & can_attack
+        may = self.may_attack(step, distance)
         target = np.where(may, costs, np.inf).argmin(axis=2)
         enemies = np.where(can_attack, distance[:, :, N:], np.inf)
         closest = enemies.argmin(axis=2) + N
@@ -103,7 +115,7 @@ class NearestTeam:
         slots = step.avail_actions.shape[2] - FIRST_ATTACK
         may = np.zeros((*distance.shape[:2], N), np.bool_)
         may[:, :, :slots] = step.avail_actions[:, :, FIRST_ATTACK : FIRST_ATTACK + N]
-        may &= patient[:, None, :]
+        may &= patient[:, None, :] & self.in_reach(distance[:, :, :N])
         allies = distance[:, :, :N]
         heal = FIRST_ATTACK + np.where(may, allies, np.inf).argmin(axis=2)
         fighters = np.where(heals[:, None, :], np.inf, allies)
@@ -132,7 +144,7 @@ class FocusTeam(NearestTeam):
         dx, dy, distance = self.offsets()
         left = np.where(units.alive[:, N:] > 0, units.health[:, N:] + units.shield[:, N:], np.inf)  # [B, E]
         costs = distance[:, :, N:].copy()
-        may = step.avail_actions[:, :, FIRST_ATTACK:] & self.can_attack
+        may = self.may_attack(step, distance)
         is_ranged, hits = _REACH[units.types[:, :N]] >= self.MELEE_CELLS, _HITS[units.types[:, :N]]
         battles = np.arange(len(left))
         for agent in np.flatnonzero(is_ranged.any(axis=0)):

@@ -28,7 +28,9 @@ class Units:
         self.radius = self._of_all(f, worlds.s[:, fields.RADIUS])  # cells
         self.health_max = self._of_all(f, worlds.s[:, fields.HEALTH_MAX])
         self.shield_max = self._of_all(f, worlds.s[:, fields.SHIELD_MAX])
-        self.damage = self._of_all(f, worlds.damage)  # [B, U, U] of a hit before armor; 0: row cannot attack column
+        self.damage = self._of_all(
+            f, worlds.damage
+        )  # [B, U, U] of a hit before armor; 0: row cannot attack column
         self.x = _frozen(f[:, fields.X])
         self.y = _frozen(f[:, fields.Y])
         self.health = _frozen(f[:, fields.HEALTH])

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from envs.battle.terrain import Terrain
 from envs.compiled import helper
+from envs.smac.rng import Seeds
 
 Reals = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-Seeds = npt.NDArray[np.uint64]
 
 
 class World(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from envs.smac.ground import walkable_cells
+from envs.smac.settings import SMAC_V2, SMAC_V2_EPO
 from envs.smac.smac_map import MAP_SIZE_CELLS, EnemyOrder, MapType, SmacMap, TeamDraw
 from envs.smac.units import UnitType
 
@@ -64,7 +65,6 @@ def make_scenario(name: str) -> SmacMap:
     walkable, colossus_walkable = walkable_cells(levels)
     for grid in (walkable, colossus_walkable, levels):
         grid.flags.writeable = False
-    is_epo = name.endswith(EPO)
     return SmacMap(
         name=name,
         episode_limit=EPISODE_LIMIT_STEPS,
@@ -79,13 +79,12 @@ def make_scenario(name: str) -> SmacMap:
         colossus_walkable=colossus_walkable,
         cliff_level=levels,
         notes=NOTES,
+        settings=SMAC_V2_EPO if name.endswith(EPO) else SMAC_V2,
         draw=TeamDraw(
             n_agents=n_agents,
             n_enemies=n_enemies,
             kinds=race.kinds,
             weights=WEIGHTS,
             support=race.support,
-            prob_obs_enemy=0.0 if is_epo else 1.0,
-            action_mask=not is_epo,
         ),
     )

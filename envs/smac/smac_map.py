@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.smac.actions import FIRST_ATTACK, NORTH
+from envs.smac.settings import NO_FOG, SmacSettings
 from envs.smac.units import CUSTOM_TYPE_ORDER, UnitType
 from envs.types import BoolArray, EnvSpec
 
@@ -34,8 +35,12 @@ ALLY_HEAD: Final = 4
 ENEMY_HEAD: Final = 3
 """In an enemy's row of the state: health, x, y."""
 
-OBS_HEAD: Final = 5
-"""In an observation's row of another unit: visible or available, distance, x, y, health."""
+OBS_HEAD: Final = 4
+"""In an observation's row of another unit: visible or available, distance, x, y."""
+
+N_PATHING: Final = 8
+N_HEIGHTS: Final = 9
+"""Numbers that `obs_pathing_grid` and `obs_terrain_height` add to an observation."""
 
 OrderKind = Literal["attack_move", "attack_move_between", "attack_units", "attack_closest", "none"]
 MapType = Literal[
@@ -100,8 +105,6 @@ class TeamDraw:
     """Teams and starts that are drawn in every episode: each unit is one of `kinds`, by its weight.
 
     A team is not of `support` alone. The enemies are the same units as the agents, and further ones.
-    `prob_obs_enemy`: how likely an enemy that one agent finds is shown to each other. `action_mask`: whether
-    only enemies in range can be chosen; without it an attack out of range is no new order.
     """
 
     n_agents: int
@@ -109,8 +112,6 @@ class TeamDraw:
     kinds: tuple[UnitType, ...]
     weights: tuple[float, ...]
     support: UnitType | None = None
-    prob_obs_enemy: float = 1.0
-    action_mask: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +136,7 @@ class SmacMap:
     colossus_walkable: BoolArray = field(repr=False)
     cliff_level: npt.NDArray[np.float32] = field(repr=False)
     notes: tuple[str, ...] = field(repr=False, default=())
+    settings: SmacSettings = field(default_factory=SmacSettings)
     draw: TeamDraw | None = None
 
     @property
@@ -166,19 +168,69 @@ class SmacMap:
         return _types_of(self.enemy_spawns)
 
     @property
+    def medivacs_heal(self) -> bool:
+        """Whether medivacs can heal, and a side that has only them left has lost."""
+        return self.map_type in ("MMM", "terran_gen")
+
+    @property
+    def n_actions(self) -> int:
+        """Actions of an agent: one for every enemy, and where medivacs heal, at least one for every agent."""
+        targets = max(self.n_enemies, self.n_agents) if self.medivacs_heal else self.n_enemies
+        return FIRST_ATTACK + targets
+
+    @property
     def spec(self) -> EnvSpec:
-        """SMAC's dimensions (get_obs_size, get_state_size), the state without its last-action block."""
-        ally, enemy = self.ally_shield + self.unit_type_bits, self.enemy_shield + self.unit_type_bits
-        seen = self.n_enemies * (OBS_HEAD + enemy) + (self.n_agents - 1) * (OBS_HEAD + ally)
+        """SMAC's dimensions (get_obs_size, get_state_size) with the map's `settings`.
+
+        Its name tells whether there is fog, so that no agent is shown what it was not trained on.
+        """
+        (_, unit_dim), _ = self.state_rows
+        state_dim = self.units_dim + self.settings.state_timestep_number
+        state_dim += self.n_agents * self.n_actions * self.settings.state_last_action
+        if self.settings.obs_instead_of_state:
+            state_dim, unit_dim = self.n_agents * self.obs_dim, self.obs_dim
         return EnvSpec(
-            name=self.name,
+            name=self.name + NO_FOG * self.settings.fully_observable,
             n_agents=self.n_agents,
-            n_actions=FIRST_ATTACK + self.n_enemies,
-            obs_dim=FIRST_ATTACK - NORTH + seen + 1 + ally,
-            state_dim=self.n_agents * (ALLY_HEAD + ally) + self.n_enemies * (ENEMY_HEAD + enemy),
-            unit_dim=ALLY_HEAD + ally,
+            n_actions=self.n_actions,
+            obs_dim=self.obs_dim,
+            state_dim=state_dim,
+            unit_dim=unit_dim,
             episode_limit=self.episode_limit,
         )
+
+    @property
+    def state_rows(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(rows, width) of the state's agents, then of its enemies."""
+        ally, enemy = self.ally_shield + self.unit_type_bits, self.enemy_shield + self.unit_type_bits
+        return (self.n_agents, ALLY_HEAD + ally), (self.n_enemies, ENEMY_HEAD + enemy)
+
+    @property
+    def units_dim(self) -> int:
+        """Width of the units' rows in the state, all together."""
+        return sum(rows * width for rows, width in self.state_rows)
+
+    @property
+    def obs_moves(self) -> int:
+        """Features at the head of an observation: available moves, the ground around."""
+        pathing, heights = self.settings.obs_pathing_grid, self.settings.obs_terrain_height
+        return FIRST_ATTACK - NORTH + N_PATHING * pathing + N_HEIGHTS * heights
+
+    @property
+    def obs_widths(self) -> tuple[int, int]:
+        """Width of an enemy's row and of a team mate's row in an observation."""
+        enemy = ally = OBS_HEAD + self.unit_type_bits
+        if self.settings.obs_all_health:
+            enemy, ally = enemy + 1 + self.enemy_shield, ally + 1 + self.ally_shield
+        return enemy, ally + self.n_actions * self.settings.obs_last_action
+
+    @property
+    def obs_dim(self) -> int:
+        """Width of an observation: moves, enemies, team mates, own features, time."""
+        enemy, ally = self.obs_widths
+        rows = self.n_enemies * enemy + (self.n_agents - 1) * ally
+        own = (1 + self.ally_shield) * self.settings.shows_own_health + 2 * self.settings.obs_own_pos
+        return self.obs_moves + rows + own + self.unit_type_bits + self.settings.obs_timestep_number
 
 
 def _types_of(groups: tuple[SpawnGroup, ...]) -> tuple[UnitType, ...]:

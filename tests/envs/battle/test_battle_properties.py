@@ -29,7 +29,9 @@ class Referee:
         colossus = self.units.types[0] == UnitType.COLOSSUS
         self.ground = np.where(colossus[:, None, None], smac_map.colossus_walkable, smac_map.walkable)
         self.clearance = np.where(self.plane == AIR, 0, world.s[0, CLEARANCE])
-        self.most_moved = LOOPS_PER_STEP * (world.s[0, STEP] + 0.25)  # walks and pushes of an environment step
+        self.most_moved = LOOPS_PER_STEP * (
+            world.s[0, STEP] + 0.25
+        )  # walks and pushes of an environment step
         self.begin(np.ones(env.n_battles, bool))
 
     def begin(self, mask):

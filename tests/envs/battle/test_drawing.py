@@ -38,7 +38,9 @@ def expected_shares(name: str) -> dict[str, float]:
         agents = probabilities_of_counts(n, weight, *of_support)
         extra = probabilities_of_counts(m - n, weight, *of_support) if m > n else np.ones(1)
         sides = {"agents": agents, "enemies": np.convolve(agents, extra), "extra": extra}
-        expected |= {f"{side}: {k} of type {kind:d}": p for side, all_p in sides.items() for k, p in enumerate(all_p)}
+        expected |= {
+            f"{side}: {k} of type {kind:d}": p for side, all_p in sides.items() for k, p in enumerate(all_p)
+        }
     for cell in range(32):
         expected[f"agent x in {cell}"] = 1 / 15 if cell < 15 else 0
         expected[f"extra enemy x in {cell}"] = 1 / 16 if cell >= 16 else 0
@@ -70,7 +72,9 @@ def test_enemies_are_the_agents_in_a_mirror_or_around_them(name: str) -> None:
             assert any(kind != support for kind in types[2 * n :])
         if reflects:
             mirrored = [(kind, 32 - x, y) for kind, (x, y) in zip(types[:n], points[:n], strict=True)]
-            enemies = [(kind, *point) for kind, point in zip(types[n : 2 * n], points[n : 2 * n], strict=True)]
+            enemies = [
+                (kind, *point) for kind, point in zip(types[n : 2 * n], points[n : 2 * n], strict=True)
+            ]
             assert sorted(mirrored) == sorted(enemies)
         else:
             away = abs(points[n:] - CENTRE)
@@ -85,7 +89,9 @@ def test_drawn_units_have_their_types_numbers_and_stand_on_the_ground(name: str)
     units, n = env.units, env.spec.n_agents
     ranks = np.array([CUSTOM_TYPE_ORDER.index(kind) for kind in UnitType])
     for b in range(env.n_battles):
-        assert np.lexsort((units.y[b, :n], units.x[b, :n], ranks[units.types[b, :n]])).tolist() == list(range(n))
+        assert np.lexsort((units.y[b, :n], units.x[b, :n], ranks[units.types[b, :n]])).tolist() == list(
+            range(n)
+        )
         stats = [UNITS[UnitType(kind)] for kind in units.types[b]]
         assert units.health[b].tolist() == [unit.health_max for unit in stats]
         assert units.shield[b].tolist() == [unit.shield_max for unit in stats]

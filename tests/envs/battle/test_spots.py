@@ -16,7 +16,9 @@ from envs.smac.units import UNITS, UnitType
 
 
 @kernel
-def spot(terrain: Terrain, lattice: Ints, bodies: Reals, planes: Ints, n: int, plane: int, point: Ints, at: Ints) -> None:
+def spot(
+    terrain: Terrain, lattice: Ints, bodies: Reals, planes: Ints, n: int, plane: int, point: Ints, at: Ints
+) -> None:
     """Write the place of one more unit to at [2]."""
     x, y = find_spot(terrain, lattice, bodies, planes, n, plane, point[0], point[1], point[2])
     at[0], at[1] = x, y
@@ -27,7 +29,9 @@ def test_units_created_one_by_one_stand_where_a_formation_puts_them() -> None:
     worlds, rng = make_worlds(smac_map, 1), np.random.default_rng(0)
     kinds, moved = [kind for kind in UnitType if kind != UnitType.SPINE_CRAWLER], 0
     for crowd in range(60):
-        points = rng.choice([16.0, 20.5, 2.0, 0.0, 31.0], (30, 2)) if crowd % 2 else rng.uniform(0, 32, (30, 2))
+        points = (
+            rng.choice([16.0, 20.5, 2.0, 0.0, 31.0], (30, 2)) if crowd % 2 else rng.uniform(0, 32, (30, 2))
+        )
         chosen = [kinds[i] for i in rng.integers(len(kinds), size=30)]
         groups = [SpawnGroup(kind, 1, *point) for kind, point in zip(chosen, points.tolist(), strict=True)]
         bodies, planes, at = np.zeros((3, 30)), np.zeros(30, np.int64), np.zeros(2, np.int64)

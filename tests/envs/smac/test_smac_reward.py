@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs.smac.layout import layout_tables
 from envs.smac.maps import load_map
 from envs.smac.reward import DRAWN, LOST, RUNNING, WON, battle_outcome, step_reward
+from envs.smac.tables import layout_tables
 from envs.smac.units import UnitType
 
 MAX_REWARDS = {
@@ -48,7 +48,7 @@ def reward(
     now: list[float],
     shield_before: list[float] | None = None,
     shield_now: list[float] | None = None,
-    won: bool = False,
+    outcome: int = LOST,
 ) -> float:
     """Unscaled reward of a step in which all agents die: that must not matter."""
     tables = layout_tables(load_map(name))
@@ -63,7 +63,7 @@ def reward(
         column(0, shield_now or none),
         column(45, before),
         column(0, shield_before or none),
-        won,
+        outcome,
     )
     return scaled * tables.max_reward / 20
 
@@ -93,14 +93,14 @@ def test_regeneration_is_taken_off_and_rewarded_when_it_outweighs_damage() -> No
 
 
 def test_a_win_adds_two_hundred_after_the_sign_is_dropped() -> None:
-    assert reward("3m", [0, 0, 6], [0, 0, 0], won=True) == pytest.approx(6 + 10 + 200)
+    assert reward("3m", [0, 0, 6], [0, 0, 0], outcome=WON) == pytest.approx(6 + 10 + 200)
 
 
 def test_a_won_battle_without_regeneration_returns_twenty() -> None:
     tables = layout_tables(load_map("3m"))
     before = np.array([45.0] * 6)
     after = np.array([45.0] * 3 + [0.0] * 3)
-    assert step_reward(tables, after, after * 0, before, before * 0, True) == pytest.approx(20)
+    assert step_reward(tables, after, after * 0, before, before * 0, WON) == pytest.approx(20)
 
 
 def outcome(name: str, agents: list[float], enemies: list[float]) -> int:
