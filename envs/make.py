@@ -24,6 +24,7 @@ BACKEND_NAMES = {
     "sim": "the embedded simulator",
     "sc2": "the live game through pysc2",
     "smac": "the live game through the official SMAC package",
+    "smacv2": "the live game through the official SMACv2 package",
 }
 BACKENDS = ("auto", *BACKEND_NAMES)
 
@@ -63,24 +64,29 @@ def say_no_game(root: Path) -> None:
 
 
 def resolve_backend(backend: str, map_name: str = "") -> str:
-    """The backend that `--env` stands for: `sim`, `sc2` or `smac`.
+    """The backend that `--env` stands for: `sim`, `sc2`, `smac` or `smacv2`.
 
     `auto` takes the live game where `$SC2PATH` names one, else the simulator; a `$SC2PATH` without a game is
-    reported on stderr. Environments that are no SMAC maps are simulated whatever is installed.
+    reported on stderr. Environments that are no SMAC maps are simulated whatever is installed, and so are
+    SMACv2's scenarios, unless `smacv2` is asked for.
     """
     if backend not in BACKENDS:
         raise InputError(f"unknown environment backend {backend!r}: {nearest_names(backend, BACKENDS)}")
-    if backend == "smac" and is_without_fog(map_name):
+    if backend in ("smac", "smacv2") and is_without_fog(map_name):
+        others = "--env sc2 plays the same game" if backend == "smac" else "--env sim plays"
         raise InputError(
-            f"--env smac cannot play {map_name}: the official SMAC package shows nothing beyond its sight "
-            "range; --env sc2 plays the same game without fog"
+            f"--env {backend} cannot play {map_name}: the official package shows nothing beyond its sight "
+            f"range; {others} without fog"
         )
     if not is_smac_map(map_name):
-        if backend in ("sc2", "smac"):
+        if backend not in ("auto", "sim"):
             raise InputError(f"--env {backend} cannot play {map_name}, which is no StarCraft II map")
         return "sim"
-    if backend == "sim":
+    if backend == "sim" or (backend == "auto" and is_scenario(map_name)):
         return "sim"
+    if is_scenario(map_name) != (backend == "smacv2"):
+        plays = "SMACv2's scenarios" if backend == "smacv2" else "SMAC's maps, with their own units"
+        raise InputError(f"--env {backend} plays {plays}, and {map_name} is none; say --env sim or another")
     if backend == "auto":
         return "sc2" if game_is_asked_for() else "sim"
     if not has_sc2_game(sc2_root()):
@@ -95,6 +101,13 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
 def is_smac_map(name: str) -> bool:
     """Whether a name stands for a SMAC map, known or not: its first word is not in `PLAIN`."""
     return name.partition(":")[0] not in PLAIN
+
+
+def is_scenario(name: str) -> bool:
+    """Whether a name is of a SMACv2 scenario, whose teams are drawn."""
+    from envs.smac.scenarios import EPO_NAMES, SCENARIO_NAMES
+
+    return name.removesuffix(NO_FOG) in (*SCENARIO_NAMES, *EPO_NAMES)
 
 
 def is_code(name: str) -> bool:
@@ -231,6 +244,10 @@ def make_smac(smac_map: SmacMap, backend: str, *, n_battles: int, seed: int) -> 
         from envs.sc2.official import OfficialEnv
 
         return OfficialEnv(smac_map, n_battles=n_battles, seed=seed)
+    if backend == "smacv2":
+        from envs.sc2.official_v2 import OfficialV2Env
+
+        return OfficialV2Env(smac_map, n_battles=n_battles, seed=seed)
     from envs.battle.env import BattleEnv
 
     return BattleEnv(smac_map, n_battles=n_battles, seed=seed)

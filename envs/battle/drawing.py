@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from envs.battle.fields import PLANE, RADIUS, S_ROWS, T_ROWS, TYPE
+from envs.battle.fields import CREATED, PLANE, RADIUS, S_ROWS, T_ROWS, TYPE
 from envs.battle.spots import GRID, find_spot
 from envs.battle.world import Ints, Reals, Worlds
 from envs.compiled import helper
@@ -132,8 +132,9 @@ def _surround(n: int, sites: Reals, group: Ints, rng: Seeds) -> None:
 def _settle(worlds: Worlds, b: int, f: Reals) -> None:
     """Place the units in the order in which they are created, sort the agents by type, and fill their traits."""
     n, kinds, planes, sites = worlds.n_agents, worlds.t[b, TYPE], worlds.t[b, PLANE], worlds.sites[b, 0]
-    draw, units = worlds.draw, len(kinds)
+    draw, units, created = worlds.draw, len(kinds), worlds.t[b, CREATED]
     for u in range(units):
+        created[u] = u
         side = 1 if u >= n else 0
         planes[u] = draw.t[side, kinds[u], PLANE]
         f[_RADIUS, u] = np.floor(draw.s[side, kinds[u], RADIUS] * GRID + 0.5)
@@ -145,6 +146,7 @@ def _settle(worlds: Worlds, b: int, f: Reals) -> None:
         j = i
         while j > 0 and kinds[j - 1] > kinds[j]:
             kinds[j - 1], kinds[j] = kinds[j], kinds[j - 1]
+            created[j - 1], created[j] = created[j], created[j - 1]
             for part in range(sites.shape[1]):
                 sites[j - 1, part], sites[j, part] = sites[j, part], sites[j - 1, part]
             j -= 1
@@ -165,4 +167,5 @@ def _fill(worlds: Worlds, b: int) -> None:
         for row in range(S_ROWS):
             s[row, u] = draw.s[side, kind, row]
         for row in range(T_ROWS):
-            t[row, u] = draw.t[side, kind, row]
+            if row != CREATED:
+                t[row, u] = draw.t[side, kind, row]

@@ -115,7 +115,8 @@ BIOLOGICAL: Final = 4
 TYPE: Final = 5
 FIRST_FOE: Final = 6  # columns FIRST_FOE to LAST_FOE (exclusive) are the other team
 LAST_FOE: Final = 7
-T_ROWS: Final = 8
+CREATED: Final = 8  # place in the order of creation, agents before enemies
+T_ROWS: Final = 9
 
 NO_WEAPON: Final = 0
 SHOT: Final = 1

@@ -196,7 +196,7 @@ def make_world_of(smac_map: SmacMap, allies: Sequence[Placed], enemies: Sequence
         raise InputError(f"{smac_map.name}: a side has {most} units; at most {MAX_TEAM_UNITS} can be played")
     placed = [*allies, *enemies]
     types = [unit.unit for unit in placed]
-    damage = np.array([[hit_damage(a, v) for v in types] for a in types])
+    damage = np.array([[hit_damage(a, v) for v in types] for a in types]).reshape(len(types), len(types))
     is_enemy = np.arange(len(types)) >= len(allies)
     damage[is_enemy[:, None] == is_enemy[None, :]] = 0.0
     points = smac_map.enemy_order.points or ((0.0, 0.0),)
@@ -207,7 +207,7 @@ def make_world_of(smac_map: SmacMap, allies: Sequence[Placed], enemies: Sequence
         s=_traits(types, len(allies)),
         t=_kinds(types, len(allies)),
         damage=damage,
-        sites=np.array([[_site(unit) for unit in placed]]),
+        sites=np.array([_site(unit) for unit in placed]).reshape(1, len(types), 4),
         enemy_order=_ENEMY_ORDERS[smac_map.enemy_order.kind],
         enemy_points=np.array([points[0], points[-1]], np.float64),
         terrain=make_terrain(smac_map.walkable, smac_map.colossus_walkable if has_colossus else None),
@@ -230,6 +230,7 @@ def _kinds(types: Sequence[UnitType], n_agents: int) -> Ints:
     t[fields.WEAPON] = [weapon_of(UNITS[unit]) for unit in types]
     t[fields.PLANE] = [plane_of(unit) for unit in types]
     t[fields.BIOLOGICAL] = [bool(UNITS[unit].attributes & Attribute.BIOLOGICAL) for unit in types]
+    t[fields.CREATED] = range(len(types))
     t[fields.TEAM, n_agents:] = 1
     t[fields.ACQUIRES, n_agents:] = 1  # agents' units have acquire level Passive and response Nothing
     t[fields.FIRST_FOE, :n_agents], t[fields.LAST_FOE, :n_agents] = n_agents, len(types)

@@ -74,31 +74,48 @@ class Battle:
         announce("the battle simulator's API", start_battles, advance, give_orders)
         self.smac_map = smac_map
         self.seed = seed
-        self.custom_ids = custom_ids(smac_map.ally_types)
+        self.custom_ids = custom_ids(self._own_types())
         self.game_loop = 0
         self.dead_tags: deque[int] = deque(maxlen=MAX_DEAD_TAGS)  # since they were last taken
         self.episode = -1
-        self._map_world = make_world(smac_map)
+        self._map_world = self._load()
         self._next_tag = _FIRST_TAG
         self._start()
+
+    def _load(self) -> World:
+        """The units with which a battle begins."""
+        return make_world(self.smac_map)
+
+    def _own_types(self) -> tuple[UnitType, ...]:
+        """The types that the map brings."""
+        return self.smac_map.ally_types
 
     def _start(self) -> None:
         """Begin the next battle."""
         self.episode += 1
-        self.world: World = self._map_world
-        self.arrays: Battles = make_battles(1, fields.F_ROWS, fields.K_ROWS, self.world.sites.shape[1])
+        types, n = [UnitType(kind) for kind in self._map_world.t[fields.TYPE]], self._map_world.n_agents
+        self._hold(
+            self._map_world,
+            [self.custom_ids[unit] if u < n else SC2_UNIT_IDS[unit] for u, unit in enumerate(types)],
+        )
+        self.arrays: Battles = make_battles(1, fields.F_ROWS, fields.K_ROWS, len(types))
         self.arrays.episode[0] = self.episode
         start_battles(self.arrays, shared(self.world), np.ones(1, np.bool_), np.uint64(self.seed), False)
+
+    def _hold(self, world: World, type_ids: list[int]) -> None:
+        """Take over the units of a new battle, by column, with new tags and nothing to do."""
+        self.world = world
         self._battle_loop = 0
         self._queues: dict[int, deque[Command]] = {}
         self._doomed: set[int] = set()
-        types = [UnitType(kind) for kind in self.world.t[fields.TYPE]]
-        n = self.world.n_agents
-        self.type_ids = [
-            self.custom_ids[unit] if u < n else SC2_UNIT_IDS[unit] for u, unit in enumerate(types)
-        ]
-        self.tags = [self._new_tag() for _ in types]
+        self.type_ids = type_ids
+        self.tags = [self._new_tag() for _ in type_ids]
         self._index()
+
+    def _tell_who_acquires(self) -> None:
+        """Units of a map's own types have acquire level Passive: they never act unordered."""
+        customs = set(self.custom_ids.values())
+        self.world.t[fields.ACQUIRES] = [number not in customs for number in self.type_ids]
 
     def _index(self) -> None:
         self.column = {tag: u for u, tag in enumerate(self.tags)}
@@ -161,11 +178,15 @@ class Battle:
 
     def step(self, loops: int) -> None:
         """Play `loops` game loops; on an empty field they are the wait for the next battle."""
-        before = self.alive
-        if not any(before):
-            self.game_loop += loops
+        if any(self.alive):
+            self._play(loops)
+        else:
             self._start()
-            return
+        self.game_loop += loops
+
+    def _play(self, loops: int) -> None:
+        """Play `loops` game loops of the battle."""
+        before = self.alive
         self._remove_doomed()
         left = loops
         while left > 0:  # loop by loop while orders are queued
@@ -175,7 +196,6 @@ class Battle:
             left -= count
             if self._queues:
                 self._take_from_queues()
-        self.game_loop += loops
         self._note_deaths(before)
 
     def _remove_doomed(self) -> None:
@@ -210,8 +230,7 @@ class Battle:
         self.tags = [self.tags[u] if u >= 0 else self._new_tag() for u in sources]
         self.type_ids = [self.type_ids[u] if u >= 0 else unit_id for u in sources]
         self._index()
-        customs = set(self.custom_ids.values())
-        self.world.t[fields.ACQUIRES] = [number not in customs for number in self.type_ids]
+        self._tell_who_acquires()
         self._enter(at, unit, x, y)
         return True
 

@@ -95,8 +95,8 @@ def write_game_info(info: Any, battle: Battle, options: Any, difficulty: int, ra
     raw.terrain_height.bits_per_pixel = 8
     raw.terrain_height.size.x = raw.terrain_height.size.y = MAP_SIZE_CELLS
     raw.terrain_height.data = terrain_image(smac_map.cliff_level).tobytes()
-    point = smac_map.enemy_spawns[0]
-    raw.start_locations.add(x=point.x, y=point.y)
+    for point in smac_map.enemy_spawns[:1]:
+        raw.start_locations.add(x=point.x, y=point.y)
 
 
 def _write_bits(image: Any, smac_map: SmacMap) -> None:

@@ -6,6 +6,7 @@ Source: the configurations in SMACv2 (oxwhirl/smacv2 at 577ab5a) and the game ma
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -56,21 +57,22 @@ NOTES: Final = (
 )
 
 
-def make_scenario(name: str) -> SmacMap:
-    """The scenario of that name, one of `SCENARIO_NAMES` or `EPO_NAMES`."""
-    race_name, _, size = name.removesuffix(EPO).partition("_")
-    race = RACES[race_name]
-    n_agents, n_enemies = (int(number) for number in size.split("_vs_"))
+FIELD: Final = "32x32_flat"
+"""The game map that all scenarios play: a field without units, which the client creates."""
+
+
+def flat_field() -> SmacMap:
+    """The field itself: whoever plays on it creates the units."""
     levels = np.ones((MAP_SIZE_CELLS, MAP_SIZE_CELLS), np.float32)
     walkable, colossus_walkable = walkable_cells(levels)
     for grid in (walkable, colossus_walkable, levels):
         grid.flags.writeable = False
     return SmacMap(
-        name=name,
+        name=FIELD,
         episode_limit=EPISODE_LIMIT_STEPS,
-        ally_race=race.letter,
-        enemy_race=race.letter,
-        map_type=race.map_type,
+        ally_race="T",
+        enemy_race="T",
+        map_type="terran_gen",
         unit_type_bits=TYPE_BITS,
         ally_spawns=(),
         enemy_spawns=(),
@@ -79,12 +81,20 @@ def make_scenario(name: str) -> SmacMap:
         colossus_walkable=colossus_walkable,
         cliff_level=levels,
         notes=NOTES,
+    )
+
+
+def make_scenario(name: str) -> SmacMap:
+    """The scenario of that name, one of `SCENARIO_NAMES` or `EPO_NAMES`."""
+    race_name, _, size = name.removesuffix(EPO).partition("_")
+    race = RACES[race_name]
+    n_agents, n_enemies = (int(number) for number in size.split("_vs_"))
+    return replace(
+        flat_field(),
+        name=name,
+        ally_race=race.letter,
+        enemy_race=race.letter,
+        map_type=race.map_type,
         settings=SMAC_V2_EPO if name.endswith(EPO) else SMAC_V2,
-        draw=TeamDraw(
-            n_agents=n_agents,
-            n_enemies=n_enemies,
-            kinds=race.kinds,
-            weights=WEIGHTS,
-            support=race.support,
-        ),
+        draw=TeamDraw(n_agents, n_enemies, race.kinds, WEIGHTS, race.support),
     )
