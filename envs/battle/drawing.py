@@ -1,7 +1,7 @@
 """Teams and starts that are drawn anew in every episode, as SMACv2's generators draw them.
 
-Source: SMACv2's `WeightedTeamsDistribution` and `SurroundedAndReflectPositionDistribution`, with the numbers of
-its fifteen scenarios. The draws come from a stream of their own: the battle's begins where it would on any map.
+Source: SMACv2's `WeightedTeamsDistribution` and `SurroundedAndReflectPositionDistribution`, with the numbers
+of its fifteen scenarios. The draws come from a stream of their own: the battle's begins as on any map.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _on_grid(cells: float) -> float:
 
 @helper
 def _reflect(n: int, sites: Reals, rng: Seeds) -> None:
-    """Points: agents anywhere on the left, enemies in their mirror image, further ones anywhere on the right."""
+    """Points: agents anywhere on the left, enemies in their mirror image, further ones on the right."""
     for i in range(n):
         sites[i, 0] = _on_grid((_CENTRE - BUFFER_CELLS) * uniform(rng))
         sites[i, 1] = _on_grid(MAP_SIZE_CELLS * uniform(rng))
@@ -130,7 +130,7 @@ def _surround(n: int, sites: Reals, group: Ints, rng: Seeds) -> None:
 
 @helper
 def _settle(worlds: Worlds, b: int, f: Reals) -> None:
-    """Place the units in the order in which they are created, sort the agents by type, and fill their traits."""
+    """Place the units in the order in which they are created, sort the agents by type, fill their traits."""
     n, kinds, planes, sites = worlds.n_agents, worlds.t[b, TYPE], worlds.t[b, PLANE], worlds.sites[b, 0]
     draw, units, created = worlds.draw, len(kinds), worlds.t[b, CREATED]
     for u in range(units):

@@ -11,7 +11,7 @@ import numpy as np
 from envs.battle.terrain import Terrain, is_walkable
 from envs.battle.world import Ints, Reals
 from envs.compiled import helper
-from envs.smac.formation import PUSH_CLEARANCE, CONTACT, MAX_TRIES, PUSHED_FROM
+from envs.smac.formation import CONTACT, MAX_TRIES, PUSH_CLEARANCE, PUSHED_FROM
 from envs.smac.smac_map import GRID_PER_CELL
 
 GRID = int(GRID_PER_CELL)
@@ -32,12 +32,12 @@ def _overlaps(bodies: Reals, planes: Ints, j: int, plane: int, x: int, y: int, r
 def _is_free(
     terrain: Terrain, bodies: Reals, planes: Ints, n: int, plane: int, x: int, y: int, radius: int
 ) -> bool:
-    if not is_walkable(terrain, plane, x / GRID, y / GRID):
-        return False
+    is_free = is_walkable(terrain, plane, x / GRID, y / GRID)
     for j in range(n):
-        if _overlaps(bodies, planes, j, plane, x, y, radius, CONTACT):
-            return False
-    return True
+        if not is_free:
+            break
+        is_free = not _overlaps(bodies, planes, j, plane, x, y, radius, CONTACT)
+    return bool(is_free)
 
 
 @helper

@@ -187,7 +187,7 @@ class KiteTeam(NearestTeam):
         evaded = ~outranged & (speed[:, None, N:] < speed[:, :N, None])
         danger_cells = reach[:, None, N:] + radius[:, :N, None] + radius[:, None, N:] + self.MARGIN_CELLS
         danger = self.offsets()[2][:, :, N:] < danger_cells + speed[:, None, N:] * STEP_S
-        chased = (danger & kited).any(axis=2)
+        chased = np.asarray((danger & kited).any(axis=2))
         rests = self.rests(evaded)
         leaves = chased | (rests & (danger & evaded).any(axis=2))
         fight = super().__call__(step)

@@ -40,9 +40,9 @@ class World(NamedTuple):
 class Draw(NamedTuple):
     """From what teams and starts are drawn; arrays of length 0 where a map names its units.
 
-    kinds [K] of `UnitType`, in the order of agent ids; up_to [K]: their cumulative probabilities; support: the
-    place of the kind that makes no team alone, -1 none; s [2, K, S_ROWS], t [2, K, T_ROWS], damage [K, K]: as
-    in `World`, by side and kind; lattice [M, 2]: sites around a point, by distance, in radii of a unit.
+    kinds [K] of `UnitType`, in the order of agent ids; up_to [K]: their cumulative probabilities; support:
+    the place of the kind that makes no team alone, -1 none; s [2, K, S_ROWS], t [2, K, T_ROWS], damage
+    [K, K]: as in `World`, by side and kind; lattice [M, 2]: sites around a point, by distance, in radii.
     """
 
     kinds: Ints

@@ -34,10 +34,7 @@ class _Created(NamedTuple):
 
 
 class EmptyField(Battle):
-    """The units of one game on SMACv2's map. Battle `episode` of `seed` is the one that `BattleEnv` plays
-
-    with the same teams and starts.
-    """
+    """One game on SMACv2's map; with the teams and starts of `BattleEnv` it plays its battles."""
 
     def _load(self) -> World:
         return make_world_of(self.smac_map, [], [])
@@ -52,7 +49,7 @@ class EmptyField(Battle):
         self.arrays = make_battles(1, fields.F_ROWS, fields.K_ROWS, 0)
 
     def create(self, unit: UnitType, unit_id: int, owner: int, x: float, y: float) -> bool:
-        """Put a unit near (x, y), in cells: with the next step where the field is empty; False without room."""
+        """Put a unit near (x, y), in cells: with the next step on an empty field; False without room."""
         if any(self.alive):
             return super().create(unit, unit_id, owner, x, y)
         if sum(created.owner == owner for created in self._created) >= MAX_TEAM_UNITS:

@@ -16,8 +16,8 @@ from typing import Any, Final
 from envs.errors import InputError
 from envs.sc2.descriptors import sc2_protocol
 from envs.sc2api.battle import Battle
-from envs.sc2api.empty_field import battle_on
 from envs.sc2api.debug import carry_out_debug, check_debug, check_room
+from envs.sc2api.empty_field import battle_on
 from envs.sc2api.game_setup import ApiError, RefusedError, check_join, find_map
 from envs.sc2api.ids import BASE_BUILD, COMPUTER, PLAYER
 from envs.sc2api.observation import UnitWriter, write_game_info

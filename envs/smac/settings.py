@@ -52,7 +52,7 @@ class SmacSettings:
     prob_obs_enemy: float | None = None
     """None: an agent sees the enemies in its sight, as in SMAC. A number: SMACv2's rule, see `sightings`."""
     action_mask: bool = True
-    """Only what is in reach can be attacked or healed; else all that lives, and beyond reach nothing happens."""
+    """Only what is in reach can be chosen; else all that lives, and beyond reach the last order stays."""
     conic_fov: bool = False
     """SMACv2's field of view; only False can be played."""
     reward_sparse: bool = False

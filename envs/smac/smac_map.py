@@ -159,7 +159,7 @@ class SmacMap:
 
     @property
     def ally_types(self) -> tuple[UnitType, ...]:
-        """[N] types in the order of agent ids: SMAC sorts by custom unit type, then x, then y; none if drawn."""
+        """[N] types in the order of agent ids: by custom unit type, then x, then y; none if drawn."""
         return tuple(sorted(_types_of(self.ally_spawns), key=CUSTOM_TYPE_ORDER.index))
 
     @property

@@ -290,4 +290,4 @@ CUSTOM_TYPE_ORDER: Final[tuple[UnitType, ...]] = (
     UnitType.ZERGLING,
     UnitType.SPINE_CRAWLER,
 )
-"""The order of the agents' types by id: by name, in every SMAC map and in SMACv2's, whose nine types are all."""
+"""The order of the agents' types by id: that of their names, in SMAC's maps and in SMACv2's."""

@@ -97,7 +97,8 @@ def test_drawn_units_have_their_types_numbers_and_stand_on_the_ground(name: str)
         assert units.shield[b].tolist() == [unit.shield_max for unit in stats]
         assert units.radius[b].tolist() == [unit.radius for unit in stats]
     assert ((units.x >= 2) & (units.x < 30) & (units.y >= 2) & (units.y < 30)).all()
-    assert not (units.damage[:, :n, :n].any() or units.damage[:, n:, n:].any())
+    assert not units.damage[:, :n, :n].any()
+    assert not units.damage[:, n:, n:].any()
     assert units.damage[:, :n, n:].any()
     assert shown.avail_actions[:, :, 1].all()
 
@@ -155,5 +156,5 @@ def test_sizes_and_names() -> None:
 
 
 def test_an_unknown_scenario_is_refused_with_the_nearest_names() -> None:
-    with pytest.raises(InputError, match="unknown map 'terran_5_vs_6': did you mean .*'terran_5_vs_5'"):
+    with pytest.raises(InputError, match=r"unknown map 'terran_5_vs_6': did you mean .*'terran_5_vs_5'"):
         make_env("terran_5_vs_6", "sim")
