@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -63,6 +64,9 @@ class BattleEnv(BatchEnv):
         B, N, U = n_battles, smac_map.n_agents, self._worlds.s.shape[2]
         self._battles = make_battles(B, F_ROWS, K_ROWS, U)
         self._orders = Orders(np.zeros((B, N), np.int64), np.zeros((B, N), np.int64), np.zeros((B, N, 2)))
+        drawing: list[Callable[..., None]] = [] if smac_map.draw is None else [kernel.draw_battles]
+        kernels = kernel.start_battles, kernel.begin_memories, kernel.play, kernel.show
+        announce("the battle simulator", *kernels, *drawing)
         if smac_map.draw is not None:
             self._tables = self._tables._replace(max_reward=self._first_max_reward())
         self._avail = np.zeros((B, N, self._spec.n_actions), np.bool_)  # as last shown
@@ -72,16 +76,14 @@ class BattleEnv(BatchEnv):
         """Battles that the calling thread plays, adapted after every step: waking the others takes time."""
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = -1
-        announce(
-            "the battle simulator", kernel.start_battles, kernel.begin_memories, kernel.play, kernel.show
-        )
 
     def _first_max_reward(self) -> float:
         """SMAC's largest return, by which rewards are scaled: with the enemies of the seed's first episode.
 
         As in SMACv2, whose environment counts those of the first battle that it plays, for all battles.
         """
-        kernel.draw_teams(self._battles, self._worlds, self._seed, np.uint64(0))
+        battles = self._battles._replace(episode=np.zeros_like(self._battles.episode))
+        kernel.draw_battles(battles, self._worlds, np.arange(self.n_battles) == 0, self._seed)
         s, n = self._worlds.s[0], self.smac_map.n_agents
         points = float(s[[HEALTH_MAX, SHIELD_MAX], n:].sum())
         return max_reward(self.smac_map.settings, self.smac_map.n_enemies, points)
@@ -107,6 +109,8 @@ class BattleEnv(BatchEnv):
         self._battles.episode[chosen] = np.arange(self.next_episode, self.next_episode + count)
         self.next_episode += count
         seed = self._seed
+        if self.smac_map.draw is not None:
+            kernel.draw_battles(self._battles, self._worlds, chosen, seed)
         kernel.start_battles(self._battles, self._worlds, chosen, seed, self._turned)
         kernel.begin_memories(self._battles, self._worlds, self._tables, self._memory, chosen, seed)
         views = self._fresh_views()

@@ -73,14 +73,21 @@ def simulate(f: Reals, k: Ints, w: World, rng: Seeds, first_loop: int, loops: in
 
 
 @kernel
+def draw_battles(battles: Battles, worlds: Worlds, mask: Bools, seed: np.uint64) -> None:
+    """Draw teams and starts of episode battles.episode[b] in every battle b of `mask`, before it begins."""
+    for b in range(len(mask)):
+        if mask[b]:
+            episode = np.uint64(battles.episode[b])
+            draw_battle(worlds, b, battles.f[b], battles.rng[b : b + 1], seed, episode)
+
+
+@kernel
 def start_battles(battles: Battles, worlds: Worlds, mask: Bools, seed: np.uint64, turned: bool) -> None:
     """Begin episode battles.episode[b] in every battle b of `mask`; the enemies get their one order."""
     for b in range(len(mask)):
         if not mask[b]:
             continue
         f, k, rng, w = battles.f[b], battles.k[b], battles.rng[b : b + 1], world_of(worlds, b)
-        if len(worlds.draw.kinds) > 0:
-            draw_battle(worlds, b, f, rng, seed, np.uint64(battles.episode[b]))
         seed_stream(rng, seed, np.uint64(battles.episode[b]))
         open_battle(f, k, w, rng, turned)
         simulate(f, k, w, rng, -1, 1)  # the first observation comes a loop later
@@ -129,12 +136,6 @@ def _reaches(f: Reals, w: World, tables: LayoutTables, i: int, j: int) -> bool:
     """Whether SMAC lets agent i attack or heal unit j where it stands."""
     dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
     return bool(np.sqrt(dx * dx + dy * dy) <= tables.shoot[w.t[TYPE, i]])
-
-
-@kernel
-def draw_teams(battles: Battles, worlds: Worlds, seed: np.uint64, episode: np.uint64) -> None:
-    """Draw the teams and starts of an episode into the places of battle 0, which must not have begun."""
-    draw_battle(worlds, 0, battles.f[0], battles.rng[0:1], seed, episode)
 
 
 @kernel
