@@ -15,6 +15,7 @@ from envs.conformance import check_env
 from envs.errors import InputError
 from envs.make import make_env, prepare_for_games
 from envs.sc2.client import guard_pysc2, run_config
+from envs.sc2.descriptors import sc2_protocol
 from envs.sc2.official_v2 import official_wrapper, package_arguments
 from envs.smac.maps import MAP_NAMES, load_map
 from envs.smac.scenarios import EPO_NAMES, SCENARIO_NAMES
@@ -83,6 +84,7 @@ def test_smacv2_plays_the_simulated_battle_in_every_scenario(
 
 def their_draws(monkeypatch: pytest.MonkeyPatch, name: str, count: int, seed: int) -> Draws:
     """Draws of the package's own generators, which have no seed unless they are given one like this."""
+    sc2_protocol()  # before pysc2 is imported
     from smacv2.env.starcraft2 import distributions
 
     seeds = iter(range(seed, seed + 100))
