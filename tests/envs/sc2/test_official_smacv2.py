@@ -20,7 +20,7 @@ from envs.sc2.official_v2 import official_wrapper, package_arguments
 from envs.smac.maps import MAP_NAMES, load_map
 from envs.smac.scenarios import EPO_NAMES, SCENARIO_NAMES
 from envs.smac.units import UnitType
-from envs.types import BoolArray, FloatArray
+from envs.types import IntArray, TimeStep
 from tests.envs.battle.support.draws import Draws, our_draws, shares
 from tests.envs.sc2.support.smacv2 import play_both
 
@@ -48,14 +48,14 @@ def assert_equal_battles(
     """The package and the simulator show the same; returns how often what happened."""
     rng = np.random.default_rng(seed)
 
-    def choose(avail: BoolArray) -> FloatArray:
-        scores = rng.random(avail.shape)
-        scores[:, 6:] += rng.random() < 0.6  # else hardly anybody shoots
-        return scores.astype(np.float32)
+    def team(step: TimeStep) -> IntArray:
+        scores = rng.random(step.avail_actions.shape)
+        scores[:, :, 6:] += rng.random() < 0.6  # else hardly anybody shoots
+        return np.where(step.avail_actions, scores, -1.0).argmax(axis=2)
 
     found = dict.fromkeys(("steps", "ends", "rewards"), 0)
     with BattleEnv(load_map(name), seed=seed) as env:
-        for ours, theirs in play_both(env, official_wrapper(), monkeypatch, episodes, choose):
+        for ours, theirs in play_both(env, official_wrapper(), monkeypatch, episodes, team):
             for what, value in theirs.items():
                 message = f"{name}, step {found['steps']}: {what}"
                 np.testing.assert_allclose(ours[what], value, rtol=0, atol=1e-6, err_msg=message)

@@ -16,7 +16,7 @@ from envs.smac.memory import Memory
 from envs.smac.rng import Seeds, uniform
 from envs.smac.sightings import begin_memory
 from envs.smac.units import UnitType
-from envs.types import BoolArray, FloatArray
+from envs.types import Team
 
 
 @kernel
@@ -68,12 +68,9 @@ def play_both(
     wrapper: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     episodes: int,
-    choose: Callable[[BoolArray], FloatArray],
+    team: Team,
 ) -> Iterator[tuple[Shown, Shown]]:
-    """Play `episodes` battles in the simulator and in the package; yields what both show, step by step.
-
-    `choose` gives a score to every action; the available one with the highest is taken.
-    """
+    """Play `episodes` battles in the simulator and in the package; yields what both show, step by step."""
     stream = LookingStream(env)
     monkeypatch.setattr("random.shuffle", stream.shuffle)
     monkeypatch.setattr("numpy.random.rand", stream.random)
@@ -96,10 +93,9 @@ def play_both(
                 yield {name: getattr(ours, name)[0] for name in theirs}, theirs
                 if ended:
                     break
-                avail = ours.avail_actions[0]
-                actions = np.where(avail, choose(avail), -np.inf).argmax(axis=1)
-                ours = env.step(actions[None])
-                reward, ended, info = package.step(actions.tolist())
+                actions = team(ours)
+                ours = env.step(actions)
+                reward, ended, info = package.step(actions[0].tolist())
                 won = bool(info["battle_won"])
     finally:
         package.close()
