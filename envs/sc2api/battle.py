@@ -16,11 +16,11 @@ import numpy as np
 from envs.battle import fields
 from envs.battle.combat import SWEEP_POINTS
 from envs.battle.kernel import start_battles
-from envs.battle.lances import BURN_DELAY_LOOPS
 from envs.battle.opening import LONG_AGO
 from envs.battle.roster import make_world, make_world_of, plane_of, shared
 from envs.battle.world import Battles, World, make_battles
 from envs.compiled import announce
+from envs.sc2api.columns import BURNS, UNIT_REFERENCES, rearranged
 from envs.sc2api.ids import COMPUTER, PLAYER, custom_ids
 from envs.sc2api.stepping import advance, give_orders, standing_point, way_length
 from envs.smac.formation import Placed
@@ -35,19 +35,6 @@ MAX_QUEUE: Final = 32
 
 _FIRST_TAG: Final = 1 << 32
 _TAG_STEP: Final = 1 << 18
-_UNIT_REFERENCES: Final = (
-    fields.ORDER_TARGET,
-    fields.TARGET,
-    fields.SHOT_TARGET,
-    fields.LAST_ATTACKER,
-    fields.OTHER_ATTACKER,
-    fields.SHOT_AT,
-)
-_BURNS: Final = (
-    *range(fields.BURNS_A, fields.BURNS_A + BURN_DELAY_LOOPS),
-    *range(fields.BURNS_B, fields.BURNS_B + BURN_DELAY_LOOPS),
-)
-_FOE_BITS: Final = (fields.SWEPT_A, fields.SWEPT_B, *_BURNS)
 
 
 @dataclass(frozen=True)
@@ -59,12 +46,6 @@ class Command:
     target: int = -1
     x: float = 0.0
     y: float = 0.0
-
-
-def _move_bits(bits: int, places: list[int]) -> int:
-    """An int64 whose bit b has gone to bit places[b]; it is lost where that is negative."""
-    moved = sum(1 << place for b, place in enumerate(places) if place >= 0 and bits >> b & 1)
-    return moved - (1 << 64) if moved >> 63 else moved
 
 
 class Battle:
@@ -131,6 +112,10 @@ class Battle:
     def alive(self) -> list[bool]:
         """[U]"""
         return [value != 0 for value in self.arrays.k[0, fields.ALIVE].tolist()]
+
+    def count(self, owner: int) -> int:
+        """Units of a player that live."""
+        return sum(lives and whose == owner for lives, whose in zip(self.alive, self.owners, strict=True))
 
     def type_of(self, column: int) -> UnitType:
         """The type of the unit in a column."""
@@ -242,7 +227,7 @@ class Battle:
         k = self.arrays.k[0]
         needed = k[fields.ALIVE] != 0
         targets = k[[fields.TARGET, fields.ORDER_TARGET]][:, needed]
-        needed |= (k[fields.SHOT_TARGET] >= 0) | k[list(_BURNS)].any(axis=0)
+        needed |= (k[fields.SHOT_TARGET] >= 0) | k[list(BURNS)].any(axis=0)
         needed[targets[targets >= 0]] = True
         return [int(u) for u in np.flatnonzero(needed)]
 
@@ -255,25 +240,7 @@ class Battle:
         world = make_world_of(self.smac_map, placed[:n], placed[n:])
         self.world = world
         place = {u: new for new, u in enumerate(sources) if u >= 0}
-        f, k = (
-            np.zeros((1, fields.F_ROWS, len(sources))),
-            np.zeros((1, fields.K_ROWS, len(sources)), np.int64),
-        )
-        for new, u in enumerate(sources):
-            if u < 0:
-                k[0, fields.SCAN_LOOP, new] = old.k[0, fields.SCAN_LOOP, 0]
-                continue
-            f[0, :, new], k[0, :, new] = old.f[0, :, u], old.k[0, :, u]
-            for row in _UNIT_REFERENCES:
-                k[0, row, new] = place.get(int(old.k[0, row, u]), -1)
-            first, last = (int(old_t[row, u]) for row in (fields.FIRST_FOE, fields.LAST_FOE))
-            foes = [place.get(foe, -1) - int(world.t[fields.FIRST_FOE, new]) for foe in range(first, last)]
-            for row in _FOE_BITS:
-                k[0, row, new] = _move_bits(int(old.k[0, row, u]), foes)
-        route = old.k[0, fields.ROUTE, : len(sources)]  # a list over columns, whatever unit is in them
-        k[0, fields.ROUTE] = -1
-        k[0, fields.ROUTE, : len(route)] = route
-        self.arrays = old._replace(f=f, k=k)
+        self.arrays = rearranged(old, old_t, world, sources)
         self._queues = {
             place[unit]: deque(
                 Command(place[unit], c.order, place.get(c.target, -1), c.x, c.y) for c in commands
@@ -285,7 +252,7 @@ class Battle:
     def _enter(self, column: int, unit: UnitType, x: float, y: float) -> None:
         """Fill the column of a new unit."""
         f, k, stats = self.arrays.f[0], self.arrays.k[0], UNITS[unit]
-        for row in _UNIT_REFERENCES:
+        for row in UNIT_REFERENCES:
             k[row, column] = -1
         k[fields.ALIVE, column], k[fields.SWEEP_POINT, column] = 1, SWEEP_POINTS
         k[fields.HIT_AGO, column] = k[fields.OTHER_AGO, column] = LONG_AGO

@@ -15,7 +15,7 @@ from envs.battle.roster import make_world_of, shared
 from envs.battle.world import World, make_battles
 from envs.sc2api.battle import Battle
 from envs.sc2api.ids import COMPUTER, PLAYER
-from envs.smac.formation import Placed, place_groups
+from envs.smac.formation import DoesNotFitError, Placed, place_groups
 from envs.smac.smac_map import MAX_TEAM_UNITS, SmacMap, SpawnGroup
 from envs.smac.units import CUSTOM_TYPE_ORDER, UnitType
 
@@ -52,10 +52,14 @@ class EmptyField(Battle):
         """Put a unit near (x, y), in cells: with the next step on an empty field; False without room."""
         if any(self.alive):
             return super().create(unit, unit_id, owner, x, y)
-        if sum(created.owner == owner for created in self._created) >= MAX_TEAM_UNITS:
+        if self.count(owner) >= MAX_TEAM_UNITS:
             return False
         self._created.append(_Created(unit, unit_id, owner, x, y))
         return True
+
+    def count(self, owner: int) -> int:
+        """Units of a player that live, or come with the next step."""
+        return super().count(owner) + sum(created.owner == owner for created in self._created)
 
     def step(self, loops: int) -> None:
         """Play `loops` game loops; the first one brings the units that were created on an empty field."""
@@ -67,11 +71,19 @@ class EmptyField(Battle):
             self._play(loops)
         self.game_loop += loops
 
+    def _places(self) -> list[Placed]:
+        """Where the created units stand; those that do not fit are not created."""
+        while True:
+            groups = [SpawnGroup(new.unit, 1, new.x, new.y) for new in self._created]
+            try:
+                return place_groups(self.smac_map, groups)
+            except DoesNotFitError as error:
+                del self._created[error.group]
+
     def _begin(self) -> None:
         """Begin the next battle with the created units: each stands at its point, or near it."""
         self.episode += 1
-        groups = [SpawnGroup(new.unit, 1, new.x, new.y) for new in self._created]
-        units = list(zip(self._created, place_groups(self.smac_map, groups), strict=True))
+        units = list(zip(self._created, self._places(), strict=True))
         agents = [unit for unit in units if unit[0].owner == PLAYER]
         agents.sort(key=lambda unit: CUSTOM_TYPE_ORDER.index(unit[0].unit))
         columns = agents + [unit for unit in units if unit[0].owner == COMPUTER]
