@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,6 +38,20 @@ def melee_map(each: int, reach: float, rng: np.random.Generator) -> SmacMap:
         colossus_walkable=GROUND,
         cliff_level=np.ones((32, 32), np.float32),
     )
+
+
+def play_crowd(units: int, steps: int) -> Iterator[bytes]:
+    """Where every step leaves a crowd of zealots that all walk into one corner."""
+    allies = tuple(
+        SpawnGroup(UnitType.ZEALOT, 1, 10 + 1.5 * (u % 6), 10 + 1.5 * (u // 6)) for u in range(units)
+    )
+    enemies = (SpawnGroup(UnitType.MARINE, 1, 25.0, 25.0),)
+    quiet = replace(melee_map(1, 1.0, np.random.default_rng(0)), enemy_order=EnemyOrder("none"))
+    env = BattleEnv(replace(quiet, ally_spawns=allies, enemy_spawns=enemies))
+    env.reset()
+    for _ in range(steps):
+        env.step_orders(np.full((1, units), Order.MOVE), point=np.full((1, units, 2), 6.4))
+        yield env._battles.f[0, :, :units].tobytes()
 
 
 def play_melee(each: int, steps: int, seed: int) -> Iterator[bytes]:
