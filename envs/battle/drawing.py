@@ -12,7 +12,7 @@ import numpy as np
 
 from envs.battle.fields import CREATED, PLANE, RADIUS, S_ROWS, T_ROWS, TYPE
 from envs.battle.spots import GRID, find_spot
-from envs.battle.world import Ints, Reals, Worlds
+from envs.battle.world import Draw, Ints, Reals, Worlds
 from envs.compiled import helper
 from envs.smac.rng import Seeds, seed_stream, uniform
 from envs.smac.smac_map import MAP_SIZE_CELLS
@@ -32,30 +32,32 @@ _X, _Y, _RADIUS = 0, 1, 2  # rows of the bodies that stand already
 
 
 @helper
-def draw_battle(worlds: Worlds, b: int, f: Reals, rng: Seeds, seed: np.uint64, episode: np.uint64) -> None:
+def draw_battle(
+    worlds: Worlds, draw: Draw, b: int, f: Reals, rng: Seeds, seed: np.uint64, episode: np.uint64
+) -> None:
     """Draw the teams and starts of battle b into `worlds`; f [F_ROWS, U] is room to work in."""
     seed_stream(rng, seed ^ DRAW_STREAM, episode)
     n, kinds, sites = worlds.n_agents, worlds.t[b, TYPE], worlds.sites[b, 0]
-    _draw_teams(worlds, kinds, rng)
+    _draw_teams(draw, n, kinds, rng)
     if uniform(rng) < REFLECT_SHARE:
         _reflect(n, sites, rng)
     else:
         _surround(n, sites, worlds.t[b, PLANE], rng)
-    _settle(worlds, b, f)
+    _settle(worlds, draw, b, f)
 
 
 @helper
-def _draw_kind(worlds: Worlds, rng: Seeds) -> int:
+def _draw_kind(draw: Draw, rng: Seeds) -> int:
     """The place of a kind, drawn by its probability."""
     at = uniform(rng)
-    for kind in range(len(worlds.draw.up_to) - 1):
-        if at < worlds.draw.up_to[kind]:
+    for kind in range(len(draw.up_to) - 1):
+        if at < draw.up_to[kind]:
             return kind
-    return len(worlds.draw.up_to) - 1
+    return len(draw.up_to) - 1
 
 
 @helper
-def _draw_some(worlds: Worlds, kinds: Ints, first: int, last: int, rng: Seeds) -> None:
+def _draw_some(draw: Draw, kinds: Ints, first: int, last: int, rng: Seeds) -> None:
     """Draw kinds[first:last], again while all are of the kind that only supports others."""
     if first == last:
         return
@@ -64,20 +66,20 @@ def _draw_some(worlds: Worlds, kinds: Ints, first: int, last: int, rng: Seeds) -
         only_support = False
         others = 0
         for i in range(first, last):
-            kinds[i] = _draw_kind(worlds, rng)
-            others += kinds[i] != worlds.draw.support
+            kinds[i] = _draw_kind(draw, rng)
+            others += kinds[i] != draw.support
         only_support = others == 0
 
 
 @helper
-def _draw_teams(worlds: Worlds, kinds: Ints, rng: Seeds) -> None:
+def _draw_teams(draw: Draw, n: int, kinds: Ints, rng: Seeds) -> None:
     """Draw the agents; the enemies are the same, in the same order, and further ones."""
-    n, units = worlds.n_agents, len(kinds)
-    _draw_some(worlds, kinds, 0, n, rng)
+    units = len(kinds)
+    _draw_some(draw, kinds, 0, n, rng)
     same = min(n, units - n)
     for i in range(same):
         kinds[n + i] = kinds[i]
-    _draw_some(worlds, kinds, n + same, units, rng)
+    _draw_some(draw, kinds, n + same, units, rng)
 
 
 @helper
@@ -129,10 +131,10 @@ def _surround(n: int, sites: Reals, group: Ints, rng: Seeds) -> None:
 
 
 @helper
-def _settle(worlds: Worlds, b: int, f: Reals) -> None:
+def _settle(worlds: Worlds, draw: Draw, b: int, f: Reals) -> None:
     """Place the units in the order in which they are created, sort the agents by type, fill their traits."""
     n, kinds, planes, sites = worlds.n_agents, worlds.t[b, TYPE], worlds.t[b, PLANE], worlds.sites[b, 0]
-    draw, units, created = worlds.draw, len(kinds), worlds.t[b, CREATED]
+    units, created = len(kinds), worlds.t[b, CREATED]
     for u in range(units):
         created[u] = u
         side = 1 if u >= n else 0
@@ -150,13 +152,13 @@ def _settle(worlds: Worlds, b: int, f: Reals) -> None:
             for part in range(sites.shape[1]):
                 sites[j - 1, part], sites[j, part] = sites[j, part], sites[j - 1, part]
             j -= 1
-    _fill(worlds, b)
+    _fill(worlds, draw, b)
 
 
 @helper
-def _fill(worlds: Worlds, b: int) -> None:
+def _fill(worlds: Worlds, draw: Draw, b: int) -> None:
     """The traits of battle b's units, whose kinds stand in the row TYPE."""
-    n, draw, damage = worlds.n_agents, worlds.draw, worlds.damage[b]
+    n, damage = worlds.n_agents, worlds.damage[b]
     s, t = worlds.s[b], worlds.t[b]
     units = t.shape[1]
     for u in range(units):

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from envs.battle import kernel
 from envs.battle.fields import F_ROWS, HEALTH_MAX, K_ROWS, SHIELD_MAX, Order
 from envs.battle.placing import place_units
-from envs.battle.roster import make_worlds
+from envs.battle.roster import make_draw, make_worlds
 from envs.battle.views import Units
-from envs.battle.world import Orders, Views, make_battles
+from envs.battle.world import Draw, Orders, Views, make_battles
 from envs.compiled import announce
 from envs.cores import usable_cores
 from envs.slots import BatchEnv, integer_actions, unavailable
@@ -64,11 +64,13 @@ class BattleEnv(BatchEnv):
         B, N, U = n_battles, smac_map.n_agents, self._worlds.s.shape[2]
         self._battles = make_battles(B, F_ROWS, K_ROWS, U)
         self._orders = Orders(np.zeros((B, N), np.int64), np.zeros((B, N), np.int64), np.zeros((B, N, 2)))
-        drawing: list[Callable[..., None]] = [] if smac_map.draw is None else [kernel.draw_battles]
+        self._draw = None if smac_map.draw is None else make_draw(smac_map.draw)
+        self._reach = np.zeros(0) if smac_map.settings.action_mask else self._tables.shoot
+        drawing: list[Callable[..., None]] = [] if self._draw is None else [kernel.draw_battles]
         kernels = kernel.start_battles, kernel.begin_memories, kernel.play, kernel.show
         announce("the battle simulator", *kernels, *drawing)
-        if smac_map.draw is not None:
-            self._tables = self._tables._replace(max_reward=self._first_max_reward())
+        if self._draw is not None:
+            self._tables = self._tables._replace(max_reward=self._first_max_reward(self._draw))
         self._avail = np.zeros((B, N, self._spec.n_actions), np.bool_)  # as last shown
         self.units = Units(self._battles, self._worlds)
         self.n_threads = min(threads or usable_cores(), B) if B * U >= THREADED_UNITS else 1
@@ -77,13 +79,13 @@ class BattleEnv(BatchEnv):
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = -1
 
-    def _first_max_reward(self) -> float:
+    def _first_max_reward(self, draw: Draw) -> float:
         """SMAC's largest return, by which rewards are scaled: with the enemies of the seed's first episode.
 
         As in SMACv2, whose environment counts those of the first battle that it plays, for all battles.
         """
         battles = self._battles._replace(episode=np.zeros_like(self._battles.episode))
-        kernel.draw_battles(battles, self._worlds, np.arange(self.n_battles) == 0, self._seed)
+        kernel.draw_battles(battles, self._worlds, draw, np.arange(self.n_battles) == 0, self._seed)
         s, n = self._worlds.s[0], self.smac_map.n_agents
         points = float(s[[HEALTH_MAX, SHIELD_MAX], n:].sum())
         return max_reward(self.smac_map.settings, self.smac_map.n_enemies, points)
@@ -109,8 +111,8 @@ class BattleEnv(BatchEnv):
         self._battles.episode[chosen] = np.arange(self.next_episode, self.next_episode + count)
         self.next_episode += count
         seed = self._seed
-        if self.smac_map.draw is not None:
-            kernel.draw_battles(self._battles, self._worlds, chosen, seed)
+        if self._draw is not None:
+            kernel.draw_battles(self._battles, self._worlds, self._draw, chosen, seed)
         kernel.start_battles(self._battles, self._worlds, chosen, seed, self._turned)
         kernel.begin_memories(self._battles, self._worlds, self._tables, self._memory, chosen, seed)
         views = self._fresh_views()
@@ -128,7 +130,7 @@ class BattleEnv(BatchEnv):
             self._avail,
             self._battles,
             self._worlds,
-            self._tables,
+            self._reach,
             self._orders,
         )
         if bad >= 0:

@@ -36,7 +36,7 @@ from envs.battle.fields import (
 from envs.battle.lances import sweep
 from envs.battle.movement import move_all
 from envs.battle.opening import open_battle
-from envs.battle.world import Battles, Bools, Ints, Orders, Reals, Views, World, Worlds, world_of
+from envs.battle.world import Battles, Bools, Draw, Ints, Orders, Reals, Views, World, Worlds, world_of
 from envs.compiled import helper, kernel
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NORTH
 from envs.smac.layout import write_views
@@ -73,12 +73,12 @@ def simulate(f: Reals, k: Ints, w: World, rng: Seeds, first_loop: int, loops: in
 
 
 @kernel
-def draw_battles(battles: Battles, worlds: Worlds, mask: Bools, seed: np.uint64) -> None:
+def draw_battles(battles: Battles, worlds: Worlds, draw: Draw, mask: Bools, seed: np.uint64) -> None:
     """Draw teams and starts of episode battles.episode[b] in every battle b of `mask`, before it begins."""
     for b in range(len(mask)):
         if mask[b]:
             episode = np.uint64(battles.episode[b])
-            draw_battle(worlds, b, battles.f[b], battles.rng[b : b + 1], seed, episode)
+            draw_battle(worlds, draw, b, battles.f[b], battles.rng[b : b + 1], seed, episode)
 
 
 @kernel
@@ -97,11 +97,13 @@ def start_battles(battles: Battles, worlds: Worlds, mask: Bools, seed: np.uint64
 
 @kernel
 def read_actions(
-    actions: Ints, avail: Bools, battles: Battles, worlds: Worlds, tables: LayoutTables, orders: Orders
+    actions: Ints, avail: Bools, battles: Battles, worlds: Worlds, reach: Reals, orders: Orders
 ) -> int:
     """Turn actions [B, N] into orders.
 
-    Returns -1, or b * N + i of the first action that is not available; then `orders` must not be used.
+    reach: by unit type, beyond which an agent keeps its order instead of attacking or healing; empty where
+    such actions are not available. Returns -1, or b * N + i of the first action that is not available; then
+    `orders` must not be used.
     """
     n_agents, n_actions = actions.shape[1], avail.shape[2]
     for b in range(len(actions)):
@@ -125,17 +127,18 @@ def read_actions(
                 orders.order[b, i], orders.target[b, i] = HEAL, action - FIRST_ATTACK
             else:
                 orders.order[b, i], orders.target[b, i] = ATTACK_UNIT, n_agents + action - FIRST_ATTACK
-            j = orders.target[b, i]
-            if j >= 0 and not (tables.action_mask or _reaches(battles.f[b], w, tables, i, j)):
+            if len(reach) > 0 and not _reaches(battles.f[b], w, reach, i, orders.target[b, i]):
                 orders.order[b, i] = KEEP
     return -1
 
 
 @helper
-def _reaches(f: Reals, w: World, tables: LayoutTables, i: int, j: int) -> bool:
-    """Whether SMAC lets agent i attack or heal unit j where it stands."""
+def _reaches(f: Reals, w: World, reach: Reals, i: int, j: int) -> bool:
+    """Whether agent i's order can be given: its target, unit j, is within its reach, or it has none."""
+    if j < 0:
+        return True
     dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
-    return bool(np.sqrt(dx * dx + dy * dy) <= tables.shoot[w.t[TYPE, i]])
+    return bool(np.sqrt(dx * dx + dy * dy) <= reach[w.t[TYPE, i]])
 
 
 @kernel

@@ -123,37 +123,20 @@ def make_worlds(smac_map: SmacMap, n_battles: int) -> Worlds:
     """The arrays of B = `n_battles` battles of `smac_map`; DoesNotFitError as `make_world`."""
     if smac_map.draw is None:
         return shared(make_world(smac_map))
-    return _drawn(smac_map, smac_map.draw, n_battles)
+    return _blank(smac_map, smac_map.draw, n_battles)
 
 
 def shared(world: World) -> Worlds:
     """The arrays of battles that all have the units of one `world`; they are the same memory."""
-    nothing: Reals = np.zeros((0, 0, 0))
-    draw = Draw(
-        kinds=np.zeros(0, np.int64),
-        up_to=np.zeros(0),
-        support=-1,
-        s=nothing,
-        t=nothing.astype(np.int64),
-        damage=np.zeros((0, 0)),
-        lattice=np.zeros((0, 2), np.int64),
-    )
     per_battle = {name: getattr(world, name)[None] for name in ("s", "t", "damage", "sites")}
-    return Worlds(**(world._asdict() | per_battle), draw=draw)
+    return Worlds(**(world._asdict() | per_battle))
 
 
-def _drawn(smac_map: SmacMap, draw: TeamDraw, n_battles: int) -> Worlds:
+def _blank(smac_map: SmacMap, draw: TeamDraw, n_battles: int) -> Worlds:
     """Arrays for battles that draw their units when they begin."""
-    order = sorted(range(len(draw.kinds)), key=lambda place: CUSTOM_TYPE_ORDER.index(draw.kinds[place]))
-    kinds = [draw.kinds[place] for place in order]
-    B, U, K, n = n_battles, draw.n_agents + draw.n_enemies, len(kinds), draw.n_agents
-    if (most := max(n, draw.n_enemies)) > MAX_TEAM_UNITS:
-        raise InputError(f"{smac_map.name}: a side has {most} units; at most {MAX_TEAM_UNITS} can be played")
-    t = _kinds([*kinds, *kinds], K)
-    t[fields.FIRST_FOE, :K], t[fields.LAST_FOE, :K] = n, U
-    t[fields.FIRST_FOE, K:], t[fields.LAST_FOE, K:] = 0, n
+    B, U = n_battles, draw.n_agents + draw.n_enemies
     return Worlds(
-        n_agents=n,
+        n_agents=draw.n_agents,
         episode_limit=smac_map.episode_limit,
         s=np.zeros((B, fields.S_ROWS, U)),
         t=np.zeros((B, fields.T_ROWS, U), np.int64),
@@ -162,15 +145,25 @@ def _drawn(smac_map: SmacMap, draw: TeamDraw, n_battles: int) -> Worlds:
         enemy_order=_ENEMY_ORDERS[smac_map.enemy_order.kind],
         enemy_points=np.zeros((2, 2)),
         terrain=make_terrain(smac_map.walkable, smac_map.colossus_walkable),
-        draw=Draw(
-            kinds=np.array(kinds, np.int64),
-            up_to=np.cumsum([draw.weights[place] for place in order]),
-            support=-1 if draw.support is None else kinds.index(draw.support),
-            s=_sides(_traits([*kinds, *kinds], K)),
-            t=_sides(t),
-            damage=np.array([[hit_damage(a, v) for v in kinds] for a in kinds]),
-            lattice=np.array([site for group in site_groups() for site in group], np.int64),
-        ),
+    )
+
+
+def make_draw(draw: TeamDraw) -> Draw:
+    """The arrays from which units are drawn."""
+    order = sorted(range(len(draw.kinds)), key=lambda place: CUSTOM_TYPE_ORDER.index(draw.kinds[place]))
+    kinds = [draw.kinds[place] for place in order]
+    K, n, units = len(kinds), draw.n_agents, draw.n_agents + draw.n_enemies
+    t = _kinds([*kinds, *kinds], K)
+    t[fields.FIRST_FOE, :K], t[fields.LAST_FOE, :K] = n, units
+    t[fields.FIRST_FOE, K:], t[fields.LAST_FOE, K:] = 0, n
+    return Draw(
+        kinds=np.array(kinds, np.int64),
+        up_to=np.cumsum([draw.weights[place] for place in order]),
+        support=-1 if draw.support is None else kinds.index(draw.support),
+        s=_sides(_traits([*kinds, *kinds], K)),
+        t=_sides(t),
+        damage=np.array([[hit_damage(a, v) for v in kinds] for a in kinds]),
+        lattice=np.array([site for group in site_groups() for site in group], np.int64),
     )
 
 

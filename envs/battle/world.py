@@ -37,25 +37,8 @@ class World(NamedTuple):
     terrain: Terrain
 
 
-class Draw(NamedTuple):
-    """From what teams and starts are drawn; arrays of length 0 where a map names its units.
-
-    kinds [K] of `UnitType`, in the order of agent ids; up_to [K]: their cumulative probabilities; support:
-    the place of the kind that makes no team alone, -1 none; s [2, K, S_ROWS], t [2, K, T_ROWS], damage
-    [K, K]: as in `World`, by side and kind; lattice [M, 2]: sites around a point, by distance, in radii.
-    """
-
-    kinds: Ints
-    up_to: Reals
-    support: int
-    s: Reals
-    t: Ints
-    damage: Reals
-    lattice: Ints
-
-
 class Worlds(NamedTuple):
-    """The constants of B battles: the fields of `World`, units by battle, and how they are drawn.
+    """The constants of B battles: the fields of `World`, units by battle.
 
     s [W, S_ROWS, U], t [W, T_ROWS, U], damage [W, U, U], sites [W, V, U, 4]: W is B where each battle draws
     its units, and 1 where all have the map's.
@@ -70,7 +53,23 @@ class Worlds(NamedTuple):
     enemy_order: int
     enemy_points: Reals
     terrain: Terrain
-    draw: Draw
+
+
+class Draw(NamedTuple):
+    """From what teams and starts are drawn.
+
+    kinds [K] of `UnitType`, in the order of agent ids; up_to [K]: their cumulative probabilities; support:
+    the place of the kind that makes no team alone, -1 none; s [2, K, S_ROWS], t [2, K, T_ROWS], damage
+    [K, K]: as in `World`, by side and kind; lattice [M, 2]: sites around a point, by distance, in radii.
+    """
+
+    kinds: Ints
+    up_to: Reals
+    support: int
+    s: Reals
+    t: Ints
+    damage: Reals
+    lattice: Ints
 
 
 @helper

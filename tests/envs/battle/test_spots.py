@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.battle.roster import make_worlds, plane_of
+from envs.battle.roster import make_draw, make_worlds, plane_of
 from envs.battle.spots import GRID, find_spot
 from envs.battle.terrain import Terrain
 from envs.battle.world import Ints, Reals
@@ -26,7 +26,8 @@ def spot(
 
 def test_units_created_one_by_one_stand_where_a_formation_puts_them() -> None:
     smac_map = load_map("terran_20_vs_23")
-    worlds, rng = make_worlds(smac_map, 1), np.random.default_rng(0)
+    assert smac_map.draw is not None
+    worlds, draw, rng = make_worlds(smac_map, 1), make_draw(smac_map.draw), np.random.default_rng(0)
     kinds, moved = [kind for kind in UnitType if kind != UnitType.SPINE_CRAWLER], 0
     for crowd in range(60):
         points = (
@@ -39,7 +40,7 @@ def test_units_created_one_by_one_stand_where_a_formation_puts_them() -> None:
             radius = round(UNITS[group.unit].radius * GRID)
             point = np.array([round(group.x * GRID), round(group.y * GRID), radius])
             planes[u] = plane_of(group.unit)
-            spot(worlds.terrain, worlds.draw.lattice, bodies, planes, u, planes[u], point, at)
+            spot(worlds.terrain, draw.lattice, bodies, planes, u, planes[u], point, at)
             bodies[:, u] = *at, radius
             assert at.tolist() == [(placed.point_x + placed.dx) * GRID, (placed.point_y + placed.dy) * GRID]
             moved += bool(placed.dx or placed.dy)
