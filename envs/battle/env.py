@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from envs.cores import usable_cores
 from envs.slots import BatchEnv, integer_actions, unavailable
 from envs.smac.actions import IDLE
 from envs.smac.maps import SmacMap
-from envs.smac.memory import make_memory
+from envs.smac.memory import LAST_ACTION, make_memory
 from envs.smac.tables import layout_tables
 from envs.smac.units import LOOPS_PER_STEP
 from envs.types import BoolArray, IntArray, TimeStep
@@ -56,7 +57,9 @@ class BattleEnv(BatchEnv):
         self._world = make_world(smac_map)
         self._tables = layout_tables(smac_map)
         self._memory = make_memory(smac_map, n_battles)
-        self._shows_actions = smac_map.settings.obs_last_action or smac_map.settings.state_last_action
+        settings = smac_map.settings
+        self._shows_actions = settings.obs_last_action or settings.state_last_action
+        self._remembers = self._shows_actions or settings.prob_obs_enemy is not None
         B, N, U = n_battles, smac_map.n_agents, self._world.sites.shape[1]
         self._battles = make_battles(B, F_ROWS, K_ROWS, U)
         self._orders = Orders(np.zeros((B, N), np.int64), np.zeros((B, N), np.int64), np.zeros((B, N, 2)))
@@ -67,9 +70,8 @@ class BattleEnv(BatchEnv):
         """Battles that the calling thread plays, adapted after every step: waking the others takes time."""
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = -1
-        announce(
-            "the battle simulator", kernel.start_battles, kernel.begin_memories, kernel.play, kernel.show
-        )
+        begin: list[Any] = [kernel.start_battles, *([kernel.begin_memories] if self._remembers else [])]
+        announce("the battle simulator", *begin, kernel.play, kernel.show)
 
     @property
     def episodes(self) -> IntArray:
@@ -89,7 +91,8 @@ class BattleEnv(BatchEnv):
         self.next_episode += count
         seed = np.uint64(self.seed & 0xFFFFFFFFFFFFFFFF)
         kernel.start_battles(self._battles, self._world, chosen, seed, self._turned)
-        kernel.begin_memories(self._battles, self._world, self._tables, self._memory, chosen, seed)
+        if self._remembers:
+            kernel.begin_memories(self._battles, self._world, self._tables, self._memory, chosen, seed)
         views = self._fresh_views()
         kernel.show(0, self.n_battles, self._battles, self._world, self._tables, self._memory, views)
         return self._time_step(views)
@@ -107,7 +110,7 @@ class BattleEnv(BatchEnv):
             raise unavailable(actions, self._avail, *divmod(bad, self._spec.n_agents))
         if self._shows_actions:
             live = ~(self._battles.terminated | self._battles.truncated)
-            self._memory.last_action[live] = actions[live]
+            self._memory.agents[live, LAST_ACTION] = actions[live]
         return self._play(LOOPS_PER_STEP)
 
     def step_orders(
