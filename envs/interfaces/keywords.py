@@ -1,4 +1,4 @@
-"""The keywords of SMAC's `StarCraft2Env`: which are settings of a map, and which the simulator cannot change."""
+"""The keywords of SMAC's `StarCraft2Env`: settings of a map, and what cannot be changed."""
 
 from __future__ import annotations
 

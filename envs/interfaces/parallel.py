@@ -21,7 +21,7 @@ except ImportError as error:
 Shown = dict[str, Any]
 
 
-class SmacParallelEnv(ParallelEnv[str, Any, int]):
+class SmacParallelEnv(ParallelEnv):  # type: ignore[misc]
     """The agents `agent_0` … of one battle after the other; all share the team's reward.
 
     Agents that die stay until the battle ends: they see zeros and can only choose no-op, and the team's
@@ -45,7 +45,9 @@ class SmacParallelEnv(ParallelEnv[str, Any, int]):
             ("unavailable", unavailable, ("error", "idle")),
         ):
             if value not in known:
-                raise InputError(f"parallel_env: {name} must be {' or '.join(map(repr, known))}, not {value!r}")
+                raise InputError(
+                    f"parallel_env: {name} must be {' or '.join(map(repr, known))}, not {value!r}"
+                )
         self._battle = SingleBattle(map_with(map_name, settings, "parallel_env"), seed)
         self._mask_in, self._unavailable = mask_in, unavailable
         spec = self._battle.spec
@@ -122,7 +124,8 @@ class SmacParallelEnv(ParallelEnv[str, Any, int]):
         return {agent: {"observation": seen, "action_mask": mask} for agent, seen, mask in both}
 
     def _masks(self) -> npt.NDArray[np.int8]:
-        return self._battle.shown.avail_actions[0].astype(np.int8)
+        masks: npt.NDArray[np.int8] = self._battle.shown.avail_actions[0].astype(np.int8)
+        return masks
 
     def _infos(self) -> dict[str, Shown]:
         agents, enemies = self._battle.alive
@@ -138,7 +141,8 @@ class SmacParallelEnv(ParallelEnv[str, Any, int]):
 
     def state(self) -> FloatArray:
         """The global state, [S], with last actions unless `state_last_action` is False."""
-        return self._battle.shown.state[0]
+        state: FloatArray = self._battle.shown.state[0]
+        return state
 
     def render(self) -> None:
         """Nothing can be shown while a battle runs."""
