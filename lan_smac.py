@@ -1,7 +1,7 @@
 """The simulator for other people's code: `from lan_smac import StarCraft2Env, parallel_env`.
 
-The same names as in `envs.interfaces`. PyMARL, EPyMARL and their kin have a package `envs` of their own, which
-hides this project's. Where that is so, our modules are looked for behind theirs, under the same name.
+The same names as in `envs.interfaces`. PyMARL, EPyMARL and their kin have a package `envs` of their own,
+which hides this project's. Where that is so, our modules are looked for behind theirs, under the same name.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ _OURS = str(Path(__file__).resolve().parent / "envs")
 def _join(package: Any) -> None:
     """Look for modules of `envs` in our folder too."""
     if not hasattr(package, "__path__"):
-        raise ImportError(
-            f"{package.__file__} is called envs too and is no package: rename it, or run elsewhere"
-        )
+        raise ImportError(f"{package.__file__} hides the package envs of lan-smac: rename it")
     if _OURS not in map(str, package.__path__):
         package.__path__.append(_OURS)
 

@@ -10,7 +10,6 @@ import numpy as np
 from envs.errors import InputError
 from envs.interfaces.keywords import map_with
 from envs.interfaces.single import SingleBattle, whole_actions
-from envs.smac.smac_map import ALLY_HEAD, ENEMY_HEAD
 from envs.types import FloatArray
 
 
@@ -85,7 +84,8 @@ class StarCraft2Env:
 
     def get_state(self) -> FloatArray:
         """The state, [S]."""
-        return self._battle.shown.state[0]
+        state: FloatArray = self._battle.shown.state[0]
+        return state
 
     def get_avail_actions(self) -> list[list[int]]:
         """1 for every action that an agent can choose, else 0; N lists of A."""
@@ -122,11 +122,9 @@ class StarCraft2Env:
 
     def get_obs_own_feats_size(self) -> int:
         """Features about the agent itself, after the rows; the time, which may follow, is not among them."""
-        rows = sum(
-            count * width
-            for count, width in (self.get_obs_enemy_feats_size(), self.get_obs_ally_feats_size())
-        )
-        return self.get_obs_size() - self._map.obs_moves - rows - self._map.settings.obs_timestep_number
+        (enemies, enemy), (mates, mate) = self.get_obs_enemy_feats_size(), self.get_obs_ally_feats_size()
+        before = self._map.obs_moves + enemies * enemy + mates * mate
+        return self.get_obs_size() - before - self._map.settings.obs_timestep_number
 
     def get_ally_num_attributes(self) -> int:
         """Width of an agent's row in the state."""
@@ -139,10 +137,8 @@ class StarCraft2Env:
     def get_env_info(self) -> dict[str, Any]:
         """Sizes, and the names of the features of agents and enemies in the state."""
         types = [f"type_{bit}" for bit in range(self._map.unit_type_bits)]
-        ally = ["health", "energy/cooldown", "rel_x", "rel_y"][:ALLY_HEAD] + [
-            "shield"
-        ] * self._map.ally_shield
-        enemy = ["health", "rel_x", "rel_y"][:ENEMY_HEAD] + ["shield"] * self._map.enemy_shield
+        ally = ["health", "energy/cooldown", "rel_x", "rel_y"] + ["shield"] * self._map.ally_shield
+        enemy = ["health", "rel_x", "rel_y"] + ["shield"] * self._map.enemy_shield
         return {
             "state_shape": self.get_state_size(),
             "obs_shape": self.get_obs_size(),
@@ -182,9 +178,7 @@ class StarCraft2Env:
 
     def render(self, mode: str = "human") -> NoReturn:
         """Nothing can be shown while a battle runs: InputError that says so."""
-        raise InputError(
-            f"render({mode!r}): there is no window; save_replay() writes a page to watch a battle"
-        )
+        raise InputError(f"render({mode!r}): there is no window; save_replay() writes a page to watch")
 
     def close(self) -> None:
         """Release what the simulator holds; calling it twice is harmless."""
