@@ -174,7 +174,9 @@ def test_every_setting_shows_what_the_packages_show(name: str, settings: dict[st
     memory = Memory(*(array[0] for array in make_memory(smac_map, 1)))
     for trial in range(8):
         units = random_units(smac_map, rng)
-        last = [-1] * spec.n_agents if trial == 0 else rng.integers(spec.n_actions, size=spec.n_agents).tolist()
+        last = (
+            [-1] * spec.n_agents if trial == 0 else rng.integers(spec.n_actions, size=spec.n_agents).tolist()
+        )
         memory.agents[LAST_ACTION] = last
         slow = SlowPackage(smac_map, units, last, steps=trial)
         obs = np.full((spec.n_agents, spec.obs_dim), np.nan, np.float32)
