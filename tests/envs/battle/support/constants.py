@@ -19,7 +19,8 @@ from tests.envs.battle.support.melee import play_melee
 
 MODULES = (*KERNEL_SOURCES, "envs.battle.roster")
 NAMES_ONLY = tuple(
-    f"envs.{name}" for name in ("battle.fields", "smac.actions", "smac.reward", "smac.smac_map")
+    f"envs.{name}"
+    for name in ("battle.fields", "smac.actions", "smac.reward", "smac.smac_map", "smac.tables")
 )
 """Modules whose integers are names or sizes."""
 UNSEEN = ("LONG_AGO",)  # before the battle: any other number that is not in it does as well
