@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,8 @@ from envs.cores import usable_cores
 from envs.slots import BatchEnv, integer_actions, unavailable
 from envs.smac.actions import IDLE
 from envs.smac.maps import SmacMap
-from envs.smac.memory import make_memory
-from envs.smac.tables import layout_tables, max_reward
+from envs.smac.memory import LAST_ACTION, make_memory
+from envs.smac.tables import SHOOT, layout_tables, max_reward
 from envs.smac.units import LOOPS_PER_STEP
 from envs.types import BoolArray, IntArray, TimeStep
 
@@ -60,15 +60,18 @@ class BattleEnv(BatchEnv):
         self._worlds = make_worlds(smac_map, n_battles)
         self._tables = layout_tables(smac_map)
         self._memory = make_memory(smac_map, n_battles)
-        self._shows_actions = smac_map.settings.obs_last_action or smac_map.settings.state_last_action
+        settings = smac_map.settings
+        self._shows_actions = settings.obs_last_action or settings.state_last_action
+        self._remembers = self._shows_actions or settings.prob_obs_enemy is not None
         B, N, U = n_battles, smac_map.n_agents, self._worlds.s.shape[2]
         self._battles = make_battles(B, F_ROWS, K_ROWS, U)
         self._orders = Orders(np.zeros((B, N), np.int64), np.zeros((B, N), np.int64), np.zeros((B, N, 2)))
         self._draw = None if smac_map.draw is None else make_draw(smac_map.draw)
-        self._reach = np.zeros(0) if smac_map.settings.action_mask else self._tables.shoot
-        drawing: list[Callable[..., None]] = [] if self._draw is None else [kernel.draw_battles]
-        kernels = kernel.start_battles, kernel.begin_memories, kernel.play, kernel.show
-        announce("the battle simulator", *kernels, *drawing)
+        self._reach = np.zeros(0) if smac_map.settings.action_mask else self._tables.kinds[SHOOT]
+        kernels: list[Any] = [kernel.start_battles, kernel.play, kernel.show]
+        kernels += [kernel.begin_memories] if self._remembers else []
+        kernels += [kernel.draw_battles] if self._draw is not None else []
+        announce("the battle simulator", *kernels)
         if self._draw is not None:
             self._tables = self._tables._replace(max_reward=self._first_max_reward(self._draw))
         self._avail = np.zeros((B, N, self._spec.n_actions), np.bool_)  # as last shown
@@ -114,7 +117,8 @@ class BattleEnv(BatchEnv):
         if self._draw is not None:
             kernel.draw_battles(self._battles, self._worlds, self._draw, chosen, seed)
         kernel.start_battles(self._battles, self._worlds, chosen, seed, self._turned)
-        kernel.begin_memories(self._battles, self._worlds, self._tables, self._memory, chosen, seed)
+        if self._remembers:
+            kernel.begin_memories(self._battles, self._worlds, self._tables, self._memory, chosen, seed)
         views = self._fresh_views()
         kernel.show(0, self.n_battles, self._battles, self._worlds, self._tables, self._memory, views)
         return self._time_step(views)
@@ -137,7 +141,7 @@ class BattleEnv(BatchEnv):
             raise unavailable(actions, self._avail, *divmod(bad, self._spec.n_agents))
         if self._shows_actions:
             live = ~(self._battles.terminated | self._battles.truncated)
-            self._memory.last_action[live] = actions[live]
+            self._memory.agents[live, LAST_ACTION] = actions[live]
         return self._play(LOOPS_PER_STEP)
 
     def step_orders(

@@ -44,7 +44,7 @@ from envs.smac.memory import Memory, memory_of
 from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
 from envs.smac.rng import Seeds, seed_stream
 from envs.smac.sightings import begin_memory, look
-from envs.smac.tables import LayoutTables
+from envs.smac.tables import KNOWS_ENEMIES, LayoutTables
 from envs.smac.units import LOOPS_PER_STEP
 
 
@@ -149,7 +149,7 @@ def begin_memories(
     for b in range(len(mask)):
         if mask[b]:
             begin_memory(memory_of(memory, b), seed, np.uint64(battles.episode[b]))
-            if tables.knows_enemies:
+            if tables.rules & KNOWS_ENEMIES:
                 w = world_of(worlds, b)
                 _look(b, battles, w, tables, memory)
                 _look(b, battles, w, tables, memory)
@@ -228,6 +228,6 @@ def play(
             simulate(f, k, w, battles.rng[b : b + 1], battles.loops[b], loops)
             battles.loops[b] += loops
             _judge(b, battles, w, tables, views)
-            if tables.knows_enemies:
+            if tables.rules & KNOWS_ENEMIES:
                 _look(b, battles, w, tables, memory)
         _show(b, battles, w, tables, memory, views)

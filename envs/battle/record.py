@@ -21,7 +21,7 @@ from envs.errors import InputError
 from envs.files import write_atomically
 from envs.smac.actions import DIRECTIONS, NAMES
 from envs.smac.smac_map import SmacMap
-from envs.smac.tables import layout_tables
+from envs.smac.tables import SHOOT, SIGHT, layout_tables
 from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
 from envs.types import BoolArray, IntArray, TimeStep
 
@@ -200,8 +200,8 @@ def _unit_data(env: BattleEnv, b: int) -> list[dict[str, Any]]:
             "radius": float(radius),
             "health_max": float(health),
             "shield_max": float(shield),
-            "sight_cells": float(tables.sight[kind]),
-            "shoot_cells": float(tables.shoot[kind]),
+            "sight_cells": float(tables.kinds[SIGHT, kind]),
+            "shoot_cells": float(tables.kinds[SHOOT, kind]),
             "projectile": UNITS[UnitType(kind)].projectile_speed_cells_s > 0,
             "splash": UNITS[UnitType(kind)].splash_radius,
         }

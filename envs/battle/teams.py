@@ -18,7 +18,7 @@ import numpy.typing as npt
 from envs.battle.env import BattleEnv
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, NO_OP, NORTH, STOP
 from envs.smac.smac_map import MAP_SIZE_CELLS
-from envs.smac.tables import layout_tables
+from envs.smac.tables import SHOOT, layout_tables
 from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
 from envs.types import BoolArray, IntArray, Team, TimeStep
 
@@ -62,7 +62,7 @@ class NearestTeam:
     def __init__(self, env: BattleEnv, seed: int = 0) -> None:
         self.units = env.units
         self.N = env.spec.n_agents
-        self.shoot = layout_tables(env.smac_map).shoot
+        self.shoot = layout_tables(env.smac_map).kinds[SHOOT]
 
     @property
     def heals(self) -> BoolArray:

@@ -14,10 +14,10 @@ from envs.sc2.numbers import AGENTS, ENEMIES
 from envs.sc2.reading import OrderWriter, Roster, game_tables, is_complete
 from envs.smac.layout import write_views
 from envs.smac.maps import SmacMap
-from envs.smac.memory import Memory, make_memory
+from envs.smac.memory import LAST_ACTION, Memory, make_memory
 from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
 from envs.smac.sightings import begin_memory, look
-from envs.smac.tables import LayoutTables
+from envs.smac.tables import KNOWS_ENEMIES, LayoutTables
 from envs.smac.units import LOOPS_PER_STEP
 from envs.types import IntArray
 
@@ -45,7 +45,7 @@ class Sc2Env(LiveEnv["LiveBattle"]):
         self.seed = seed
         settings = settings or GameSettings.from_environment()
         map_bytes(run_config(settings.version), smac_map.name)  # refuses a missing piece now
-        announce("SMAC's layout", write_views, battle_outcome, step_reward, begin_memory, look)
+        announce("SMAC's layout", write_views, battle_outcome, step_reward, begin_memory)
         self._slots = [LiveBattle(smac_map, seed, slot, settings) for slot in range(n_battles)]
         self._pool = ThreadPoolExecutor(n_battles, thread_name_prefix="games") if n_battles > 1 else None
 
@@ -143,7 +143,7 @@ class LiveBattle:
 
     def _look(self) -> None:
         """Let the agents look for enemies, where the map's settings make a difference of it."""
-        if self.tables.knows_enemies:
+        if self.tables.rules & KNOWS_ENEMIES:
             r = self.roster
             look(self.tables, self.memory, r.utype, r.x, r.y, r.health)
 
@@ -175,7 +175,7 @@ class LiveBattle:
         game.act(self._orders.orders(self.roster, actions))
         game.step(LOOPS_PER_STEP)
         self.roster.update(self._observe(game))
-        self.memory.last_action[:] = actions
+        self.memory.agents[LAST_ACTION] = actions
         self._look()
         self.steps += 1
 

@@ -14,7 +14,7 @@ from envs.sc2.numbers import AGENTS, ATTACK_ID, ENEMIES, HEAL_ID, MOVE_ID, STOP_
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NO_OP, STOP
 from envs.smac.maps import MAP_SIZE_CELLS, SmacMap
 from envs.smac.smac_map import PLAYABLE_CELLS
-from envs.smac.tables import LayoutTables, heights_as_smac_reads, layout_tables, max_reward
+from envs.smac.tables import HEALTH_MAX, LayoutTables, heights_as_smac_reads, layout_tables, max_reward
 from envs.smac.units import CUSTOM_TYPE_ORDER, SC2_UNIT_IDS, UNITS, UnitType
 from envs.types import BoolArray, IntArray
 
@@ -94,7 +94,7 @@ def _enemy_type(unit: Any) -> UnitType:
 def game_tables(smac_map: SmacMap, info: Any, roster: Roster) -> LayoutTables:
     """The layout's tables, with the health and the ground that the game reports."""
     tables = layout_tables(smac_map)
-    health = tables.health_max.copy()
+    kinds = tables.kinds.copy()
     told: dict[int, float] = {}
     for kind, unit in zip(roster.utype.tolist(), roster.first, strict=True):
         if unit.health_max != told.setdefault(kind, unit.health_max):
@@ -103,7 +103,7 @@ def game_tables(smac_map: SmacMap, info: Any, roster: Roster) -> LayoutTables:
             )
         if unit.health_max != UNITS[UnitType(kind)].health_max:
             log.warning("%s has %s health in this game", UnitType(kind).name, unit.health_max)
-        health[kind] = unit.health_max
+        kinds[HEALTH_MAX, kind] = unit.health_max
     enemies = roster.first[roster.n_agents :]
     points = sum(unit.health_max + unit.shield_max for unit in enemies)
     area = info.start_raw.playable_area
@@ -114,7 +114,7 @@ def game_tables(smac_map: SmacMap, info: Any, roster: Roster) -> LayoutTables:
         text = "the playable area is %s x %s cells; models know positions that are divided by %s"
         log.warning(text, width, height, PLAYABLE_CELLS)
     return tables._replace(
-        health_max=health,
+        kinds=kinds,
         max_reward=max_reward(smac_map.settings, len(enemies), points),
         walkable=pathing_grid(info.start_raw),
         height=heights_as_smac_reads(height_image(info.start_raw)),

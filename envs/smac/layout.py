@@ -11,10 +11,34 @@ import numpy as np
 
 from envs.compiled import helper, kernel
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, NO_OP, NORTH, STOP
-from envs.smac.memory import Memory
+from envs.smac.memory import FIRST_SHOWN, LAST_ACTION, Memory
 from envs.smac.smac_map import ALLY_HEAD, ENEMY_HEAD, MAP_SIZE_CELLS, N_HEIGHTS, N_PATHING, OBS_HEAD
 from envs.smac.state import write_state
-from envs.smac.tables import LayoutTables, Reals
+from envs.smac.tables import (
+    ACTION_MASK,
+    ALLIES_AT,
+    ALLY_WIDTH,
+    ENEMIES_AT,
+    ENEMY_WIDTH,
+    EPISODE_LIMIT,
+    MEDIVACS_HEAL,
+    N_ACTIONS,
+    OBS_ALL_HEALTH,
+    OBS_INSTEAD_OF_STATE,
+    OBS_LAST_ACTION,
+    OBS_OWN_HEALTH,
+    OBS_OWN_POS,
+    OBS_PATHING_GRID,
+    OBS_TERRAIN_HEIGHT,
+    OBS_TIMESTEP_NUMBER,
+    OWN_AT,
+    REACH_SQUARED,
+    SEES,
+    SHOOT,
+    SIGHT,
+    LayoutTables,
+    Reals,
+)
 from envs.smac.units import UnitType
 from envs.types import BoolArray, FloatArray, IntArray
 
@@ -47,13 +71,13 @@ def write_views(
     agents in the order of their ids, then the enemies in the order of the raw observation. Positions are in
     cells, cooldown in game loops, energy in points; a unit is alive when health > 0.
     """
-    rows = memory.rows if tables.obs_instead_of_state else state
+    rows = memory.rows if tables.rules & OBS_INSTEAD_OF_STATE else state
     write_state(tables, memory, steps, utype, x, y, health, shield, energy, cooldown, rows)
     obs[:] = 0.0
     avail[:] = False
     for i in range(tables.n_agents):
-        if tables.obs_timestep_number:
-            obs[i, obs.shape[1] - 1] = steps / tables.episode_limit
+        if tables.rules & OBS_TIMESTEP_NUMBER:
+            obs[i, obs.shape[1] - 1] = steps / tables.counts[EPISODE_LIMIT]
         if health[i] > 0.0:
             _write_moves(tables, x[i], y[i], obs[i], avail[i])
             _write_own(tables, x[i], y[i], i, rows, obs[i])
@@ -63,9 +87,9 @@ def write_views(
         tables, memory, utype, x, y, health, obs, rows, avail
     )  # before enemies, who show heal slots
     _write_enemies(tables, memory, utype, x, y, health, obs, rows, avail)
-    if not tables.action_mask:
+    if not tables.rules & ACTION_MASK:
         _unmask(tables, utype, health, avail)
-    if tables.obs_instead_of_state:
+    if tables.rules & OBS_INSTEAD_OF_STATE:
         for place in range(len(state)):
             state[place] = obs[place // obs.shape[1], place % obs.shape[1]]
 
@@ -75,7 +99,7 @@ def _unmask(tables: LayoutTables, utype: IntArray, health: Reals, avail: BoolArr
     """Let every agent choose all targets that live, in its reach or not."""
     n = tables.n_agents
     for i in range(n):
-        heals = tables.medivacs_heal and utype[i] == _MEDIVAC
+        heals = tables.rules & MEDIVACS_HEAL != 0 and utype[i] == _MEDIVAC
         for j in range(n if heals else tables.n_enemies):
             target = j if heals else n + j
             may = health[i] > 0.0 and health[target] > 0.0 and not (heals and utype[j] == _MEDIVAC)
@@ -95,12 +119,12 @@ def _write_moves(tables: LayoutTables, x: float, y: float, obs: FloatArray, avai
         avail[move] = _is_inside(column, row) and tables.walkable[column, row]
         obs[move - NORTH] = avail[move]
     at = _MOVE_OBS
-    if tables.obs_pathing_grid:
+    if tables.rules & OBS_PATHING_GRID:
         for place in range(N_PATHING):
             column, row = int(x) + _AROUND[place][0], int(y) + _AROUND[place][1]
             obs[at + place] = tables.walkable[column, row] if _is_inside(column, row) else 1.0
         at += N_PATHING
-    if tables.obs_terrain_height:
+    if tables.rules & OBS_TERRAIN_HEIGHT:
         for place in range(N_HEIGHTS):
             column, row = int(x) + _AROUND[place][0], int(y) + _AROUND[place][1]
             obs[at + place] = tables.height[column, row] if _is_inside(column, row) else 1.0
@@ -114,20 +138,19 @@ def _is_inside(column: int, row: int) -> bool:
 @helper
 def _write_own(tables: LayoutTables, x: float, y: float, i: int, state: FloatArray, obs: FloatArray) -> None:
     """Write what agent i sees of itself; health, shield and type are copied from the state's row."""
-    rest = tables.ally_shield + tables.type_bits
-    row = i * (ALLY_HEAD + rest)
-    at, skipped = tables.own_at, tables.ally_shield
-    if tables.obs_own_health:
+    shield, bits = tables.ally_shield, tables.type_bits
+    row, at = i * (ALLY_HEAD + shield + bits), tables.counts[OWN_AT]
+    if tables.rules & OBS_OWN_HEALTH:
         obs[at] = state[row]
-        for extra in range(tables.ally_shield):
+        for extra in range(shield):
             obs[at + 1 + extra] = state[row + ALLY_HEAD + extra]
-        at += 1 + tables.ally_shield
-    if tables.obs_own_pos:
+        at += 1 + shield
+    if tables.rules & OBS_OWN_POS:
         obs[at] = x / MAP_SIZE_CELLS
         obs[at + 1] = y / MAP_SIZE_CELLS
         at += 2
-    for extra in range(skipped, rest):
-        obs[at + extra - skipped] = state[row + ALLY_HEAD + extra]
+    for bit in range(bits):
+        obs[at + bit] = state[row + ALLY_HEAD + shield + bit]
 
 
 @helper
@@ -146,59 +169,33 @@ def _write_allies(
 
     Health, shield and type are copied from the state's rows.
     """
-    n, shield = tables.n_agents, tables.ally_shield
-    rest = shield + tables.type_bits
-    state_width = ALLY_HEAD + rest
+    n, shield, kinds = tables.n_agents, tables.ally_shield, tables.kinds
+    first, width = tables.counts[ALLIES_AT], tables.counts[ALLY_WIDTH]
+    state_width = ALLY_HEAD + shield + tables.type_bits
     for i in range(n):
         if health[i] <= 0.0:
             continue
-        sight_i, sees_i = tables.sight[utype[i]], tables.sees[utype[i]]
         for k in range(i + 1, n):
             if health[k] <= 0.0:
                 continue
             dx, dy = x[k] - x[i], y[k] - y[i]
             squared = dx * dx + dy * dy
-            if squared > tables.reach_squared[utype[i]] and squared > tables.reach_squared[utype[k]]:
+            if squared > max(kinds[REACH_SQUARED, utype[i]], kinds[REACH_SQUARED, utype[k]]):
                 continue
             distance = np.sqrt(squared)
-            if tables.medivacs_heal:
+            if tables.rules & MEDIVACS_HEAL:
                 _write_heals(tables, utype, i, k, distance, avail)
-            if distance < sees_i:
-                at = tables.allies_at + (k - 1) * tables.ally_width  # i skips itself, and k > i
-                _write_seen(
-                    tables,
-                    obs[i],
-                    at,
-                    1.0,
-                    distance,
-                    dx,
-                    dy,
-                    sight_i,
-                    state,
-                    k * state_width,
-                    ALLY_HEAD,
-                    shield,
-                )
-                if tables.obs_last_action:
+            if distance < kinds[SEES, utype[i]]:
+                at, sight = first + (k - 1) * width, kinds[SIGHT, utype[i]]  # i skips itself, and k > i
+                row = k * state_width
+                _write_seen(tables, obs[i], at, 1.0, distance, dx, dy, sight, state, row, ALLY_HEAD, shield)
+                if tables.rules & OBS_LAST_ACTION:
                     _write_last_action(tables, memory, k, at, obs[i])
-            if distance < tables.sees[utype[k]]:
-                at = tables.allies_at + i * tables.ally_width
-                sight = tables.sight[utype[k]]
-                _write_seen(
-                    tables,
-                    obs[k],
-                    at,
-                    1.0,
-                    distance,
-                    -dx,
-                    -dy,
-                    sight,
-                    state,
-                    i * state_width,
-                    ALLY_HEAD,
-                    shield,
-                )
-                if tables.obs_last_action:
+            if distance < kinds[SEES, utype[k]]:
+                at, sight = first + i * width, kinds[SIGHT, utype[k]]
+                row = i * state_width
+                _write_seen(tables, obs[k], at, 1.0, distance, -dx, -dy, sight, state, row, ALLY_HEAD, shield)
+                if tables.rules & OBS_LAST_ACTION:
                     _write_last_action(tables, memory, i, at, obs[k])
 
 
@@ -207,7 +204,7 @@ def _write_heals(
     tables: LayoutTables, utype: IntArray, i: int, k: int, distance: float, avail: BoolArray
 ) -> None:
     """Whether agents i and k, so far apart, can heal each other: a medivac heals all that are none."""
-    if distance <= tables.shoot[_MEDIVAC]:
+    if distance <= tables.kinds[SHOOT, _MEDIVAC]:
         if utype[i] == _MEDIVAC and utype[k] != _MEDIVAC:
             avail[i, FIRST_ATTACK + k] = True
         elif utype[k] == _MEDIVAC and utype[i] != _MEDIVAC:
@@ -217,8 +214,9 @@ def _write_heals(
 @helper
 def _write_last_action(tables: LayoutTables, memory: Memory, of: int, at: int, obs: FloatArray) -> None:
     """The last action of agent `of`, at the end of the row that begins at `at`."""
-    if memory.last_action[of] >= 0:
-        obs[at + tables.ally_width - tables.n_actions + memory.last_action[of]] = 1.0
+    action = memory.agents[LAST_ACTION, of]
+    if action >= 0:
+        obs[at + tables.counts[ALLY_WIDTH] - tables.counts[N_ACTIONS] + action] = 1.0
 
 
 @helper
@@ -235,28 +233,28 @@ def _write_enemies(
 ) -> None:
     """Write what agents see of the enemies, and the attacks available. A medivac's row shows heal slots."""
     n, shield = tables.n_agents, tables.enemy_shield
+    first, width = tables.counts[ENEMIES_AT], tables.counts[ENEMY_WIDTH]
     state_width = ENEMY_HEAD + shield + tables.type_bits
     first_row = n * (ALLY_HEAD + tables.ally_shield + tables.type_bits)
     for i in range(n):
         if health[i] <= 0.0:
             continue
-        kind = utype[i]
-        sight, sees, shoot = tables.sight[kind], tables.sees[kind], tables.shoot[kind]
-        reach_squared, first_shown = tables.reach_squared[kind], memory.first_shown[i]
-        heals = tables.medivacs_heal and kind == _MEDIVAC
+        kinds, kind, first_shown = tables.kinds, utype[i], memory.agents[FIRST_SHOWN, i]
+        sight, sees, shoot = kinds[SIGHT, kind], kinds[SEES, kind], kinds[SHOOT, kind]
+        heals = kind == _MEDIVAC and tables.rules & MEDIVACS_HEAL != 0
         for j in range(tables.n_enemies):
             if health[n + j] <= 0.0:
                 continue
             dx, dy = x[n + j] - x[i], y[n + j] - y[i]
             squared = dx * dx + dy * dy
-            if squared > reach_squared:
+            if squared > kinds[REACH_SQUARED, kind]:
                 continue
             distance = np.sqrt(squared)
             if not heals and distance <= shoot:
                 avail[i, FIRST_ATTACK + j] = True
             if distance < sees and j >= first_shown:
                 flag = 1.0 if avail[i, FIRST_ATTACK + j] else 0.0
-                at, row = tables.enemies_at + j * tables.enemy_width, first_row + j * state_width
+                at, row = first + j * width, first_row + j * state_width
                 _write_seen(tables, obs[i], at, flag, distance, dx, dy, sight, state, row, ENEMY_HEAD, shield)
 
 
@@ -281,11 +279,10 @@ def _write_seen(
     obs[at + 2] = dx / sight
     obs[at + 3] = dy / sight
     at += OBS_HEAD
-    first = row + head
-    if tables.obs_all_health:
+    skipped = shield
+    if tables.rules & OBS_ALL_HEALTH:
         obs[at] = state[row]
         at += 1
-    else:
-        first += shield
-    for extra in range(row + head + shield + tables.type_bits - first):
-        obs[at + extra] = state[first + extra]
+        skipped = 0
+    for extra in range(skipped, shield + tables.type_bits):
+        obs[at + extra - skipped] = state[row + head + extra]

@@ -8,7 +8,20 @@ from __future__ import annotations
 from typing import Final
 
 from envs.compiled import helper, kernel
-from envs.smac.tables import LayoutTables, Reals
+from envs.smac.tables import (
+    DEATH,
+    DEFEAT,
+    DOOMED_MEDIVACS,
+    MEDIVACS_HEAL,
+    NEGATIVE_SCALE,
+    REWARD_ONLY_POSITIVE,
+    REWARD_REGENERATION,
+    REWARD_SPARSE,
+    SCALE_RATE,
+    WIN,
+    LayoutTables,
+    Reals,
+)
 from envs.smac.units import UnitType
 from envs.types import IntArray
 
@@ -41,9 +54,10 @@ def battle_outcome(tables: LayoutTables, utype: IntArray, health: Reals) -> int:
             enemies += 1
             if utype[u] == _MEDIVAC:
                 enemy_medivacs += 1
-    if (allies == 0 and enemies > 0) or (tables.medivacs_heal and allies_that_fight == 0):
+    if (allies == 0 and enemies > 0) or (tables.rules & MEDIVACS_HEAL and allies_that_fight == 0):
         return LOST
-    if (allies > 0 and enemies == 0) or (0 < enemies <= tables.doomed_medivacs and enemies == enemy_medivacs):
+    only_medivacs = 0 < enemies == enemy_medivacs <= tables.counts[DOOMED_MEDIVACS]
+    if (allies > 0 and enemies == 0) or only_medivacs:
         return WON
     return DRAWN if allies == 0 and enemies == 0 else RUNNING
 
@@ -59,7 +73,7 @@ def step_reward(
     damage, but SMAC takes the sum without its sign: healing that outweighs damage is rewarded.
     """
     reward = 0.0
-    if tables.reward_sparse:
+    if tables.rules & REWARD_SPARSE:
         if outcome == WON:
             reward = 1.0
         elif outcome == LOST:
@@ -67,10 +81,11 @@ def step_reward(
     else:
         reward = _shaped(tables, health, shield, prev_health, prev_shield)
         if outcome == WON:
-            reward += tables.reward_win
+            reward += tables.numbers[WIN]
         elif outcome == LOST:
-            reward += tables.reward_defeat
-    return reward / (tables.max_reward / tables.reward_scale_rate) if tables.reward_scale else reward
+            reward += tables.numbers[DEFEAT]
+    rate = tables.numbers[SCALE_RATE]
+    return reward / (tables.max_reward / rate) if rate > 0.0 else reward
 
 
 @helper
@@ -78,13 +93,13 @@ def _shaped(
     tables: LayoutTables, health: Reals, shield: Reals, prev_health: Reals, prev_shield: Reals
 ) -> float:
     """The reward for damage and deaths."""
-    n = tables.n_agents
+    n, death = tables.n_agents, float(tables.numbers[DEATH])
     damage, deaths = _losses(n, n + tables.n_enemies, health, shield, prev_health, prev_shield)
-    gained = damage + tables.reward_death_value * deaths
-    if tables.reward_only_positive:
-        return abs(gained) if tables.reward_regeneration else max(gained, 0.0)
+    gained = damage + death * deaths
+    if tables.rules & REWARD_ONLY_POSITIVE:
+        return abs(gained) if tables.rules & REWARD_REGENERATION else max(gained, 0.0)
     lost, fallen = _losses(0, n, health, shield, prev_health, prev_shield)
-    return gained - tables.reward_negative_scale * (lost + tables.reward_death_value * fallen)
+    return gained - float(tables.numbers[NEGATIVE_SCALE]) * (lost + death * fallen)
 
 
 @helper

@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 
 from envs.compiled import helper, kernel
-from envs.smac.memory import Memory
+from envs.smac.memory import FIRST_SHOWN, KNOWN_TO, LAST_ACTION, ORDER, SPOTTER, Memory
 from envs.smac.rng import seed_stream, uniform
-from envs.smac.tables import LayoutTables, Reals
+from envs.smac.tables import PROB_OBS_ENEMY, SIGHT, LayoutTables, Reals
 from envs.types import IntArray
 
 _LOOKING: Final = np.uint64(0x9E6C63D0876A9A47)
@@ -27,10 +27,10 @@ _LOOKING: Final = np.uint64(0x9E6C63D0876A9A47)
 @kernel
 def begin_memory(memory: Memory, seed: np.uint64, episode: np.uint64) -> None:
     """Forget the last battle; the stream follows from seed and episode alone."""
-    memory.last_action[:] = -1
-    memory.first_shown[:] = 0
-    memory.known[:] = False
-    memory.spotter[:] = -1
+    memory.agents[:] = 0
+    memory.agents[LAST_ACTION] = -1
+    memory.enemies[SPOTTER] = -1
+    memory.enemies[KNOWN_TO] = 0
     seed_stream(memory.rng, seed ^ _LOOKING, episode)
 
 
@@ -41,26 +41,26 @@ def look(tables: LayoutTables, memory: Memory, utype: IntArray, x: Reals, y: Rea
     utype, x, y, health [U]: agents first.
     """
     _forget(tables, memory, health)
-    n = tables.n_agents
+    n, order, places = tables.n_agents, memory.agents[ORDER], memory.places
     for e in range(tables.n_enemies):
         if health[n + e] > 0.0:
-            memory.place[e, 0], memory.place[e, 1] = x[n + e], y[n + e]
+            places[0, e], places[1, e] = x[n + e], y[n + e]
     for i in range(n):
-        memory.order[i] = i
+        order[i] = i
     for i in range(n - 1, 0, -1):
         j = int(uniform(memory.rng) * (i + 1))
-        memory.order[i], memory.order[j] = memory.order[j], memory.order[i]
-    for i in memory.order:
+        order[i], order[j] = order[j], order[i]
+    for i in order:
         if health[i] <= 0.0:
             continue
-        memory.first_shown[i] = 0
-        sight = tables.sight[utype[i]]
+        memory.agents[FIRST_SHOWN, i] = 0
+        sight = tables.kinds[SIGHT, utype[i]]
         for e in range(tables.n_enemies):
-            dx, dy = memory.place[e, 0] - x[i], memory.place[e, 1] - y[i]
-            if memory.spotter[e] < 0 and np.sqrt(dx * dx + dy * dy) < sight:
+            dx, dy = places[0, e] - x[i], places[1, e] - y[i]
+            if memory.enemies[SPOTTER, e] < 0 and np.sqrt(dx * dx + dy * dy) < sight:
                 _find(tables, memory, e, i)
-            if not memory.known[e, i]:
-                memory.first_shown[i] = e + 1
+            if not memory.enemies[KNOWN_TO, e] >> i & 1:
+                memory.agents[FIRST_SHOWN, i] = e + 1
 
 
 @helper
@@ -68,17 +68,17 @@ def _forget(tables: LayoutTables, memory: Memory, health: Reals) -> None:
     """Enemies that have died, and those that agents found who have died, are known to nobody."""
     n = tables.n_agents
     for e in range(tables.n_enemies):
-        spotter = memory.spotter[e]
+        spotter = memory.enemies[SPOTTER, e]
         if health[n + e] <= 0.0 or (spotter >= 0 and health[spotter] <= 0.0):
-            memory.spotter[e] = -1
-            memory.known[e] = False
+            memory.enemies[SPOTTER, e] = -1
+            memory.enemies[KNOWN_TO, e] = 0
 
 
 @helper
 def _find(tables: LayoutTables, memory: Memory, e: int, i: int) -> None:
     """Agent i finds enemy e; the others may come to know of it."""
-    memory.spotter[e] = i
-    memory.known[e, i] = True
+    memory.enemies[SPOTTER, e] = i
+    memory.enemies[KNOWN_TO, e] |= 1 << i
     for other in range(tables.n_agents):
-        if other != i and uniform(memory.rng) < tables.prob_obs_enemy:
-            memory.known[e, other] = True
+        if other != i and uniform(memory.rng) < tables.numbers[PROB_OBS_ENEMY]:
+            memory.enemies[KNOWN_TO, e] |= 1 << other

@@ -6,9 +6,22 @@ Source: SMAC's `get_state`.
 from __future__ import annotations
 
 from envs.compiled import helper
-from envs.smac.memory import Memory
+from envs.smac.memory import LAST_ACTION, Memory
 from envs.smac.smac_map import ALLY_HEAD, ENEMY_HEAD, MAP_SIZE_CELLS
-from envs.smac.tables import LayoutTables, Reals
+from envs.smac.tables import (
+    ALLY_SLOT,
+    COOLDOWN_MAX,
+    ENEMY_SLOT,
+    EPISODE_LIMIT,
+    HEALTH_MAX,
+    N_ACTIONS,
+    OBS_INSTEAD_OF_STATE,
+    SHIELD_MAX,
+    STATE_LAST_ACTION,
+    STATE_TIMESTEP_NUMBER,
+    LayoutTables,
+    Reals,
+)
 from envs.smac.units import UnitType
 from envs.types import FloatArray, IntArray
 
@@ -43,23 +56,24 @@ def write_state(
         has_shield = tables.ally_shield if is_ally else tables.enemy_shield
         head = ALLY_HEAD if is_ally else ENEMY_HEAD
         if health[u] > 0.0:
-            state[at] = health[u] / tables.health_max[kind]
+            state[at] = health[u] / tables.kinds[HEALTH_MAX, kind]
             if is_ally:
                 charge = energy[u] if kind == _MEDIVAC else max(cooldown[u], 0.0)
-                state[at + 1] = charge / tables.cooldown_max[kind]
+                state[at + 1] = charge / tables.kinds[COOLDOWN_MAX, kind]
             state[at + head - 2] = (x[u] - _CENTRE) / tables.max_distance_x
             state[at + head - 1] = (y[u] - _CENTRE) / tables.max_distance_y
             if has_shield:
-                state[at + head] = shield[u] / tables.shield_max[kind]
-            slot = tables.ally_slot[kind] if is_ally else tables.enemy_slot[kind]
+                state[at + head] = shield[u] / tables.kinds[SHIELD_MAX, kind]
+            slot = tables.slots[ALLY_SLOT, kind] if is_ally else tables.slots[ENEMY_SLOT, kind]
             if bits > 0 and slot >= 0:
                 state[at + head + has_shield + slot] = 1.0
         at += head + has_shield + bits
-    if tables.obs_instead_of_state:
+    if tables.rules & OBS_INSTEAD_OF_STATE:
         return
-    if tables.state_last_action:
+    if tables.rules & STATE_LAST_ACTION:
         for i in range(n):
-            if memory.last_action[i] >= 0:
-                state[at + i * tables.n_actions + memory.last_action[i]] = 1.0
-    if tables.state_timestep_number:
-        state[len(state) - 1] = steps / tables.episode_limit
+            action = memory.agents[LAST_ACTION, i]
+            if action >= 0:
+                state[at + i * tables.counts[N_ACTIONS] + action] = 1.0
+    if tables.rules & STATE_TIMESTEP_NUMBER:
+        state[len(state) - 1] = steps / tables.counts[EPISODE_LIMIT]

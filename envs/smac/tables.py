@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any, Final, NamedTuple
+import math
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,127 +46,141 @@ _ROUNDING = 1 + 1e-9
 """Squares of distances beyond a limit by this factor need no square root to be known as beyond it."""
 
 
-class LayoutTables(NamedTuple):
-    """The constants of one map that kernels read.
+MEDIVACS_HEAL: Final = 1 << 0
+OBS_ALL_HEALTH: Final = 1 << 1
+OBS_OWN_HEALTH: Final = 1 << 2
+OBS_OWN_POS: Final = 1 << 3
+OBS_LAST_ACTION: Final = 1 << 4
+OBS_PATHING_GRID: Final = 1 << 5
+OBS_TERRAIN_HEIGHT: Final = 1 << 6
+OBS_TIMESTEP_NUMBER: Final = 1 << 7
+OBS_INSTEAD_OF_STATE: Final = 1 << 8
+STATE_LAST_ACTION: Final = 1 << 9
+STATE_TIMESTEP_NUMBER: Final = 1 << 10
+KNOWS_ENEMIES: Final = 1 << 11
+REWARD_SPARSE: Final = 1 << 12
+REWARD_ONLY_POSITIVE: Final = 1 << 13
+REWARD_REGENERATION: Final = 1 << 14
+ACTION_MASK: Final = 1 << 15
+"""The bits of `LayoutTables.rules`. `MEDIVACS_HEAL`: the rules about medivacs apply; `KNOWS_ENEMIES`: agents
+see enemies by the rule of `sightings`; the others are settings."""
 
-    `*_shield` is the width of that feature, `*_at` the first column of an observation's part, `*_width` the
-    width of its rows. Arrays are indexed by `UnitType` (`*_slot`: place in the type one-hot, -1 none), those
-    of cells [32, 32] by [x, y]. `medivacs_heal`: the rules about medivacs apply; `doomed_medivacs`: the most
-    medivacs that an enemy side which has nothing else left may have and has lost. `sight`: what distances are
-    divided by; `sees`: how far an agent sees; `reach_squared`: beyond it nothing is seen, attacked or healed.
-    `max_reward`: SMAC scales rewards by it. `max_distance_*`: size of the playable area, cells; SMAC divides
-    positions in the state by it, but takes them relative to the centre of the whole map.
+N_ACTIONS, EPISODE_LIMIT, DOOMED_MEDIVACS, ENEMIES_AT, ENEMY_WIDTH, ALLIES_AT, ALLY_WIDTH, OWN_AT = range(8)
+"""The places of `LayoutTables.counts`. `DOOMED_MEDIVACS`: the most medivacs that an enemy side which has
+nothing else left may have and has lost; the others from `ENEMIES_AT`: where an observation's parts begin, and
+how wide their rows are."""
+
+ALLY_SLOT, ENEMY_SLOT = range(2)
+"""The rows of `LayoutTables.slots`."""
+
+HEALTH_MAX, SHIELD_MAX, COOLDOWN_MAX, SIGHT, SEES, SHOOT, REACH_SQUARED = range(7)
+"""The rows of `LayoutTables.kinds`. `SIGHT` is what distances are divided by, `SEES` how far an agent sees;
+beyond `REACH_SQUARED` nothing is seen, attacked or healed."""
+
+DEATH, WIN, DEFEAT, NEGATIVE_SCALE, SCALE_RATE, PROB_OBS_ENEMY = range(6)
+"""The places of `LayoutTables.numbers`, which are settings; `SCALE_RATE` 0: rewards are not scaled."""
+
+
+class LayoutTables(NamedTuple):
+    """The constants of one map that kernels read, in few fields: each of them costs every call 60 ns.
+
+    `*_shield` is the width of that feature; the bits of rules, the places of counts and numbers, and the rows
+    of kinds [7, types] and slots [2, types] (a type's place in the one-hot, -1 none) are named above.
+    walkable, height [32, 32] by [x, y]. `max_reward`: SMAC scales rewards by it. `max_distance_*`: size of
+    the playable area, cells; SMAC divides positions in the state by it, but takes them relative to the centre
+    of the whole map.
     """
 
     n_agents: int
     n_enemies: int
-    n_actions: int
-    episode_limit: int
     ally_shield: int
     enemy_shield: int
     type_bits: int
-    medivacs_heal: bool
-    doomed_medivacs: int
-
-    enemies_at: int
-    enemy_width: int
-    allies_at: int
-    ally_width: int
-    own_at: int
-    obs_all_health: bool
-    obs_own_health: bool
-    obs_own_pos: bool
-    obs_last_action: bool
-    obs_pathing_grid: bool
-    obs_terrain_height: bool
-    obs_timestep_number: bool
-    obs_instead_of_state: bool
-    state_last_action: bool
-    state_timestep_number: bool
-    knows_enemies: bool
-    prob_obs_enemy: float
-    action_mask: bool
-
-    reward_sparse: bool
-    reward_only_positive: bool
-    reward_regeneration: bool
-    reward_death_value: float
-    reward_win: float
-    reward_defeat: float
-    reward_negative_scale: float
-    reward_scale: bool
-    reward_scale_rate: float
+    rules: int
     max_reward: float
-
-    health_max: Reals
-    shield_max: Reals
-    cooldown_max: Reals
-    ally_slot: IntArray
-    enemy_slot: IntArray
-    sight: Reals
-    sees: Reals
-    shoot: Reals
-    reach_squared: Reals
+    counts: IntArray
+    numbers: Reals
+    kinds: Reals
+    slots: IntArray
     walkable: BoolArray
     height: Reals
     max_distance_x: float
     max_distance_y: float
 
 
-_SAME_NAMES: Final = [
-    name for name in LayoutTables._fields if name in {each.name for each in fields(SmacSettings)}
-]
-
-
 def layout_tables(smac_map: SmacMap) -> LayoutTables:
     """The tables of one map with its settings."""
     settings = smac_map.settings
-    sight = np.full(len(UnitType), SIGHT_CELLS)
-    shoot = np.full(len(UnitType), SHOOT_CELLS)
-    if settings.use_unit_ranges:
-        sight = np.array([UNITS[t].sight for t in UnitType], np.float64)
-        shoot = np.array([max(UNITS[t].range_cells, settings.min_attack_range) for t in UnitType], np.float64)
-    sees = np.full_like(sight, np.inf) if settings.fully_observable else sight
     enemy_points = sum(UNITS[t].health_max + UNITS[t].shield_max for t in smac_map.enemy_types)
-    enemy_width, ally_width = smac_map.obs_widths
-    enemies_at = smac_map.obs_moves
-    allies_at = enemies_at + smac_map.n_enemies * enemy_width
-    same: dict[str, Any] = {name: getattr(settings, name) for name in _SAME_NAMES}
-    same["obs_own_health"] = settings.shows_own_health
-    for name, value in same.items():  # kernels are compiled for one kind of number
-        same[name] = value if isinstance(value, bool) else float(value or 0)
     return LayoutTables(
         n_agents=smac_map.n_agents,
         n_enemies=smac_map.n_enemies,
-        n_actions=smac_map.n_actions,
-        episode_limit=smac_map.episode_limit,
         ally_shield=smac_map.ally_shield,
         enemy_shield=smac_map.enemy_shield,
         type_bits=smac_map.unit_type_bits,
-        medivacs_heal=smac_map.medivacs_heal,
-        doomed_medivacs=1 if smac_map.map_type == "MMM" else MAX_TEAM_UNITS * smac_map.medivacs_heal,
-        enemies_at=enemies_at,
-        enemy_width=enemy_width,
-        allies_at=allies_at,
-        ally_width=ally_width,
-        own_at=allies_at + (smac_map.n_agents - 1) * ally_width,
-        knows_enemies=settings.prob_obs_enemy is not None and not settings.fully_observable,
+        rules=_rules(smac_map),
         max_reward=max_reward(settings, smac_map.n_enemies, enemy_points),
-        health_max=np.array([UNITS[t].health_max for t in UnitType], np.float64),
-        shield_max=np.array([UNITS[t].shield_max for t in UnitType], np.float64),
-        cooldown_max=np.array([COOLDOWN_MAX_LOOPS[t] for t in UnitType], np.float64),
-        ally_slot=_slots(ALLY_TYPE_SLOTS.get(smac_map.map_type, ())),
-        enemy_slot=_slots(ENEMY_TYPE_SLOTS.get(smac_map.map_type, ())),
-        sight=sight,
-        sees=sees,
-        shoot=shoot,
-        reach_squared=np.maximum(sees, shoot) ** 2 * _ROUNDING,
+        counts=_counts(smac_map),
+        numbers=_numbers(settings),
+        kinds=_kinds(settings),
+        slots=_slots(smac_map),
         walkable=np.ascontiguousarray(smac_map.walkable),
         height=heights_as_smac_reads(terrain_image(smac_map.cliff_level)),
         max_distance_x=float(PLAYABLE_CELLS),
         max_distance_y=float(PLAYABLE_CELLS),
-        **same,
     )
+
+
+def _rules(smac_map: SmacMap) -> int:
+    settings = smac_map.settings
+    chosen = {
+        MEDIVACS_HEAL: smac_map.medivacs_heal,
+        OBS_ALL_HEALTH: settings.obs_all_health,
+        OBS_OWN_HEALTH: settings.shows_own_health,
+        OBS_OWN_POS: settings.obs_own_pos,
+        OBS_LAST_ACTION: settings.obs_last_action,
+        OBS_PATHING_GRID: settings.obs_pathing_grid,
+        OBS_TERRAIN_HEIGHT: settings.obs_terrain_height,
+        OBS_TIMESTEP_NUMBER: settings.obs_timestep_number,
+        OBS_INSTEAD_OF_STATE: settings.obs_instead_of_state,
+        STATE_LAST_ACTION: settings.state_last_action,
+        STATE_TIMESTEP_NUMBER: settings.state_timestep_number,
+        KNOWS_ENEMIES: settings.prob_obs_enemy is not None and not settings.fully_observable,
+        REWARD_SPARSE: settings.reward_sparse,
+        REWARD_ONLY_POSITIVE: settings.reward_only_positive,
+        REWARD_REGENERATION: settings.reward_regeneration,
+        ACTION_MASK: settings.action_mask,
+    }
+    return sum(bit for bit, holds in chosen.items() if holds)
+
+
+def _counts(smac_map: SmacMap) -> IntArray:
+    doomed = 1 if smac_map.map_type == "MMM" else MAX_TEAM_UNITS * smac_map.medivacs_heal
+    enemy_width, ally_width = smac_map.obs_widths
+    allies_at = smac_map.obs_moves + smac_map.n_enemies * enemy_width
+    own_at = allies_at + (smac_map.n_agents - 1) * ally_width
+    widths = smac_map.obs_moves, enemy_width, allies_at, ally_width, own_at
+    return np.array([smac_map.n_actions, smac_map.episode_limit, doomed, *widths], np.int64)
+
+
+def _numbers(settings: SmacSettings) -> Reals:
+    worth = settings.reward_death_value, settings.reward_win, settings.reward_defeat
+    scale_rate = settings.reward_scale_rate if settings.reward_scale else 0.0
+    return np.array([*worth, settings.reward_negative_scale, scale_rate, settings.prob_obs_enemy or 0.0])
+
+
+def _kinds(settings: SmacSettings) -> Reals:
+    kinds = np.zeros((7, len(UnitType)))
+    for kind in UnitType:
+        stats = UNITS[kind]
+        sight, shoot = SIGHT_CELLS, SHOOT_CELLS
+        if settings.use_unit_ranges:
+            sight, shoot = stats.sight, max(stats.range_cells, settings.min_attack_range)
+        sees = math.inf if settings.fully_observable else sight
+        charge = COOLDOWN_MAX_LOOPS[kind]
+        reach = max(sees, shoot) ** 2 * _ROUNDING
+        kinds[:, kind] = stats.health_max, stats.shield_max, charge, sight, sees, shoot, reach
+    return kinds
 
 
 def max_reward(settings: SmacSettings, n_enemies: int, enemy_points: float) -> float:
@@ -183,5 +196,6 @@ def heights_as_smac_reads(image: npt.NDArray[np.uint8]) -> Reals:
     return np.ascontiguousarray(image.T[:, ::-1] / 255.0)
 
 
-def _slots(types: Sequence[UnitType]) -> IntArray:
-    return np.array([types.index(t) if t in types else -1 for t in UnitType], np.int64)
+def _slots(smac_map: SmacMap) -> IntArray:
+    sides = [types.get(smac_map.map_type, ()) for types in (ALLY_TYPE_SLOTS, ENEMY_TYPE_SLOTS)]
+    return np.array([[types.index(t) if t in types else -1 for t in UnitType] for types in sides], np.int64)

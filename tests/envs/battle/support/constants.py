@@ -22,7 +22,8 @@ from tests.envs.battle.support.melee import play_crowd, play_melee
 
 MODULES = (*KERNEL_SOURCES, "envs.battle.roster")
 NAMES_ONLY = tuple(
-    f"envs.{name}" for name in ("battle.fields", "smac.actions", "smac.reward", "smac.smac_map")
+    f"envs.{name}"
+    for name in ("battle.fields", "smac.actions", "smac.reward", "smac.smac_map", "smac.tables")
 )
 """Modules whose integers are names or sizes."""
 UNSEEN = (
