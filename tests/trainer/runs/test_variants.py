@@ -7,6 +7,7 @@ import pytest
 from envs.errors import InputError
 from trainer.cli import main
 from trainer.config import TrainConfig, check_resumed, resolve
+from trainer.learning.algorithms import ALGORITHMS
 from trainer.learning.networks import AdvantageNetPerType, SharedAdvantageNet
 from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
 from trainer.runs.config_file import load_config
@@ -42,6 +43,22 @@ def test_networks_per_type_are_trained_saved_and_resumed(tmp_path: Path) -> None
     assert list(net.nets) == ["stalker", "zealot"]
 
 
+@pytest.mark.parametrize("algorithm", ["lan", "qmix", "iql-nofog"])
+def test_teams_that_are_drawn_are_trained_and_resumed(tmp_path: Path, algorithm: str) -> None:
+    run_dir = tmp_path / "run"
+    train(run_dir, "--map", "zerg_5_vs_5", "--algorithm", algorithm)
+    checkpoint = load_checkpoint(run_dir)
+    assert checkpoint.spec.name == "zerg_5_vs_5" + ":no-fog" * (algorithm == "iql-nofog")
+    assert checkpoint.updates > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+@pytest.mark.parametrize("race", ["protoss", "terran", "zerg"])
+def test_every_algorithm_trains_teams_of_every_race(tmp_path: Path, algorithm: str, race: str) -> None:
+    train(tmp_path / "run", "--map", f"{race}_5_vs_5", "--algorithm", algorithm)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -50,6 +67,9 @@ def test_networks_per_type_are_trained_saved_and_resumed(tmp_path: Path) -> None
         (["--map", "checkers", "--algorithm", "iql-nofog"], "checkers has no fog"),
         (["--map", "3m", "--algorithm", "iql-nofog", "--env", "smac"], "--env sc2 plays the same game"),
         (["--map", "3mm:no-fog"], "'3m'"),
+        (["--map", "zerg_5_vs_6"], "did you mean 'zerg_5_vs_5'"),
+        (["--map", "zerg_5_vs_5", "--sharing", "type"], "of other types in every episode"),
+        (["--map", "zerg_5_vs_5", "--env", "sc2"], "zerg_5_vs_5 is none"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(
