@@ -24,7 +24,7 @@ from envs.battle.world import Bools, Ints
 from envs.command import nearest_names, run_command
 from envs.compiled import kernel
 from envs.errors import InputError
-from envs.smac.maps import MAP_NAMES, load_map
+from envs.smac.maps import ALL_NAMES, MAP_NAMES, load_map
 from envs.smac.rng import Seeds, seed_stream, uniform
 from envs.smac.units import LOOPS_PER_STEP
 from trainer.runs.process_memory import peak_memory_mb
@@ -35,7 +35,7 @@ class Config:
     """Flags of the benchmark."""
 
     map: tuple[str, ...] = ()
-    """Maps to play (all 23 when none is named)."""
+    """Maps to play (SMAC's 23 when none is named)."""
     battles: tuple[int, ...] = (1, 16, 64)
     """Battles side by side."""
     threads: int | None = None
@@ -161,8 +161,8 @@ def memory_mb(map_name: str = "corridor", battles: int = 1024) -> float:
 def run(config: Config) -> None:
     """Measure and print."""
     for name in config.map:
-        if name not in MAP_NAMES:
-            raise InputError(f"unknown map {name!r}: {nearest_names(name, MAP_NAMES)}")
+        if name not in ALL_NAMES:
+            raise InputError(f"unknown map {name!r}: {nearest_names(name, ALL_NAMES)}")
     if min(config.battles) < 1 or config.repeats < 1 or not config.seconds > 0:
         raise InputError("--battles, --repeats and --seconds must be positive")
     memory = memory_mb() if config.memory else None

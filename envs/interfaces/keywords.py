@@ -20,7 +20,6 @@ FIXED: Final[dict[str, Any]] = {
     "difficulty": "7",
     "heuristic_ai": False,
     "obs_starcraft": True,
-    "action_mask": True,
 }
 """What the simulator plays, and nothing else."""
 
