@@ -19,7 +19,7 @@ from envs.checkers import APPLE, COLUMNS, FOOD_COLUMNS, LEMON, ROWS, SPEC, Check
 from envs.command import run_command
 from envs.errors import InputError
 from envs.types import FloatArray, TimeStep
-from exporters.evaluate import Contestant, onnx_contestant, torch_contestant
+from exporters.contestants import Contestant, onnx_contestant, torch_contestant
 
 Meals = Counter[tuple[int, int, int]]
 """How often (agent, APPLE or LEMON, row) happened."""

@@ -15,7 +15,8 @@ from envs.battle.teams import TEAMS
 from envs.command import run_command
 from envs.errors import InputError
 from envs.smac.maps import MAP_NAMES
-from exporters.evaluate import Contestant, EvaluateConfig, Evaluation, contestant, evaluate
+from exporters.contestants import Contestant
+from exporters.evaluate import EvaluateConfig, Evaluation, contestant, evaluate
 
 
 @dataclass(frozen=True)

@@ -246,7 +246,7 @@ def ask_to_stop(job: Job) -> None:
 def train(job: Job) -> Outcome:
     """Begin or resume a run and wait for its end."""
     with writing_to(job.run_dir):
-        job.run_dir.mkdir(parents=True, exist_ok=True)
+        job.make_folder()
     return run_job(job.run_dir, job.flags(), job.resume_flags())
 
 

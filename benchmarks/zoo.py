@@ -27,7 +27,8 @@ from envs.command import run_command
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.smac.maps import MAP_NAMES
-from exporters.evaluate import EvaluateConfig, Evaluation, evaluate, onnx_contestant
+from exporters.contestants import onnx_contestant
+from exporters.evaluate import EvaluateConfig, Evaluation, evaluate
 from exporters.export import export_checkpoint
 from exporters.team_card import TeamCard, load_card
 from runtime.model_file.contract import METADATA_ENV_STEPS

@@ -117,6 +117,15 @@ def complain(prog: str, text: str, code: int) -> int:
     return code
 
 
+def no_subcommand(prog: str, usage: str, known: str, given: str) -> int:
+    """Say how a command of several is used, asked or because none of the `known` was given; the exit code."""
+    if given in ("-h", "--help"):
+        print(usage)
+        return 0
+    problem = f"unknown command {given!r}: say {known}" if given else f"say {known}"
+    return complain(prog, f"error: {problem}\n{usage}", 2)
+
+
 def prepare_streams() -> None:
     """Make printing safe: every letter in every locale, and no file in the place of a closed stream."""
     hold_standard_streams()

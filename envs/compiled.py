@@ -36,6 +36,7 @@ KERNEL_SOURCES: Final = (
     "envs.battle.behaviour",
     "envs.battle.collisions",
     "envs.battle.combat",
+    "envs.battle.commands",
     "envs.battle.drawing",
     "envs.battle.fields",
     "envs.battle.kernel",

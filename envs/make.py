@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded
+from envs.smac.maps import ALL_NAMES, load_map
+from envs.smac.own_maps import environment_name, find_own_map, is_own_map
 from envs.smac.settings import NO_FOG
 from envs.text import one_line
 from envs.types import EnvSpec, MultiAgentEnv
@@ -78,6 +80,10 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
             f"--env {backend} cannot play {map_name}: the official package shows nothing beyond its sight "
             f"range; {others} without fog"
         )
+    if is_own_map(map_name):
+        if backend in ("sc2", "smac"):
+            raise InputError(f"--env {backend} cannot play {map_name}: maps of one's own are simulated")
+        return "sim"
     if not is_smac_map(map_name):
         if backend not in ("auto", "sim"):
             raise InputError(f"--env {backend} cannot play {map_name}, which is no StarCraft II map")
@@ -190,6 +196,7 @@ Called with the name, B and the seed. They return None when no environment has t
 
 def env_spec(map_name: str) -> EnvSpec:
     """The spec of a map without making its environment; InputError with the nearest names when unknown."""
+    map_name = environment_name(map_name)
     if (plain := make_plain(map_name, n_battles=1, seed=0)) is not None:
         plain.close()
         return plain.spec
@@ -198,13 +205,14 @@ def env_spec(map_name: str) -> EnvSpec:
 
 def find_map(name: str) -> SmacMap:
     """The SMAC map of that name, or of that name without fog; InputError with the nearest of all names."""
-    from envs.smac.maps import ALL_NAMES, load_map
-
     without_suffix = name.removesuffix(NO_FOG)
-    if without_suffix not in ALL_NAMES:
+    if is_own_map(without_suffix):
+        smac_map = find_own_map(without_suffix).smac_map
+    elif without_suffix in ALL_NAMES:
+        smac_map = load_map(without_suffix)
+    else:
         known = nearest_names(without_suffix, (*ALL_NAMES, "checkers", "spread:3"))
         raise InputError(f"unknown map {name!r}: {known}")
-    smac_map = load_map(without_suffix)
     settings = replace(smac_map.settings, fully_observable=is_without_fog(name))
     return replace(smac_map, settings=settings)
 
@@ -215,7 +223,11 @@ def battles_at_once(backend: str, wanted: int) -> int:
 
 
 def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: int = 0) -> MultiAgentEnv:
-    """B = `n_battles` battles of one map, for a `with` block; InputError when map or backend is missing."""
+    """B = `n_battles` battles of one map, for a `with` block; InputError when map or backend is missing.
+
+    map_name: also a map file, `NAME.json`.
+    """
+    map_name = environment_name(map_name)
     backend = resolve_backend(backend, map_name)
     if (plain := make_plain(map_name, n_battles=n_battles, seed=seed)) is not None:
         return plain

@@ -21,6 +21,7 @@ COMMANDS = {
     "lan-status": "runtime.host.status",
     "lan-certs": "runtime.identity.certs",
     "lan-sc2": "envs.sc2api.cli",
+    "lan-map": "envs.map_command",
 }
 """The module of each command, which has a `main`; as text, because a start imports one of them."""
 SERVING = ("lan-agent", "lan-agents")
@@ -49,6 +50,6 @@ def starting(prog: str) -> Callable[[], int]:
     return start
 
 
-train, export, inspect, plot, sweep, evaluate, agent, agents, play, status, certs, sc2 = map(
+train, export, inspect, plot, sweep, evaluate, agent, agents, play, status, certs, sc2, map_ = map(
     starting, COMMANDS
 )

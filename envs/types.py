@@ -25,6 +25,9 @@ OLD_BATTLEFIELD = (
 HIDDEN_DIM = 64
 """H, the length of an agent's memory, in the networks and in the model file (LAN paper, section 4)."""
 
+MAX_MAP_BYTES = 32 * 1024
+"""Of a map of one's own, as a file and as text in a model file; real ones have a fifteenth."""
+
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -117,7 +120,17 @@ class Team(Protocol):
     def __call__(self, step: TimeStep) -> IntArray: ...
 
 
-class MultiAgentEnv(Protocol):
+class Arena(Protocol):
+    """What every team is made from: of which spec its battles are, and how many there are."""
+
+    @property
+    def spec(self) -> EnvSpec: ...
+
+    @property
+    def n_battles(self) -> int: ...
+
+
+class MultiAgentEnv(Arena, Protocol):
     """B battles side by side, every one a function of `(seed, episode number, actions)` alone.
 
     An environment is a context manager: the end of its block closes it.
@@ -127,12 +140,6 @@ class MultiAgentEnv(Protocol):
     """
 
     next_episode: int
-
-    @property
-    def spec(self) -> EnvSpec: ...
-
-    @property
-    def n_battles(self) -> int: ...
 
     @property
     def idle_actions(self) -> tuple[int, ...]:

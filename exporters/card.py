@@ -29,7 +29,7 @@ class InspectConfig:
     file: Annotated[Path | None, tyro.conf.Positional] = None
     """Checkpoint (run.pt), run directory, or model file (ONNX)."""
     map: str | None = None
-    """Map to show, instead of a file."""
+    """Map to show, by name or file (NAME.json), instead of a checkpoint or model."""
     algorithm: str = "lan"
     """With --map: algorithm whose parameters to count."""
     sharing: Literal["all", "type"] = "all"
@@ -160,7 +160,8 @@ def checkpoint_parts(checkpoint: Checkpoint) -> dict[str, int]:
 
 def of_model(path: Path) -> Card:
     """The card of a model file, read by the loader that serves it."""
-    from runtime.model_file.loader import load_model_bytes, read_model_file
+    from runtime.model_file.loader import load_model_bytes
+    from runtime.model_file.metadata import read_model_file
 
     data = read_model_file(path)
     model = load_model_bytes(data, str(path))
@@ -169,10 +170,10 @@ def of_model(path: Path) -> Card:
 
 
 def provenance_of(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """A model file's metadata apart from its spec; text that holds a number becomes that number."""
+    """A model file's metadata apart from its spec and map; text that holds a number becomes that number."""
     from runtime.model_file import contract
 
-    said_by_spec = (contract.METADATA_SPEC, contract.METADATA_CONTRACT_VERSION)
+    left_out = (contract.METADATA_SPEC, contract.METADATA_CONTRACT_VERSION, contract.METADATA_MAP)
     kinds = {contract.METADATA_ENV_STEPS: int, contract.METADATA_WIN_RATE: float}
     provenance: dict[str, Any] = {}
     for key, text in metadata.items():
@@ -180,7 +181,7 @@ def provenance_of(metadata: Mapping[str, str]) -> dict[str, Any]:
         if key in kinds and text:
             with contextlib.suppress(ValueError):
                 value = kinds[key](text)
-        if key not in said_by_spec:
+        if key not in left_out:
             provenance[key.removeprefix("lan.")] = value
     return provenance
 

@@ -16,7 +16,9 @@ def environment_of(
     name if the user gave it. A name that is code to import is never taken from a file alone.
     """
     from envs.make import battles_at_once, make_env, resolve_backend
+    from envs.smac.own_maps import environment_name
 
+    named = named and environment_name(named)
     if named is not None and named != spec.name:
         raise InputError(f"--map {named}: the file was made for {spec.name}")
     if spec.name.startswith("pettingzoo:") and named is None:

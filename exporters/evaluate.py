@@ -5,26 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import tyro
 
-from envs.command import nearest_names, run_command
+from envs.command import run_command
 from envs.errors import InputError
 from envs.outcomes import summarise
 from envs.printing import print_result
+from envs.smac.maps import MAP_SCRIPT
+from envs.smac.own_maps import take_map
 from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
-from envs.types import EnvSpec, MultiAgentEnv
+from envs.types import MultiAgentEnv
+from exporters.contestants import Contestant, onnx_contestant, scripted_contestant, torch_contestant
 
 if TYPE_CHECKING:
     from envs.battle.env import BattleEnv
     from envs.outcomes import EpisodeStats
-    from envs.types import Team
-    from trainer.playing.policy import Policy
 
 N_BATTLES = 32
 """Battles side by side; the episodes do not depend on it."""
@@ -45,28 +46,20 @@ class EvaluateConfig:
     seed: int = 0
     """Seed of the battles."""
     map: str | None = None
-    """Map that --team plays; for a file only to confirm an environment that is code (pettingzoo:...)."""
+    """Map that --team plays, by name or file (NAME.json).
+
+    With --ckpt or --model only to confirm an environment that is code (pettingzoo:...).
+    """
     env: str | None = None
     """Backend that plays the battles: auto, sim, sc2 or smac; by default the one it was trained on."""
+    opponent: str = MAP_SCRIPT
+    """Who commands the enemies: map (its own order), a scripted team's name, a checkpoint or a model file."""
     record: Path | None = None
     """HTML page to write, on which the first battles can be watched."""
+    dataset: Path | None = None
+    """File to write, NAME.npz: every step of every battle, for offline learners."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object instead of lines."""
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """A player, the environment it was made for, and how to make its teams.
-
-    `make_team` takes the environment and the seed of the evaluation. `attacks_anywhere`: the team's attacks
-    reach any distance, which only the simulator allows.
-    """
-
-    name: str
-    spec: EnvSpec
-    backend: str
-    make_team: Callable[[MultiAgentEnv, int], Callable[[], Team]]
-    attacks_anywhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +69,7 @@ class Evaluation:
     map: str
     backend: str
     player: str
+    opponent: str
     seed: int
     episodes_wanted: int
     episodes: int
@@ -109,6 +103,8 @@ def run(config: EvaluateConfig, stop: StopWish) -> int:
         evaluate(player, config, stats)
         if config.record is not None:
             print(f"recorded in {one_line(config.record)}", file=sys.stderr)
+        if config.dataset is not None:
+            print(f"{len(stats)} battles written to {one_line(config.dataset)}", file=sys.stderr)
     finally:
         stop.settle()
         if stats:
@@ -130,60 +126,6 @@ def contestant(config: EvaluateConfig) -> Contestant:
     return scripted_contestant(str(config.team), config.map)
 
 
-def torch_contestant(path: Path) -> Contestant:
-    """A checkpoint's advantage network, run by torch on one thread."""
-    import torch
-
-    from trainer.playing.policy import TorchPolicy
-    from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
-
-    torch.set_num_threads(1)
-    checkpoint = load_checkpoint(path)
-    policy = TorchPolicy(load_advantage_net(checkpoint))
-    return Contestant("torch", checkpoint.spec, checkpoint.backend, followers(policy))
-
-
-def onnx_contestant(path: Path) -> Contestant:
-    """A model file, run by onnxruntime as an agent runs it."""
-    from runtime.model_file.contract import METADATA_BACKEND
-    from runtime.model_file.loader import load_model
-
-    model = load_model(path)
-    backend = model.metadata.get(METADATA_BACKEND, "auto")
-    return Contestant("onnxruntime", model.spec, backend, followers(model))
-
-
-def followers(policy: Policy) -> Callable[[MultiAgentEnv, int], Callable[[], Team]]:
-    """Greedy agents of a policy, with fresh memories for every team."""
-    from trainer.playing.policy import PolicyTeam
-
-    return lambda env, seed: lambda: PolicyTeam(policy, env)
-
-
-def scripted_contestant(name: str, map_name: str | None) -> Contestant:
-    """A scripted team on a SMAC map of the simulator; InputError for other names and environments."""
-    from envs.battle.heuristic import HEURISTIC, HeuristicTeam
-    from envs.battle.teams import TEAMS
-    from envs.make import env_spec, is_smac_map, is_without_fog
-
-    teams: dict[str, Callable[[BattleEnv, int], Team]] = {**TEAMS, HEURISTIC: HeuristicTeam}
-    if name not in teams:
-        raise InputError(f"unknown team {name!r}: {nearest_names(name, teams)}")
-    if map_name is None:
-        raise InputError(f"--team {name}: say which map it plays, e.g. --map 3m")
-    if not is_smac_map(map_name):
-        raise InputError(f"--team {name} plays SMAC's maps on the simulator, not {map_name}")
-    if is_without_fog(map_name):
-        plain = map_name.rpartition(":")[0]
-        raise InputError(f"--team {name} looks at no observation, so fog changes nothing: say --map {plain}")
-
-    def make_team(env: MultiAgentEnv, seed: int) -> Callable[[], Team]:
-        team = teams[name](cast("BattleEnv", env), seed)
-        return lambda: team
-
-    return Contestant(f"team {name}", env_spec(map_name), "sim", make_team, name == HEURISTIC)
-
-
 def evaluate(
     contestant: Contestant, config: EvaluateConfig, stats: list[EpisodeStats] | None = None
 ) -> Evaluation:
@@ -202,6 +144,14 @@ def evaluate(
         raise InputError(f"--team {config.team} knows the simulator's units only: say --env sim")
     if config.record is not None:
         check_record(config.record, contestant.spec.name, backend)
+    if config.dataset is not None:
+        from exporters.battle_data import check_dataset
+
+        check_dataset(config.dataset)
+        if contestant.attacks_anywhere:
+            raise InputError(
+                f"--dataset {config.dataset}: {contestant.name} attacks at any distance, which no agent can"
+            )
     env = environment_of(
         contestant.spec,
         backend,
@@ -210,6 +160,10 @@ def evaluate(
         seed=config.seed,
     )
     with env:
+        if config.opponent != MAP_SCRIPT:  # the command that needs no simulator imports none
+            from exporters.opponents import with_opponent
+
+            env = with_opponent(env, config.opponent, backend, config.seed)
         play_episodes(env, contestant, config, stats)
     return describe(stats, contestant, config)
 
@@ -235,20 +189,35 @@ def play_episodes(
     env: MultiAgentEnv, contestant: Contestant, config: EvaluateConfig, stats: list[EpisodeStats]
 ) -> None:
     """Play the episodes in `env` into `stats`, B at a time; with --record, write them as a page."""
-    from exporters.watching import recording
+    from exporters.battle_data import battle_data
+    from exporters.watching import Watchers, recording
     from trainer.playing.rollout import play
 
     if contestant.attacks_anywhere:
         from envs.battle.heuristic import AttackAnywhere
 
         env = AttackAnywhere(cast("BattleEnv", env))
-    make_team, watcher = contestant.make_team(env, config.seed), None
+    make_team, watchers, data = contestant.make_team(env, config.seed), Watchers(), None
     with contextlib.ExitStack() as stack:
         if config.record is not None:
             record = recording(env, make_team, contestant.name, config.record)
             make_team, watcher = stack.enter_context(record)
+            watchers.append(watcher)
+        if config.dataset is not None:
+            about = {
+                "backend": backend_of(contestant, config),
+                "player": contestant.name,
+                "opponent": config.opponent,
+                "seed": config.seed,
+                "map_text": take_map(env.spec.name)[1],
+            }
+            data = stack.enter_context(battle_data(config.dataset.absolute(), env.spec, about))
+            watchers.append(data.scribe)
         while len(stats) < config.episodes:
-            stats += play(env, make_team, min(env.n_battles, config.episodes - len(stats)), watcher)
+            played = play(env, make_team, min(env.n_battles, config.episodes - len(stats)), watchers)
+            if data is not None:
+                data.add(played)
+            stats += played
 
 
 def describe(stats: Sequence[EpisodeStats], contestant: Contestant, config: EvaluateConfig) -> Evaluation:
@@ -258,6 +227,7 @@ def describe(stats: Sequence[EpisodeStats], contestant: Contestant, config: Eval
         map=contestant.spec.name,
         backend=backend_of(contestant, config),
         player=contestant.name,
+        opponent=config.opponent,
         seed=config.seed,
         episodes_wanted=config.episodes,
         episodes=summary.episodes,
@@ -274,8 +244,9 @@ def lines_of(evaluation: Evaluation) -> str:
     low, high = evaluation.win_rate_interval
     short = evaluation.episodes < evaluation.episodes_wanted
     played = f"{evaluation.episodes} of {evaluation.episodes_wanted}" if short else evaluation.episodes
+    against = "" if evaluation.opponent == MAP_SCRIPT else f" against {one_line(evaluation.opponent)}"
     return (
-        f"{evaluation.map} ({evaluation.backend}), {evaluation.player}: {played} battles, "
+        f"{evaluation.map} ({evaluation.backend}), {evaluation.player}{against}: {played} battles, "
         f"seed {evaluation.seed}\n"
         f"win rate  {evaluation.win_rate:.1%} ({evaluation.won} of {evaluation.episodes}; "
         f"95 % interval {low:.1%} to {high:.1%})\n"

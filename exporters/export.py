@@ -15,6 +15,7 @@ import tyro
 from envs.command import run_command
 from envs.errors import InputError
 from envs.files import write_atomically
+from envs.smac.own_maps import learn_map
 from envs.text import one_line
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def export_checkpoint(
 
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(Path(ckpt))
+    learn_map(checkpoint.spec.name, checkpoint.map_text, str(ckpt))
     net = load_advantage_net(checkpoint)
     model_bytes = build(net, checkpoint)
     check_size(model_bytes, checkpoint.spec)
@@ -171,7 +173,7 @@ def build(net: AdvantageNet, checkpoint: Checkpoint) -> bytes:
 
 def check_size(model_bytes: bytes, spec: EnvSpec) -> None:
     """InputError when agents would refuse the file for its size, naming the limit and what is too large."""
-    from runtime.model_file.loader import MAX_MODEL_BYTES
+    from runtime.model_file.metadata import MAX_MODEL_BYTES
     from runtime.model_file.operators import MAX_DIM
 
     inputs = spec.obs_dim + spec.n_actions + spec.n_agents
@@ -188,7 +190,8 @@ def metadata(checkpoint: Checkpoint) -> dict[str, str]:
     from runtime.model_file import contract
 
     config_json = json.dumps(checkpoint.config, sort_keys=True)
-    return {
+    own_map = {} if checkpoint.map_text is None else {contract.METADATA_MAP: checkpoint.map_text}
+    return own_map | {
         contract.METADATA_CONTRACT_VERSION: str(checkpoint.spec.contract_version),
         contract.METADATA_SPEC: checkpoint.spec.to_json(),
         contract.METADATA_ALGORITHM: checkpoint.algorithm,

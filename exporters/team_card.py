@@ -108,7 +108,8 @@ def check_value(name: str, value: object, kinds: tuple[type, ...]) -> None:
 def load_card(model: Path) -> TeamCard:
     """The card beside a model file; InputError when it is missing, damaged, or another file's."""
     from runtime.model_file import contract
-    from runtime.model_file.loader import load_model_bytes, read_model_file
+    from runtime.model_file.loader import load_model_bytes
+    from runtime.model_file.metadata import read_model_file
 
     data, path = read_model_file(model), model.with_suffix(".json")
     card = read_card(path)

@@ -11,6 +11,21 @@ from envs.battle.env import BattleEnv
 from envs.battle.record import Recorder
 from envs.errors import InputError
 from envs.types import IntArray, MultiAgentEnv, Team, TimeStep
+from trainer.playing.rollout import Watcher
+
+
+class Watchers(list[Watcher]):
+    """Several watchers, which all see every step."""
+
+    def begin(self, step: TimeStep) -> None:
+        """A round of battles begins."""
+        for watcher in self:
+            watcher.begin(step)
+
+    def step(self, step: TimeStep, actions: IntArray) -> None:
+        """A step was played."""
+        for watcher in self:
+            watcher.step(step, actions)
 
 
 class RecordingWatcher:

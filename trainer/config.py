@@ -10,14 +10,16 @@ from enum import Flag, auto
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
 
+import tyro
+
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.make import without_fog
+from envs.smac.maps import MAP_SCRIPT
+from envs.smac.own_maps import take_map
 from envs.text import one_line
 from trainer.learning.algorithms import ALGORITHMS, OPTIMIZER_NAMES
 from trainer.presets import left_open
-
-MAX_SHOWN = 80
 
 
 class Free(Flag):
@@ -51,8 +53,7 @@ class Within:
         return f"{low} and at most {self.high:,}"
 
 
-COUNT = Within(1, 10**6)
-STEPS = Within(1, 10**12)
+COUNT, STEPS = Within(1, 10**6), Within(1, 10**12)
 SHARE = Within(0, 1)
 POSITIVE = Within(0, 10**6, without_low=True)
 
@@ -70,9 +71,13 @@ class TrainConfig:
     """
 
     map: Annotated[str, Free.WHEN_DRAWN] = ""
-    """The map to learn: a SMAC map such as 3m, 2s3z or corridor."""
+    """The map to learn: a SMAC map such as 3m, 2s3z or corridor, or the file of one's own, NAME.json."""
+    map_text: tyro.conf.Suppress[Annotated[str | None, Free.EVERYWHERE]] = None
+    """The map of one's own that --map names, as JSON; filled in from the file, so that it travels."""
     env: Annotated[str, Free.WHEN_DRAWN] = "auto"
     """Backend that plays the battles: auto, sim (embedded simulator), sc2 (live game) or smac (official)."""
+    opponent: str = MAP_SCRIPT
+    """Who commands the enemies: map, a scripted team's name (focus, ...), a checkpoint or a model file."""
     algorithm: Annotated[str, Free.WHEN_DRAWN] = "lan"
     """The learner: lan, lan-mean, iql, iql-nofog, vdn, qmix or qplex."""
     preset: str = "paper"
@@ -156,6 +161,7 @@ class TrainConfig:
                 object.__setattr__(self, name, Path(path))
         for name in hints():
             check_value(name, getattr(self, name))
+        vars(self).update(zip(("map", "map_text"), take_map(self.map, self.map_text), strict=True))
         if self.optimizer not in (None, *OPTIMIZER_NAMES):
             known = nearest_names(self.optimizer, OPTIMIZER_NAMES)
             raise InputError(f"--optimizer {shown(self.optimizer)}: {known}")
@@ -213,8 +219,7 @@ class ResolvedConfig(TrainConfig):
 def resolve(config: TrainConfig) -> ResolvedConfig:
     """The same settings, those left open filled in; InputError when algorithm or preset is unknown."""
     defaults = left_open(config.algorithm, config.preset)
-    settings = {field.name: getattr(config, field.name) for field in fields(TrainConfig)}
-    settings |= {name: default for name, default in defaults.items() if settings[name] is None}
+    settings = vars(config) | {key: value for key, value in defaults.items() if getattr(config, key) is None}
     if config.first_update_episodes is None:
         settings["first_update_episodes"] = max(settings["first_update_episodes"], settings["batch_episodes"])
     return ResolvedConfig(**settings)
@@ -251,7 +256,7 @@ def check_value(name: str, value: object) -> None:
 
 def shown(value: object) -> str:
     """A value for an error, cut, since a file may hold one of any length."""
-    return one_line(repr(value), MAX_SHOWN)
+    return one_line(repr(value), 80)
 
 
 def may_differ(name: str, where: Free) -> bool:

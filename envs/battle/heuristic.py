@@ -14,6 +14,7 @@ import numpy as np
 
 from envs.battle.env import BattleEnv
 from envs.battle.fields import Order
+from envs.battle.views import Side
 from envs.slots import WrappedEnv, check_actions
 from envs.smac.actions import FIRST_ATTACK, NO_OP, STOP
 from envs.smac.units import UnitType
@@ -26,7 +27,7 @@ HEURISTIC: Final = "heuristic"
 class HeuristicTeam:
     """A team for `AttackAnywhere`: its actions are SMAC's by number, but reach any distance."""
 
-    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
+    def __init__(self, env: Side, seed: int = 0) -> None:
         self.env = env
         self.targets: IntArray = np.full(
             (env.n_battles, env.spec.n_agents), -1, np.int64

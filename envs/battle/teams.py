@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from envs.battle.env import BattleEnv
+from envs.battle.views import Side
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, NO_OP, NORTH, STOP
 from envs.smac.smac_map import MAP_SIZE_CELLS
 from envs.smac.tables import SHOOT, layout_tables
@@ -38,7 +38,7 @@ _HITS = np.array([UNITS[kind].hits for kind in UnitType])
 class RandomTeam:
     """Uniformly random available actions; those of an episode depend on the seed and its number alone."""
 
-    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
+    def __init__(self, env: Side, seed: int = 0) -> None:
         self._env, self._seed = env, seed
         self._episodes = np.full(env.n_battles, -1)
         self._streams = [np.random.default_rng(seed)] * env.n_battles
@@ -59,7 +59,7 @@ class NearestTeam:
     closest agent that fights.
     """
 
-    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
+    def __init__(self, env: Side, seed: int = 0) -> None:
         self.units = env.units
         self.N = env.spec.n_agents
         self.shoot = layout_tables(env.smac_map).kinds[SHOOT]
@@ -174,7 +174,7 @@ class KiteTeam(NearestTeam):
     FIT_SHIELD = 1.0
     SPARE_HITS = 1.5
 
-    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
+    def __init__(self, env: Side, seed: int = 0) -> None:
         super().__init__(env, seed)
         self.walkable = env.smac_map.walkable
         self.regroups = np.zeros(env.n_battles, np.bool_)
@@ -235,7 +235,7 @@ class KiteTeam(NearestTeam):
         return count
 
 
-TEAMS: Final[dict[str, Callable[[BattleEnv, int], Team]]] = {
+TEAMS: Final[dict[str, Callable[[Side, int], Team]]] = {
     "random": RandomTeam,
     "nearest": NearestTeam,
     "focus": FocusTeam,

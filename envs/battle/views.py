@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from envs.battle import fields
 from envs.battle.world import Battles, Reals, Worlds
+from envs.smac.smac_map import SmacMap
+from envs.types import Arena, IntArray
 
 Numbers = TypeVar("Numbers", bound=npt.NDArray[Any])
 
@@ -55,3 +57,18 @@ def _frozen(array: Numbers) -> Numbers:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+class Side(Arena, Protocol):
+    """What scripted teams are made from: battles as the side sees them that the team commands."""
+
+    @property
+    def units(self) -> Units: ...
+
+    @property
+    def episodes(self) -> IntArray:
+        """[B] number of the episode that each slot plays, -1 before the first."""
+        ...
+
+    @property
+    def smac_map(self) -> SmacMap: ...

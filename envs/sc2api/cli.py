@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from envs.command import complain, printed, run_command
+from envs.command import no_subcommand, printed, run_command
 from envs.errors import InputError
 from envs.sc2api.ids import BASE_BUILD
 from envs.text import shell_word
@@ -76,16 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if what == "serve":
         return run_command(ServeConfig, serve, prog=prog, description=DESCRIPTIONS[what], argv=arguments[1:])
-    return printed(lambda: usage(what), "lan-sc2")
-
-
-def usage(what: str) -> int:
-    """Say how the command is used, also where it was not used so; returns the exit code."""
-    if what in ("-h", "--help"):
-        print(USAGE)
-        return 0
-    problem = f"unknown command {what!r}: say install or serve" if what else "say install or serve"
-    return complain("lan-sc2", f"error: {problem}\n{USAGE}", 2)
+    return printed(lambda: no_subcommand("lan-sc2", USAGE, "install or serve", what), "lan-sc2")
 
 
 if __name__ == "__main__":

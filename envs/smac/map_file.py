@@ -21,6 +21,7 @@ from envs.smac.formation import DoesNotFitError, place_groups
 from envs.smac.ground import walkable_cells
 from envs.smac.smac_map import (
     ALLY_TYPE_SLOTS,
+    ENEMY_TYPE_SLOTS,
     MAP_SIZE_CELLS,
     MAX_TEAM_UNITS,
     PLAYABLE_CELLS,
@@ -136,9 +137,6 @@ def parse_map(data: Any, where: str) -> SmacMap:
         grid.flags.writeable = False
     _check_types(reader, smac_map)
     _check_ground(reader, smac_map)
-    for side, count in (("allies", smac_map.n_agents), ("enemies", smac_map.n_enemies)):
-        if count > MAX_TEAM_UNITS:
-            reader.refuse(side, f"has {count} units; a side has at most {MAX_TEAM_UNITS}")
     _check_formation(reader, "allies", smac_map, smac_map.ally_spawns)
     _check_formation(reader, "enemies", smac_map, smac_map.enemy_spawns)
     return smac_map
@@ -174,6 +172,8 @@ def _spawns(reader: _Reader, value: Any, side: str) -> tuple[SpawnGroup, ...]:
         )
     if not groups:
         reader.refuse(side, "is empty; a battle needs units on both sides")
+    if (count := sum(group.count for group in groups)) > MAX_TEAM_UNITS:
+        reader.refuse(side, f"has {count} units; a side has at most {MAX_TEAM_UNITS}")
     return tuple(groups)
 
 
@@ -195,27 +195,23 @@ def _order(reader: _Reader, value: Any) -> EnemyOrder:
 
 def _check_types(reader: _Reader, smac_map: SmacMap) -> None:
     """Units are of their side's race, and the type one-hot has a place for each."""
-    slots = ALLY_TYPE_SLOTS.get(smac_map.map_type, ())
-    if smac_map.unit_type_bits != len(slots):
-        reader.refuse("unit_type_bits", f"must be {len(slots)} for map type {smac_map.map_type!r}")
+    slots = [table.get(smac_map.map_type, ()) for table in (ALLY_TYPE_SLOTS, ENEMY_TYPE_SLOTS)]
+    if smac_map.unit_type_bits != (bits := max(map(len, slots))):
+        reader.refuse("unit_type_bits", f"must be {bits} for map type {smac_map.map_type!r}")
     sides = (
-        ("allies", smac_map.ally_race, smac_map.ally_spawns),
-        ("enemies", smac_map.enemy_race, smac_map.enemy_spawns),
+        ("allies", smac_map.ally_race, smac_map.ally_spawns, slots[0]),
+        ("enemies", smac_map.enemy_race, smac_map.enemy_spawns, slots[1]),
     )
-    for side, race, groups in sides:
+    for side, race, groups, known in sides:
         for i, group in enumerate(groups):
             name = group.unit.name.lower()
             if UNITS[group.unit].race != race:
                 reader.refuse(f"{side}[{i}].unit", f"{name} is not of race {race!r}")
-            if slots and group.unit not in slots:
+            heals = side == "allies" and group.unit is UnitType.MEDIVAC
+            if (known or heals) and group.unit not in known:
                 reader.refuse(
                     f"{side}[{i}].unit", f"map type {smac_map.map_type!r} has no type bit for {name}"
                 )
-    healed = sum(unit is not UnitType.MEDIVAC for unit in smac_map.ally_types)
-    if healed < smac_map.n_agents and healed > smac_map.n_enemies:
-        reader.refuse(
-            "allies", f"a medivac has {smac_map.n_enemies} heal actions, too few for {healed} units"
-        )
 
 
 def _check_ground(reader: _Reader, smac_map: SmacMap) -> None:

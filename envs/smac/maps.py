@@ -57,6 +57,9 @@ MAP_NAMES: Final[tuple[str, ...]] = (
 ALL_NAMES: Final = (*MAP_NAMES, *SCENARIO_NAMES, *EPO_NAMES)
 """SMAC's maps, SMACv2's scenarios, and those with the least to see."""
 
+MAP_SCRIPT: Final = "map"
+"""The opponent that the map's own order is, as in SMAC."""
+
 
 @cache
 def load_map(name: str) -> SmacMap:

@@ -56,9 +56,26 @@ MapType = Literal[
     "protoss_gen",
     "terran_gen",
     "zerg_gen",
+    "TvT",
+    "TvP",
+    "TvZ",
+    "PvT",
+    "PvP",
+    "PvZ",
+    "ZvT",
+    "ZvP",
+    "ZvZ",
 ]
+"""SMAC's, SMACv2's, and for one's own maps the races of both sides: all types of a race have a place."""
 
 _M, _S, _C, _B = UnitType.MARAUDER, UnitType.STALKER, UnitType.COLOSSUS, UnitType.BANELING
+RACE_TYPES: Final[dict[str, tuple[UnitType, ...]]] = {
+    "T": (_M, UnitType.MARINE, UnitType.MEDIVAC),
+    "P": (_C, _S, UnitType.ZEALOT),
+    "Z": (_B, UnitType.HYDRALISK, UnitType.ZERGLING, UnitType.SPINE_CRAWLER),
+}
+"""All unit types of each race."""
+
 ALLY_TYPE_SLOTS: Final[dict[str, tuple[UnitType, ...]]] = {
     "stalkers_and_zealots": (_S, UnitType.ZEALOT),
     "colossi_stalkers_zealots": (_C, _S, UnitType.ZEALOT),
@@ -67,12 +84,14 @@ ALLY_TYPE_SLOTS: Final[dict[str, tuple[UnitType, ...]]] = {
     "protoss_gen": (_S, UnitType.ZEALOT, _C),
     "terran_gen": (UnitType.MARINE, _M, UnitType.MEDIVAC),
     "zerg_gen": (UnitType.ZERGLING, UnitType.HYDRALISK, _B),
+    **{f"{ally}v{enemy}": RACE_TYPES[ally] for ally in RACE_TYPES for enemy in RACE_TYPES},
 }
 """The agents' type one-hot by map type; map types that are not named have none."""
 
 ENEMY_TYPE_SLOTS: Final[dict[str, tuple[UnitType, ...]]] = {
     **ALLY_TYPE_SLOTS,
     "stalkers_and_zealots": (UnitType.ZEALOT, _S),
+    **{f"{ally}v{enemy}": RACE_TYPES[enemy] for ally in RACE_TYPES for enemy in RACE_TYPES},
 }
 """The enemies' type one-hot: as the agents', but with stalkers and zealots reversed (SMAC's quirk)."""
 
@@ -169,14 +188,15 @@ class SmacMap:
 
     @property
     def medivacs_heal(self) -> bool:
-        """Whether medivacs can heal, and a side that has only them left has lost."""
-        return self.map_type in ("MMM", "terran_gen")
+        """Whether agents' medivacs heal, and a side that has only them left has lost."""
+        return UnitType.MEDIVAC in ALLY_TYPE_SLOTS.get(self.map_type, ())
 
     @property
     def n_actions(self) -> int:
-        """Actions of an agent: one for every enemy, and where medivacs heal, at least one for every agent."""
-        targets = max(self.n_enemies, self.n_agents) if self.medivacs_heal else self.n_enemies
-        return FIRST_ATTACK + targets
+        """Actions of an agent: one for every enemy, and beside medivacs at least one for every agent."""
+        kinds = self.draw.kinds if self.draw else self.ally_types
+        patients = self.n_agents if UnitType.MEDIVAC in kinds else 0
+        return FIRST_ATTACK + max(self.n_enemies, patients)
 
     @property
     def spec(self) -> EnvSpec:

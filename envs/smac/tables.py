@@ -155,7 +155,7 @@ def _rules(smac_map: SmacMap) -> int:
 
 
 def _counts(smac_map: SmacMap) -> IntArray:
-    doomed = 1 if smac_map.map_type == "MMM" else MAX_TEAM_UNITS * smac_map.medivacs_heal
+    doomed = MAX_TEAM_UNITS if smac_map.map_type == "terran_gen" else int(smac_map.medivacs_heal)
     enemy_width, ally_width = smac_map.obs_widths
     allies_at = smac_map.obs_moves + smac_map.n_enemies * enemy_width
     own_at = allies_at + (smac_map.n_agents - 1) * ally_width

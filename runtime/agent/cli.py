@@ -156,7 +156,7 @@ def run_agent(
     from runtime.agent.server import STOP_S, ServerConfig, serve
     from runtime.agent.signals import call_on_signals
     from runtime.identity.tls import server_credentials, tls_files
-    from runtime.model_file.loader import read_model_file
+    from runtime.model_file.metadata import read_model_file
 
     configure_logs(config.log_json, agent_id)
     if config.log_json or config.tls_cert is not None:
@@ -258,7 +258,7 @@ def agent(config: AgentConfig) -> int:
     """Serve until a signal says stop."""
     prepare_process(config)
     from runtime.agent.server import ServingError
-    from runtime.model_file.loader import read_model_file
+    from runtime.model_file.metadata import read_model_file
 
     address = check_config(config)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runtime.agent.model_change import STAYS, change_model, check_model, in_words
-from runtime.model_file.loader import MAX_MODEL_BYTES, read_model_file
+from runtime.model_file.metadata import MAX_MODEL_BYTES, read_model_file
 
 if TYPE_CHECKING:
     from runtime.agent.cli import ServingConfig

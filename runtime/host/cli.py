@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from envs.command import run_command
 from envs.errors import InputError
 from envs.printing import print_result
+from envs.smac.maps import MAP_SCRIPT
 from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
 from runtime.identity.addresses import Address, parse_addresses
-from runtime.identity.tls import HostTls, tls_files
+from runtime.identity.tls import HostTls, load_grpc, tls_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,8 +37,8 @@ DESCRIPTION = (
 class PlayConfig:
     """The flags of lan-play."""
 
-    map: str
-    """SMAC map, such as 3m or corridor."""
+    map: str | None = None
+    """SMAC map, such as 3m or corridor, or a map file, NAME.json; with --model by default the model's own."""
     agents: str | None = None
     """Where running agents listen, in any order: HOST:PORT,HOST:PORT,... or HOST:FIRST-LAST."""
     model: Path | None = None
@@ -47,6 +47,8 @@ class PlayConfig:
     """Battles to play."""
     env: str = "auto"
     """Where the battles take place: auto, sim, sc2 or smac."""
+    opponent: str = MAP_SCRIPT
+    """Who commands the enemies: map (its own order), or random, nearest, focus, kite, heuristic."""
     seed: int = 0
     """Seed of the battles."""
     deadline_ms: float = 1000.0
@@ -71,9 +73,12 @@ class PlayConfig:
 
 @dataclass(frozen=True)
 class ResolvedPlay:
-    """The flags of lan-play with their meaning: backend sim, sc2 or smac; TLS credentials, None without."""
+    """The flags of lan-play with their meaning: the environment's name; backend sim, sc2 or smac; TLS
+    credentials, None without.
+    """
 
     config: PlayConfig
+    map: str
     backend: str
     addresses: list[Address]
     tls: HostTls | None
@@ -96,8 +101,9 @@ class Played:
         from runtime.host.report import make_report
 
         return {
-            "map": resolved.config.map,
+            "map": resolved.map,
             "backend": resolved.backend,
+            "opponent": resolved.config.opponent,
             "seed": resolved.config.seed,
             "model_sha256": self.links[0].model_sha256,
             "own_agents": resolved.config.model is not None,
@@ -106,28 +112,10 @@ class Played:
         }
 
 
-def check_record(path: Path, map_name: str) -> None:
-    """InputError unless battles of an environment can be recorded in a file."""
-    from envs.make import is_smac_map
-
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise InputError(f"--record {path}: there is no directory {path.parent}")
-    if path.exists() and not path.is_file():
-        raise InputError(f"--record {path}: something that is no file has this name")
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise InputError(f"--record {path}: it may not be written")
-    if path.suffix == ".html" and not is_smac_map(map_name):
-        other = path.with_suffix(".jsonl")
-        raise InputError(
-            f"--record {path}: a page shows battles on SMAC's maps only; {map_name}'s actions can be "
-            f"recorded, for example by --record {other}"
-        )
-
-
 def resolve(config: PlayConfig) -> ResolvedPlay:
     """Read what the flags name; InputError when one cannot be used."""
     from envs.make import resolve_backend
+    from runtime.host.environment import check_record, check_team, map_to_play
 
     if config.episodes < 1:
         raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
@@ -135,13 +123,15 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
         raise InputError(f"--seed {config.seed}: a seed is 0 or more, and less than 2^64")
     if not 0 < config.deadline_ms <= 3_600_000 or not 0 < config.connect_timeout_s <= 3_600:
         raise InputError("--deadline-ms and --connect-timeout-s must be above 0 and at most an hour")
-    if config.record is not None:
-        check_record(config.record, config.map)
-        config = replace(config, record=config.record.absolute())  # an environment may change the folder
     tls, addresses = running_agents(config)
-    resolved = ResolvedPlay(config, resolve_backend(config.env, config.map), addresses, tls)
+    map_name = map_to_play(config.map, config.model)
+    if config.record is not None:
+        check_record(config.record, map_name)
+        config = replace(config, record=config.record.absolute())  # an environment may change the folder
+    resolved = ResolvedPlay(config, map_name, resolve_backend(config.env, map_name), addresses, tls)
     if resolved.backend != "sim" and resolved.records_page:
         raise InputError(f"--record {config.record}: only the simulator can be recorded as a page, --env sim")
+    check_team(config.opponent, map_name, resolved.backend)
     return resolved
 
 
@@ -216,6 +206,7 @@ def play(config: PlayConfig, stop: StopWish) -> int:
     from runtime.host.screen import make_screen, start_log
 
     resolved, screen, played = resolve(config), make_screen(), Played()
+    load_grpc(with_tls=resolved.tls is not None)
     start_log(screen)
     try:
         with agents_of(resolved, screen) as there:
@@ -246,7 +237,7 @@ def agents_of(resolved: ResolvedPlay, screen: Console) -> Iterator[ResolvedPlay]
         return
     from runtime.host.own_agents import own_agents
 
-    with own_agents(resolved.config.model, resolved.config.map) as addresses:
+    with own_agents(resolved.config.model, resolved.map) as addresses:
         screen.print(f"{len(addresses)} agents started, one process each", markup=False, highlight=False)
         yield replace(resolved, addresses=addresses)
 
@@ -256,16 +247,20 @@ def play_battles(resolved: ResolvedPlay, screen: Console, stop: StopWish, played
     from rich.progress import Progress
 
     from envs.make import make_env
+    from runtime.host.environment import with_opponent
     from runtime.host.interruptible import InterruptibleEnv
 
     config = resolved.config
-    where = f"{config.map} on {resolved.backend}"
+    where = f"{resolved.map} on {resolved.backend}"
+    if config.opponent != MAP_SCRIPT:
+        where += f" against {config.opponent}"
     screen.print(f"{where}, seed {config.seed}, {config.episodes} battles", markup=False, highlight=False)
     won = 0
-    with make_env(config.map, resolved.backend, n_battles=1, seed=config.seed) as env:
+    with make_env(resolved.map, resolved.backend, n_battles=1, seed=config.seed) as made:
+        env = with_opponent(made, config.opponent, config.seed)
         if not env.idle_actions:
             text = (
-                f"{config.map} has no action that does nothing: a silent agent's is the first available one"
+                f"{resolved.map} has no action that does nothing: a silent agent's is the first available one"
             )
             screen.print(text, markup=False, highlight=False)
         with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from envs.outcomes import summarise
+from envs.smac.maps import MAP_SCRIPT
 from runtime.host.agent_link import AgentLink
 from runtime.host.game import EpisodeResult
 
@@ -56,7 +57,8 @@ def report_table(report: dict[str, Any]) -> str:
     from rich.text import Text
 
     low, high = report["win_rate_interval"]
-    title = Text(f"{report['map']} on {report['backend']}, seed {report['seed']}")
+    against = "" if report["opponent"] == MAP_SCRIPT else f" against {report['opponent']}"
+    title = Text(f"{report['map']} on {report['backend']}{against}, seed {report['seed']}")
     table = Table(title=title, show_header=False)
     played = report["episodes"]
     short = "" if played == report["episodes_wanted"] else f"; {report['episodes_wanted']} were wanted"

@@ -15,7 +15,7 @@ from envs.errors import InputError
 from envs.stopping import cut_if_longer
 from envs.text import one_line
 from runtime.identity.addresses import Address, parse_addresses
-from runtime.identity.tls import HostTls, tls_files
+from runtime.identity.tls import HostTls, load_grpc, tls_files
 
 if TYPE_CHECKING:
     from runtime.host.connection import Identity
@@ -54,6 +54,7 @@ def show_status(config: StatusConfig) -> int:
     files = tls_files(config.tls_cert, config.tls_key, config.tls_ca)
     tls = None if files is None else HostTls(files)
     addresses = parse_addresses(config.agents)
+    load_grpc(with_tls=tls is not None)
     rounds = math.ceil(len(addresses) / MOST_AT_ONCE)
     with cut_if_longer(rounds * (TIMEOUT_S + CLOSE_TIMEOUT_S) + MARGIN_S):
         answers = asyncio.run(ask_all(addresses, tls))

@@ -8,8 +8,10 @@ Beside the URI stands a DNS name, `agent-<i>.lan` or `host.lan`, which gRPC comp
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import math
+import os
 import re
 import ssl
 import time
@@ -42,7 +44,23 @@ X509_V_FLAG_NO_CHECK_TIME = 0x200000
 X509_V_ERR_CERT_NOT_YET_VALID = 9
 """Both from OpenSSL's x509_vfy.h; the ssl module passes them on without names."""
 
+LOG_VARIABLE = "GRPC_VERBOSITY"
+
 log = logging.getLogger("lan.tls")
+
+
+def load_grpc(*, with_tls: bool) -> None:
+    """Load gRPC for a host, so that without TLS it writes no log of its own: what fails is raised anyway.
+
+    With TLS its log says whose handshake failed and why. gRPC reads the variable while it is loaded.
+    """
+    if with_tls or LOG_VARIABLE in os.environ:
+        return
+    os.environ[LOG_VARIABLE] = "NONE"
+    try:
+        importlib.import_module("grpc")
+    finally:
+        del os.environ[LOG_VARIABLE]  # it is not for other processes
 
 
 def agent_uri(agent_id: int) -> str:

@@ -20,6 +20,8 @@ METADATA_ENV_STEPS = "lan.env_steps"
 METADATA_WIN_RATE = "lan.win_rate"
 METADATA_CONFIG_SHA256 = "lan.config_sha256"
 METADATA_PROJECT_VERSION = "lan.project_version"
+METADATA_MAP = "lan.map"
+"""The map of one's own that it was trained on, as JSON; missing for other environments and in older files."""
 
 NO_ACTION = -1
 """`last_action` before the first step of an episode."""

@@ -13,15 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.errors import InputError, ModelError
-from envs.files import read_regular
-from envs.types import CONTRACT_VERSION, HIDDEN_DIM, OLD_BATTLEFIELD, BoolArray, EnvSpec, FloatArray, IntArray
+from envs.errors import ModelError
+from envs.types import HIDDEN_DIM, BoolArray, EnvSpec, FloatArray, IntArray
 from protos import onnx_subset_pb2 as onnx_subset
 from runtime.model_file.contract import (
     BATCH,
     DTYPES,
-    METADATA_CONTRACT_VERSION,
-    METADATA_SPEC,
     NO_ACTION,
     OPSET,
     OUTPUTS,
@@ -30,11 +27,10 @@ from runtime.model_file.contract import (
     outputs_of,
 )
 from runtime.model_file.graph_checks import check_graph
+from runtime.model_file.metadata import read_metadata, read_model_file, read_spec
 from runtime.model_file.operators import GraphError
 from runtime.model_file.wire import WireError, read_model
 
-MAX_MODEL_BYTES = 4_000_000
-MAX_SPEC_CHARS = 4096
 WARM_UP_TIMEOUT_S = 5.0
 
 
@@ -101,16 +97,6 @@ def load_model(path: Path | str, sha256: str | None = None) -> Model:
     return load_model_bytes(read_model_file(Path(path)), str(path), sha256)
 
 
-def read_model_file(path: Path) -> bytes:
-    """The bytes of a regular file of at most 4 MB; ModelError otherwise."""
-    try:
-        return read_regular(path, MAX_MODEL_BYTES)
-    except OSError as error:
-        raise ModelError(f"model file {path} cannot be read: {error.strerror}") from None
-    except InputError as error:
-        raise ModelError(f"model file {error}") from None
-
-
 def load_model_bytes(data: bytes, source: str, sha256: str | None = None) -> Model:
     """`load_model` for bytes that are here already; `source` names them in errors."""
     if data.startswith(b"PK"):  # torch writes zip archives
@@ -137,39 +123,6 @@ def check_digest(digest: str, wanted: str, source: str) -> None:
         raise ModelError(f"{wanted!r} is no SHA-256: 64 hexadecimal digits are needed")
     if digest != wanted.lower():
         raise ModelError(f"model file {source} has the SHA-256 {digest}, not {wanted.lower()}")
-
-
-def read_metadata(file: onnx_subset.Model) -> dict[str, str]:
-    """The file's metadata; GraphError when a key stands twice."""
-    metadata = {entry.key: entry.value for entry in file.metadata_props}
-    if len(metadata) != len(file.metadata_props):
-        raise GraphError("a metadata key stands twice")
-    return metadata
-
-
-def read_spec(metadata: dict[str, str]) -> EnvSpec:
-    """The environment that the model was trained for; GraphError when missing or of another contract."""
-    version = metadata.get(METADATA_CONTRACT_VERSION)
-    if version is None or METADATA_SPEC not in metadata:
-        raise GraphError("it was not exported by this project (no contract version or spec in its metadata)")
-    if version == "1":
-        raise GraphError(f"it is of {OLD_BATTLEFIELD}")
-    if version != str(CONTRACT_VERSION):
-        raise GraphError(f"it is of contract version {version[:20]!r}; this runtime knows {CONTRACT_VERSION}")
-    if len(metadata[METADATA_SPEC]) > MAX_SPEC_CHARS:
-        raise GraphError(f"its spec is longer than {MAX_SPEC_CHARS} characters")
-    try:
-        spec = EnvSpec.from_json(metadata[METADATA_SPEC])
-    except ValueError as error:
-        raise GraphError(str(error)) from None
-    except RecursionError:
-        raise GraphError("its spec is nested too deeply") from None
-    if spec.contract_version != CONTRACT_VERSION:
-        raise GraphError(f"its spec is of contract version {spec.contract_version}, not {CONTRACT_VERSION}")
-    dims = (spec.n_agents, spec.n_actions, spec.obs_dim, spec.state_dim, spec.unit_dim, spec.episode_limit)
-    if not all(0 < dim < 1 << 31 for dim in dims):
-        raise GraphError("its spec has a dimension that is not positive")
-    return spec
 
 
 def check_header(file: onnx_subset.Model) -> None:

@@ -22,7 +22,7 @@ from benchmarks.checkers_optimum import (
 )
 from envs.checkers import APPLE, COLUMNS, DOWN, LEFT, LEMON, MOVES, NOTHING, SPEC, STAY, CheckersEnv
 from envs.types import IntArray, MultiAgentEnv, Team, TimeStep
-from exporters.evaluate import Contestant
+from exporters.contestants import Contestant
 
 
 def test_the_tables_are_the_environments_rules() -> None:

@@ -15,7 +15,8 @@ import tyro
 from benchmarks import zoo as making
 from benchmarks.zoo import CARD_SEED, CHOOSING_SEED, main, settings_beyond
 from envs.flags import flag_rules
-from exporters.evaluate import EvaluateConfig, Evaluation, evaluate, onnx_contestant, torch_contestant
+from exporters.contestants import onnx_contestant, torch_contestant
+from exporters.evaluate import EvaluateConfig, Evaluation, evaluate
 from exporters.team_card import load_card
 from trainer import TrainConfig, resume, train
 from trainer.config import resolve

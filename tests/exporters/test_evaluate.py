@@ -15,6 +15,7 @@ from envs.make import env_spec
 from envs.spread import SpreadEnv, SpreadSettings
 from envs.types import MultiAgentEnv, Team
 from exporters import evaluate as lan_eval
+from exporters.contestants import Contestant
 from exporters.evaluate import main
 from exporters.export import main as export
 from trainer.learning.networks import advantage_net
@@ -170,7 +171,7 @@ def test_the_environment_is_closed_however_the_evaluation_ends(
             raise RuntimeError("no team")
         return lambda: lambda step: step.avail_actions.argmax(-1)
 
-    player = lan_eval.Contestant("a player", SPEC, "sim", make_team)
+    player = Contestant("a player", SPEC, "sim", make_team)
     with pytest.raises(RuntimeError, match="no team") if fails else contextlib.nullcontext():
         lan_eval.evaluate(player, lan_eval.EvaluateConfig(episodes=1))
     assert len(closed) == 1

@@ -27,7 +27,7 @@ from trainer.presets import PRESETS, left_open
 
 CHANGES_NO_NUMBER = {
     "run_dir", "resume", "threads", "device", "keep_checkpoints", "replay_memory", "rollout_workers",
-    "ray_address",
+    "ray_address", "map_text",
 }  # fmt: skip
 LEFT_OPEN = set(left_open("lan", "paper"))
 LEFT_TO_THE_ALGORITHM = {"updates_per_episode", "first_update_episodes", "optimizer"}

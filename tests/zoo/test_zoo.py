@@ -21,7 +21,8 @@ from envs.make import env_spec
 from envs.smac.maps import MAP_NAMES
 from envs.types import CONTRACT_VERSION
 from exporters.card import main
-from exporters.evaluate import EvaluateConfig, evaluate, onnx_contestant
+from exporters.contestants import onnx_contestant
+from exporters.evaluate import EvaluateConfig, evaluate
 from exporters.export import ExportConfig
 from exporters.team_card import TeamCard, load_card
 from runtime.model_file.loader import load_model

@@ -160,5 +160,6 @@ def make_collector(
         from trainer.playing.workers import WorkerPool
 
         where = config.environment, backend, config.seed
-        player = WorkerPool(config.rollout_workers, config.ray_address, where, config.envs, net)
+        told = config.map_text, config.opponent
+        player = WorkerPool(config.rollout_workers, config.ray_address, where, config.envs, net, *told)
     return StrictCollector(player, net) if strict else OverlappedCollector(player, net)

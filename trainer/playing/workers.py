@@ -18,6 +18,8 @@ import torch
 from envs.errors import InputError
 from envs.make import make_env
 from envs.outcomes import EpisodeStats
+from envs.smac.maps import MAP_SCRIPT
+from envs.smac.own_maps import take_map
 from trainer.learning.networks import AdvantageNet
 from trainer.playing.ray_start import begin_ray, end_ray, is_alive, join_ray, running_ray
 from trainer.playing.rollout import AbandonedError, Round, collect
@@ -35,10 +37,24 @@ LIVE_SEED_STRIDE = 1_009
 class RolloutWorker:
     """Runs in a separate process: one environment, one network."""
 
-    def __init__(self, net: AdvantageNet, map_name: str, backend: str, seed: int, index: int) -> None:
+    def __init__(
+        self,
+        net: AdvantageNet,
+        map_name: str,
+        backend: str,
+        seed: int,
+        index: int,
+        map_text: str | None = None,
+        opponent: str = MAP_SCRIPT,
+    ) -> None:
         torch.set_num_threads(1)
+        take_map(map_name, map_text)
         own_seed = seed if backend == "sim" else seed + LIVE_SEED_STRIDE * index
         self.env = make_env(map_name, backend, n_battles=1, seed=own_seed)
+        if opponent != MAP_SCRIPT:  # a live game needs no simulator
+            from envs.battle.opponent import with_scripted_opponent
+
+            self.env = with_scripted_opponent(self.env, opponent, seed)
         self.net, self.seed = net, seed
 
     def play(self, weights: dict[str, Any], epsilon: float, number: int) -> tuple[Episode, EpisodeStats]:
@@ -60,9 +76,11 @@ class WorkerPool:
         where: tuple[str, str, int],
         n_episodes: int,
         net: AdvantageNet,
+        map_text: str | None = None,
+        opponent: str = MAP_SCRIPT,
     ) -> None:
         self.ray, self._is_ours = connect(address, n_workers)
-        self.where = where  # map, backend, seed
+        self.where, self.told = where, (map_text, opponent)  # where: map, backend, seed
         self.n_episodes, self.lost = n_episodes, 0
         self._net = self.ray.put(copy.deepcopy(net).cpu())  # its shape; weights come with every round
         self._actor = self.ray.remote(num_cpus=1)(RolloutWorker)
@@ -112,7 +130,7 @@ class WorkerPool:
                 end_ray(self.ray)
 
     def _hire(self, index: int) -> Any:
-        return self._actor.remote(self._net, *self.where, index)
+        return self._actor.remote(self._net, *self.where, index, *self.told)
 
     def _replace(self, index: int, lost_before: int, error: Exception) -> None:
         self.lost += 1

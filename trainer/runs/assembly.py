@@ -15,6 +15,7 @@ from trainer.learning.learner import LearnerSettings
 from trainer.runs.claim import Claim
 from trainer.runs.config_file import begin_directory, save_end
 from trainer.runs.directory import Found, RunDirectory
+from trainer.runs.opponents import commanded
 from trainer.runs.plan import Plan, check_free
 from trainer.runs.process_memory import keep_freed_memory
 from trainer.runs.run import TrainingRun, make_replay
@@ -42,14 +43,14 @@ def assemble(plan: Plan, claim: Claim | None = None) -> TrainingRun:
         torch.set_num_threads(1)  # the learner splits its batches over --threads instead
         torch.manual_seed(config.seed)
         env = make_env(config.environment, plan.backend, n_battles=config.envs, seed=config.seed)
-        opened.enter_context(env)
+        env = commanded(opened.enter_context(env), config, config.seed)
         eval_env = make_env(
             config.environment,
             plan.backend,
             n_battles=battles_at_once(plan.backend, config.eval_episodes),
             seed=config.seed + EVALUATION_SEED_OFFSET,
         )
-        opened.enter_context(eval_env)
+        eval_env = commanded(opened.enter_context(eval_env), config, config.seed + EVALUATION_SEED_OFFSET)
         learner = make_learner(config.algorithm, env.spec, learner_settings(config), device, agent_types)
         if found is None:
             begin_directory(plan.run_dir, config, plan.backend, env.spec)

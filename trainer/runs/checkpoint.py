@@ -76,6 +76,12 @@ class Checkpoint:
         return str(self.config["sharing"])
 
     @property
+    def map_text(self) -> str | None:
+        """The map of one's own that it was trained on, as JSON; None for other environments."""
+        text: str | None = self.config.get("map_text")  # older ones do not have it
+        return text
+
+    @property
     def clocks(self) -> Clocks:
         """How far the run was."""
         clocks = Clocks()
@@ -195,6 +201,8 @@ def check(checkpoint: Checkpoint) -> None:
         "config.algorithm": checkpoint.config["algorithm"],
         "config.sharing": checkpoint.config["sharing"],
     }
+    if checkpoint.map_text is not None:
+        plain["config.map_text"] = checkpoint.map_text
     for name, value in plain.items():
         if not isinstance(value, str):
             raise ValueError(f"its {name} is {brief(value)}")

@@ -13,6 +13,7 @@ from envs.text import shell_word
 from trainer.config import ResolvedConfig, TrainConfig, check_resumed, resolve, run_name
 from trainer.learning.algorithms import types_to_split
 from trainer.runs.config_file import FILE_NAME, is_unborn, load_config
+from trainer.runs.opponents import check_config, named_opponent
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def plan_resumed(config: TrainConfig, run_dir: Path) -> Plan:
         )
     if config.env == "auto":
         config = replace(config, env=saved.env)
+    config = replace(config, opponent=named_opponent(config.opponent))
     check_resumed(saved, resolve(config))
     if saved.env in ("sc2", "smac", "smacv2") and not has_sc2_game(sc2_root()):
         raise InputError(
@@ -91,10 +93,11 @@ def resume_words(run_dir: Path, map_name: str) -> str:
 
 def resolve_playable(config: TrainConfig) -> tuple[ResolvedConfig, str]:
     """The resolved settings and the backend that plays them; InputError when they cannot be played."""
-    resolved = resolve(config)
+    resolved = resolve(replace(config, opponent=named_opponent(config.opponent)))
     env_spec(resolved.environment)
     types_to_split(resolved.sharing, resolved.environment)
     backend = resolve_backend(resolved.env, resolved.environment)
+    check_config(resolved, backend)
     return replace(resolved, env=backend), backend
 
 

@@ -154,7 +154,7 @@ def do_runs(
     with hold(config.out):
         with writing_to(config.out):
             for row in rows:  # every machine of a cluster can see by them that it shares --out
-                row.job.run_dir.mkdir(parents=True, exist_ok=True)
+                row.job.make_folder()
         executor = RayExecutor(cores=config.cores, address=config.ray_address, gpu_share=config.gpu_share)
         try:
             ask_to_save(sitting, stop)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
-from envs.files import open_regular, read_regular
+from envs.files import open_regular, read_regular, write_atomically
+from envs.smac.own_maps import map_file
 from trainer.config import (
     Free,
     ResolvedConfig,
@@ -27,6 +28,8 @@ from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 FINISHED_NAME = "finished.json"
 """Written into a run directory when its last checkpoint holds the end of the run."""
 LOG_NAME = "train.log"
+MAP_NAME = "map.json"
+"""The map of one's own that a run learns, beside its log, so that every machine of a cluster has it."""
 TAIL_BYTES = 1 << 16
 
 
@@ -57,16 +60,26 @@ class Job:
         except (OSError, ValueError, TypeError, KeyError, RecursionError):  # not there, or not ours
             return False
 
+    def make_folder(self) -> None:
+        """Make the run directory, with the map in it where that is one of one's own."""
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        if self.config.map_text is not None:
+            write_atomically(self.run_dir / MAP_NAME, self.config.map_text.encode())
+
     def flags(self) -> list[str]:
         """The command line of `lan-train` that begins this run."""
-        return train_flags(self.config)
+        words = train_flags(self.config)
+        if self.config.map_text is not None:
+            words[words.index("--map") + 1] = map_file(self.run_dir / MAP_NAME, self.config.map)
+        return words
 
     def resume_flags(self) -> list[str]:
         """The command line of `lan-train` that resumes this run, with the settings a sweep may change."""
         words = ["--resume", str(self.run_dir), "--map", self.config.map, "--steps", str(self.config.steps)]
         for field in fields(TrainConfig):
             value = getattr(self.config, field.name)
-            if may_differ(field.name, Free.IN_SWEEP) and field.name != "run_dir" and value is not None:
+            left_out = field.name in ("run_dir", "map_text")
+            if may_differ(field.name, Free.IN_SWEEP) and not left_out and value is not None:
                 words += [flag(field.name), str(value)]
         return words
 
@@ -115,11 +128,11 @@ def check_settings(job: Job) -> None:
 
 
 def train_flags(config: ResolvedConfig) -> list[str]:
-    """The flags of `lan-train` that give `config`; what equals the default is left out."""
+    """The flags of `lan-train` that give `config`; what equals the default is left out, and a map's text."""
     words = []
     for field in fields(TrainConfig):
         value = getattr(config, field.name)
-        if value == field.default:
+        if value == field.default or field.name == "map_text":
             continue
         if isinstance(value, bool):
             words.append(flag(field.name) if value else flag(f"no_{field.name}"))

@@ -46,7 +46,7 @@ REFUSED = [
     (put("allies", 0, "unit", value="marin"), r"allies\[0\]\.unit: unknown 'marin'; did you mean 'marine'"),
     (put("allies", 0, "count", value=0), r"allies\[0\]\.count: must be a whole number of at least 1, not 0"),
     (put("allies", 0, "count", value=2.5), r"allies\[0\]\.count: must be a whole number"),
-    (put("enemies", 0, "count", value=2000), r"enemies\[0\]\.count: 2000 marines .* do not fit on 504 cells"),
+    (put("enemies", 0, "count", value=2000), r"enemies: has 2000 units; a side has at most 64"),
     (put("enemies", 0, "count", value=10**400), r"enemies\[0\]\.count: must be at most 10000"),
     (put("enemies", 0, "count", value=65), r"enemies: has 65 units; a side has at most 64"),
     (put("name", value="3m\n"), r"name: must be text on one line"),
@@ -85,12 +85,26 @@ def test_bad_maps_are_refused_with_file_and_field(
         read_map(changed(change), where="bad.json")
 
 
-def test_a_unit_without_a_type_bit_and_too_few_heal_actions_are_refused() -> None:
+def test_a_unit_without_a_type_bit_is_refused() -> None:
     with pytest.raises(InputError, match=r"allies\[0\]\.unit: map type 'bane' has no type bit for hydralisk"):
         read_map(changed(put("allies", 0, "unit", value="hydralisk"), "bane_vs_bane"))
+    with pytest.raises(InputError, match=r"allies\[0\]\.unit: .* 'marines' has no type bit for medivac"):
+        read_map(changed(put("allies", 0, "unit", value="medivac")))
+
+
+def test_every_agent_can_be_healed_where_there_are_fewer_enemies() -> None:
     only_one = [{"unit": "marine", "count": 1, "x": 23.0, "y": 16.0}]
-    with pytest.raises(InputError, match=r"allies: a medivac has 1 heal actions, too few for 9 units"):
-        read_map(changed(put("enemies", value=only_one), "MMM"))
+    assert read_map(changed(put("enemies", value=only_one), "MMM")).spec.n_actions == 6 + 10
+
+
+def test_units_that_need_more_room_than_there_is_are_refused() -> None:
+    def crowd(data: dict[str, Any]) -> None:
+        small_room(data)
+        for side in ("allies", "enemies"):
+            data[side] = [{"unit": "stalker", "count": 64, "x": 9.0, "y": 16.0}]
+
+    with pytest.raises(InputError, match=r"enemies\[0\]\.count: 64 stalkers .* do not fit on 90 cells"):
+        read_map(changed(crowd, "2s3z"))
 
 
 def pocket(data: dict[str, Any]) -> None:

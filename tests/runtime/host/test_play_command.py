@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from envs.make import env_spec
+from tests.paths import ROOT
 from tests.runtime.support.processes import free_ports, run, started
 from tests.runtime.support.small_models import model_bytes
 
@@ -83,3 +85,31 @@ def test_what_cannot_be_played_is_said_with_exit_code_2(flags: list[str], says: 
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_enemies_can_obey_a_scripted_team(tmp_path: Path) -> None:
+    model = ROOT / "zoo" / "3m.onnx"
+    words = ["play", "--model", model, "--env", "sim", "--episodes", "3", "--json"]
+    done = run(*words, "--opponent", "focus")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["map"], report["opponent"], report["won"] < 2) == ("3m", "focus", True)
+    for opponent, says in ((model, "lan-play runs no model"), ("focuss", "did you mean 'focus'")):
+        refused = run(*words, "--opponent", str(opponent))
+        assert refused.returncode == 2
+        assert says in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def test_without_a_map_the_models_own_is_played(tmp_path: Path) -> None:
+    done = run("play", "--model", ROOT / "zoo" / "3m.onnx", "--env", "sim", "--episodes", "1")
+    assert done.returncode == 0, done.stderr
+    assert "3m on sim, seed 0, 1 battles" in done.stderr
+    refused = run("play", "--agents", "127.0.0.1:1")
+    assert refused.returncode == 2
+    assert "say which map the agents play" in refused.stderr
+    code = tmp_path / "code.onnx"
+    code.write_bytes(model_bytes(replace(env_spec("3m"), name="pettingzoo:os")))
+    refused = run("play", "--model", code)
+    assert refused.returncode == 2
+    assert "asks to import code, as the environment 'pettingzoo:os'" in refused.stderr

@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import socket
+import struct
 import threading
 import time
 from pathlib import Path
@@ -40,6 +41,32 @@ def test_status_shows_a_team_and_fails_when_it_is_none(model_file: Path) -> None
     assert done.returncode == 1
     assert done.stdout.count("is there one running?") == 2
     assert "2 of 2 do not answer" in done.stdout
+
+
+def test_grpc_writes_nothing_of_its_own_when_a_connection_breaks() -> None:
+    """An agent that is taken down in the middle of a call sends such a frame."""
+    text = struct.pack(">II", 0, 2) + b"Cancelling all calls"
+    settings, goaway = bytes(3) + b"\x04\x00" + bytes(4), struct.pack(">I", len(text))[1:] + b"\x07\x00"
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):  # until the socket is closed
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    connection.sendall(settings)
+                    connection.recv(4096)
+                    connection.sendall(goaway + bytes(4) + text)
+                    connection.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        done = run("status", "--agents", f"127.0.0.1:{server.getsockname()[1]}")
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+    assert done.returncode == 1
+    assert "1 of 1 do not answer" in done.stdout
+    assert done.stderr == ""
 
 
 def answering(answer: bytes | Exception | None) -> Any:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from envs.errors import InputError
+from tests.paths import ROOT
 from trainer.cli import main
 from trainer.config import TrainConfig, check_resumed, resolve
 from trainer.learning.algorithms import ALGORITHMS
@@ -59,9 +60,48 @@ def test_every_algorithm_trains_teams_of_every_race(tmp_path: Path, algorithm: s
     train(tmp_path / "run", "--map", f"{race}_5_vs_5", "--algorithm", algorithm)
 
 
+def test_a_run_keeps_its_opponent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Interrupted or not it is the same run, and with another opponent it would be another one."""
+    halves, whole = tmp_path / "halves", tmp_path / "whole"
+    train(halves, "--map", "3m", "--opponent", "random", "--eval-interval-steps", "50")
+    words = ["--map", "3m", "--opponent", "random", "--eval-interval-steps", "50", "--run-dir", str(whole)]
+    assert main([*words, "--steps", "300", *QUICK]) == 0
+    assert load_config(halves).opponent == "random"
+    weights, others = (load_checkpoint(path).advantage for path in (halves, whole))
+    assert all((weights[name] == others[name]).all() for name in weights)
+    capsys.readouterr()
+    assert main(["--resume", str(halves), "--opponent", "focus"]) == 2
+    assert "--opponent was random, now focus" in capsys.readouterr().err
+
+
+def test_a_trained_team_is_an_opponent_until_its_file_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a model file or a checkpoint; the run knows the file by its digest."""
+    model, run_dir = tmp_path / "3m.onnx", tmp_path / "run"
+    model.write_bytes((ROOT / "zoo" / "3m.onnx").read_bytes())
+    train(run_dir, "--map", "3m", "--opponent", str(model))
+    named = load_config(run_dir).opponent
+    assert named.startswith(f"{model}@")
+    assert main(["--resume", str(run_dir), "--opponent", str(model), "--steps", "350"]) == 0
+    again = ["--map", "3m", "--opponent", str(run_dir / "best.pt"), "--run-dir", str(tmp_path / "next")]
+    assert main([*again, "--steps", "100", *QUICK]) == 0
+    capsys.readouterr()
+    model.write_bytes(model.read_bytes() + b" ")
+    assert main(["--resume", str(run_dir), "--steps", "400"]) == 2
+    assert f"--opponent {model} has changed: it was {named[-12:]}, and is" in capsys.readouterr().err
+    model.unlink()
+    assert main(["--resume", str(run_dir), "--steps", "400"]) == 2
+    assert "no such team and no such file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--map", "8m", "--opponent", str(ROOT / "zoo" / "3m.onnx")], "was made for another environment"),
+        (["--map", "3m", "--opponent", __file__], "is no model file of lan-export"),
+        (["--map", "3m", "--opponent", "focuss"], "did you mean 'focus'"),
+        (["--map", "checkers", "--opponent", "focus"], "only the simulator's enemies can be commanded"),
         (["--map", "3m", "--sharing", "type"], "all agents of 3m are of one type, marine"),
         (["--map", "checkers", "--sharing", "type"], "the agents of checkers have no types"),
         (["--map", "checkers", "--algorithm", "iql-nofog"], "checkers has no fog"),

@@ -10,6 +10,8 @@ import pytest
 import tyro
 from rich.console import Console
 
+from envs.smac.map_line import map_of_line
+from envs.smac.map_text import file_text
 from tests.trainer.support.small_runs import without_clock
 from trainer.config import TrainConfig, resolve
 from trainer.runs.config_file import load_config
@@ -63,6 +65,20 @@ def test_the_flags_of_a_run_give_its_settings(tmp_path: Path) -> None:
         assert resolve(tyro.cli(TrainConfig, args=row.job.flags())) == row.job.config
     other = replace(SETTINGS, map="3m", until_win_rate=0.9, bootstrap_on_timeout=True, run_dir=tmp_path)
     assert resolve(tyro.cli(TrainConfig, args=Job(resolve(other)).flags())) == resolve(other)
+
+
+def test_a_map_of_ones_own_lies_in_the_run_directory(tmp_path: Path) -> None:
+    """There every machine of a cluster finds it; the file that was named may change."""
+    path = tmp_path / "duo.json"
+    path.write_text(file_text(map_of_line("2 marines against a zealot, 16 x 12, limit 30", "duo")))
+    settings = resolve(replace(SETTINGS, map=f"{path}:no-fog"))
+    (job,) = plan_jobs([settings], 1, tmp_path / "out")
+    path.unlink()
+    job.make_folder()
+    assert job.run_dir.name.startswith("duo@")
+    assert resolve(tyro.cli(TrainConfig, args=job.flags())) == job.config
+    resumed = tyro.cli(TrainConfig, args=job.resume_flags()[2:], default=job.config)
+    assert (resumed.map, resumed.map_text) == (job.config.map, job.config.map_text)
 
 
 def test_finished_runs_are_not_run_again_and_failed_ones_are(tmp_path: Path) -> None:
