@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from envs.battle.views import Side
 from envs.checkers import CheckersEnv
 from envs.conformance import check_env
 from envs.errors import InputError
-from envs.make import make_env
+from envs.make import find_map, make_env
 from envs.smac.actions import EAST, FIRST_ATTACK, NO_OP, NORTH, STOP
 from envs.smac.maps import MAP_NAMES, load_map
+from envs.smac.settings import SmacSettings
 from envs.smac.units import UnitType
 from envs.types import IntArray, Team, TimeStep
 
@@ -37,7 +39,7 @@ def always(action: int) -> Callable[[Side], Team]:
 
 
 def fought(name: str, team: Callable[[Side], Team], n_battles: int = 4, **settings: Any) -> OpponentEnv:
-    env = BattleEnv(load_map(name), n_battles=n_battles, seed=3)
+    env = BattleEnv(find_map(name), n_battles=n_battles, seed=3)
     return OpponentEnv(env, team, **settings)
 
 
@@ -58,10 +60,10 @@ def test_every_map_can_have_every_scripted_opponent(name: str, opponent: str) ->
 
 
 @pytest.mark.parametrize("turn", [Turn(True, False), Turn(False, True), Turn(True, True)])
-@pytest.mark.parametrize("name", ["8m", "2s3z", "MMM"])
+@pytest.mark.parametrize("name", ["8m", "2s3z", "MMM", "2s3z:no-fog"])
 def test_units_in_mirror_image_see_the_same(name: str, turn: Turn) -> None:
     """Enemies placed where agents would be, turned over, see and move as the agents do."""
-    smac_map = load_map(name)
+    smac_map = find_map(name)
     env = fought(name, always(EAST), n_battles=2, turn=turn)
     env.reset()
     units, mirror = env.units, env.mirror
@@ -176,6 +178,41 @@ def test_opponents_that_do_not_fit_are_refused() -> None:
 def test_without_fog_the_enemies_can_be_commanded_too() -> None:
     with make_env("3m:no-fog", "sim", n_battles=2, seed=1) as env:
         check_env(with_scripted_opponent(env, "nearest", seed=1), episodes=2)
+
+
+@pytest.mark.parametrize(("name", "shown"), [("8m", False), ("8m:no-fog", True)])
+def test_the_enemies_see_as_far_as_the_agents(name: str, shown: bool) -> None:
+    """The sides of 8m begin 14 cells apart."""
+    env = fought(name, always(STOP), n_battles=1)
+    step = env.reset()
+    for seen in (step, env.mirror.look(np.zeros(1, np.bool_))):
+        foes = seen.obs[0, :, 4 : 4 + 8 * 5].reshape(8, 8, 5)
+        assert (foes[:, :, 1] > 0).all() == shown  # the distance
+        assert (foes[:, :, 1] > 1).any() == shown
+
+
+def test_the_enemies_observe_their_own_last_actions() -> None:
+    settings = SmacSettings(obs_last_action=True)
+    env = OpponentEnv(
+        BattleEnv(replace(load_map("3m"), settings=settings), n_battles=2, seed=3), always(EAST)
+    )
+
+    def last_actions() -> Any:
+        """[B, N, N - 1, A] of the enemies' team mates."""
+        obs = env.mirror.look(np.zeros(2, np.bool_)).obs
+        return obs[:, :, 4 + 3 * 5 : -1].reshape(2, 3, 2, 5 + 9)[..., 5:]
+
+    env.reset()
+    assert (last_actions().argmax(axis=-1) == EAST).all()  # decided, and played in the next step
+    assert (last_actions().sum(axis=-1) == 1).all()
+
+
+def test_enemies_that_are_drawn_or_hidden_cannot_be_commanded() -> None:
+    with pytest.raises(InputError, match="zerg_5_vs_5: nobody can command enemies that every episode draws"):
+        with_scripted_opponent(BattleEnv(load_map("zerg_5_vs_5")), "focus", seed=0)
+    settings = SmacSettings(prob_obs_enemy=1.0)
+    with pytest.raises(InputError, match="3m: nobody can command enemies where prob_obs_enemy is set"):
+        with_scripted_opponent(BattleEnv(replace(load_map("3m"), settings=settings)), "focus", seed=0)
 
 
 def test_north_stays_north_without_a_turn() -> None:

@@ -101,6 +101,10 @@ def test_a_trained_team_is_an_opponent_until_its_file_changes(
         (["--map", "8m", "--opponent", str(ROOT / "zoo" / "3m.onnx")], "was made for another environment"),
         (["--map", "3m", "--opponent", __file__], "is no model file of lan-export"),
         (["--map", "3m", "--opponent", "focuss"], "did you mean 'focus'"),
+        (
+            ["--map", "zerg_5_vs_5", "--opponent", "focus"],
+            "nobody can command enemies that every episode draws",
+        ),
         (["--map", "checkers", "--opponent", "focus"], "only the simulator's enemies can be commanded"),
         (["--map", "3m", "--sharing", "type"], "all agents of 3m are of one type, marine"),
         (["--map", "checkers", "--sharing", "type"], "the agents of checkers have no types"),
