@@ -81,7 +81,7 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
             f"range; {others} without fog"
         )
     if is_own_map(map_name):
-        if backend in ("sc2", "smac"):
+        if backend not in ("auto", "sim"):
             raise InputError(f"--env {backend} cannot play {map_name}: maps of one's own are simulated")
         return "sim"
     if not is_smac_map(map_name):

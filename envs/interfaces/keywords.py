@@ -9,6 +9,7 @@ from typing import Any, Final
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.make import find_map
+from envs.smac.own_maps import environment_name
 from envs.smac.settings import SmacSettings
 from envs.smac.smac_map import SmacMap
 
@@ -38,7 +39,7 @@ OWN: Final = ("map_name", "seed", "continuing_episode", "replay_dir", "replay_pr
 
 
 def map_with(map_name: str, keywords: Mapping[str, Any], where: str) -> SmacMap:
-    """The map of that name with the settings among `keywords`; the state shows last actions by default.
+    """A map, by name or file, with the settings among `keywords`; the state shows last actions by default.
 
     InputError, with the nearest names, when a map or a keyword is unknown; when the simulator cannot play
     what a keyword says. `where` is the name of the class.
@@ -53,5 +54,5 @@ def map_with(map_name: str, keywords: Mapping[str, Any], where: str) -> SmacMap:
         elif name not in WITHOUT_MEANING:
             known = (*OWN, *SETTINGS, *FIXED, *WITHOUT_MEANING)
             raise InputError(f"{where}: unknown keyword {name!r}: {nearest_names(name, known)}")
-    smac_map = find_map(map_name)
+    smac_map = find_map(environment_name(map_name))
     return replace(smac_map, settings=replace(smac_map.settings, **given))

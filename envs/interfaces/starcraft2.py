@@ -16,8 +16,8 @@ from envs.types import FloatArray
 class StarCraft2Env:
     """Battles one after the other, with the methods and keywords of SMAC's class.
 
-    map_name: a map that the project knows. seed: battle e of seed s is the simulator's battle e of seed s;
-    None draws a seed. The other keywords are SMAC's and SMACv2's settings with SMAC's defaults, so the state
+    map_name: a map that the project knows, or a map's file. seed: battle e of seed s is the simulator's
+    battle e of seed s; None draws a seed. The other keywords are SMAC's and SMACv2's settings with SMAC's defaults, so the state
     shows last actions unless `state_last_action` is False. replay_dir, replay_prefix: see `save_replay`.
     InputError for an unknown map or keyword, and for what the simulator cannot play.
     """

@@ -15,6 +15,9 @@ from envs.battle.env import BattleEnv
 from envs.errors import InputError
 from envs.interfaces import StarCraft2Env, StarCraftCapabilityEnvWrapper
 from envs.interfaces.smacv2 import scenario_of
+from envs.make import make_env
+from envs.smac.map_line import map_of_line
+from envs.smac.map_text import file_text
 from envs.smac.maps import load_map
 from tests.paths import ROOT
 
@@ -101,6 +104,15 @@ def test_it_counts_battles_and_timeouts_as_smac_does() -> None:
         "timeouts": timeouts,
         "restarts": 0,
     }
+
+
+def test_a_map_of_ones_own_is_played_by_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "uneven.json"
+    path.write_text(file_text(map_of_line("2 marines against 3 marines", "uneven")))
+    env = StarCraft2Env(str(path), seed=1, state_last_action=False)
+    env.reset()
+    with make_env(str(path), seed=1) as simulated:
+        np.testing.assert_array_equal(env.get_state(), simulated.reset().state[0])
 
 
 def test_a_seed_is_drawn_where_none_is_given() -> None:
