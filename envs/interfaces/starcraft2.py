@@ -18,7 +18,8 @@ class StarCraft2Env:
 
     map_name: a map that the project knows, or a map's file. seed: battle e of seed s is the simulator's
     battle e of seed s; None draws a seed. The other keywords are SMAC's and SMACv2's settings with SMAC's
-    defaults, so the state shows last actions unless `state_last_action` is False. replay_dir, replay_prefix: see `save_replay`.
+    defaults, so the state shows last actions unless `state_last_action` is False. replay_dir, replay_prefix:
+    see `save_replay`.
     InputError for an unknown map or keyword, and for what the simulator cannot play.
     """
 
