@@ -15,6 +15,7 @@ from envs.errors import InputError
 from envs.files import expanded
 from envs.smac.maps import ALL_NAMES, load_map
 from envs.smac.own_maps import environment_name, find_own_map, is_own_map
+from envs.smac.scenarios import EPO_NAMES, SCENARIO_NAMES
 from envs.smac.settings import NO_FOG
 from envs.text import one_line
 from envs.types import EnvSpec, MultiAgentEnv
@@ -111,8 +112,6 @@ def is_smac_map(name: str) -> bool:
 
 def is_scenario(name: str) -> bool:
     """Whether a name is of a SMACv2 scenario, whose teams are drawn."""
-    from envs.smac.scenarios import EPO_NAMES, SCENARIO_NAMES
-
     return name.removesuffix(NO_FOG) in (*SCENARIO_NAMES, *EPO_NAMES)
 
 

@@ -38,7 +38,8 @@ class EnvSpec:
     """Dimensions of an environment; travels in the checkpoint and in the ONNX metadata.
 
     `unit_dim` is the width of one agent's slice at the head of the state; `episode_limit` is in
-    environment steps. The state has no last-action block: a learner that wants last actions appends them.
+    environment steps. The state has no last-action block, unless a map's settings say so: a learner that
+    wants last actions appends them.
     """
 
     name: str
