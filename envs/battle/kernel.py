@@ -109,7 +109,7 @@ def read_actions(
     for b in range(len(actions)):
         if battles.terminated[b] or battles.truncated[b]:
             continue
-        w = world_of(worlds, b)
+        t = worlds.t[b if len(worlds.t) > 1 else 0]
         for i in range(n_agents):
             action = actions[b, i]
             if action < 0 or action >= n_actions or not avail[b, i, action]:
@@ -123,22 +123,22 @@ def read_actions(
                 dx, dy = DIRECTIONS[action]
                 orders.point[b, i, 0] = battles.f[b, X, i] + dx * MOVE_CELLS
                 orders.point[b, i, 1] = battles.f[b, Y, i] + dy * MOVE_CELLS
-            elif w.t[WEAPON, i] == HEAL_BEAM:
+            elif t[WEAPON, i] == HEAL_BEAM:
                 orders.order[b, i], orders.target[b, i] = HEAL, action - FIRST_ATTACK
             else:
                 orders.order[b, i], orders.target[b, i] = ATTACK_UNIT, n_agents + action - FIRST_ATTACK
-            if len(reach) > 0 and not _reaches(battles.f[b], w, reach, i, orders.target[b, i]):
+            if len(reach) > 0 and not _reaches(battles.f[b], t, reach, i, orders.target[b, i]):
                 orders.order[b, i] = KEEP
     return -1
 
 
 @helper
-def _reaches(f: Reals, w: World, reach: Reals, i: int, j: int) -> bool:
+def _reaches(f: Reals, t: Ints, reach: Reals, i: int, j: int) -> bool:
     """Whether agent i's order can be given: its target, unit j, is within its reach, or it has none."""
     if j < 0:
         return True
     dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
-    return bool(np.sqrt(dx * dx + dy * dy) <= reach[w.t[TYPE, i]])
+    return bool(np.sqrt(dx * dx + dy * dy) <= reach[t[TYPE, i]])
 
 
 @kernel
@@ -214,8 +214,11 @@ def play(
 
     A battle that has ended stays as it is, with reward 0.
     """
+    w = world_of(worlds, first)
     for b in range(first, last):
-        f, k, w = battles.f[b], battles.k[b], world_of(worlds, b)
+        if len(worlds.s) > 1:  # where all have one world, it is read once: a percent or two on small maps
+            w = world_of(worlds, b)
+        f, k = battles.f[b], battles.k[b]
         views.reward[b] = 0.0
         if not (battles.terminated[b] or battles.truncated[b]):
             for i in range(w.n_agents):
