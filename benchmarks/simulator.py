@@ -20,12 +20,12 @@ import numpy as np
 
 from envs.battle import kernel as kernel_entries
 from envs.battle.env import BattleEnv
-from envs.battle.rng import seed_stream, uniform
-from envs.battle.world import Bools, Ints, Seeds
+from envs.battle.world import Bools, Ints
 from envs.command import nearest_names, run_command
 from envs.compiled import kernel
 from envs.errors import InputError
-from envs.smac.maps import MAP_NAMES, load_map
+from envs.smac.maps import ALL_NAMES, MAP_NAMES, load_map
+from envs.smac.rng import Seeds, seed_stream, uniform
 from envs.smac.units import LOOPS_PER_STEP
 from trainer.runs.process_memory import peak_memory_mb
 
@@ -35,7 +35,7 @@ class Config:
     """Flags of the benchmark."""
 
     map: tuple[str, ...] = ()
-    """Maps to play (all 23 when none is named)."""
+    """Maps to play (SMAC's 23 when none is named)."""
     battles: tuple[int, ...] = (1, 16, 64)
     """Battles side by side."""
     threads: int | None = None
@@ -110,7 +110,7 @@ class Player:
     def parts(self, seconds: float) -> dict[str, float]:
         """Processor time of one battle's step by part, microseconds; rounds that end battles are left out."""
         env, clock = self.env, time.thread_time
-        battles, world, tables = env._battles, env._world, env._tables
+        battles, worlds, tables, memory = env._battles, env._worlds, env._tables, env._memory
         views = env._fresh_views()
         spent = dict.fromkeys(("physics", "views", "actions", "python"), 0.0)
         rounds, start = 0, clock()
@@ -120,9 +120,11 @@ class Player:
             t1 = clock()
             stepped = env.step(self.actions)
             t2 = clock()
-            kernel_entries.show(0, env.n_battles, battles, world, tables, views)
+            kernel_entries.show(0, env.n_battles, battles, worlds, tables, memory, views)
             t3 = clock()
-            kernel_entries.play(0, env.n_battles, battles, world, env._orders, LOOPS_PER_STEP, tables, views)
+            kernel_entries.play(
+                0, env.n_battles, battles, worlds, env._orders, LOOPS_PER_STEP, tables, memory, views
+            )
             t4 = clock()
             self.shown = env.reset(battles.terminated | battles.truncated)
             if not stepped.done.any():
@@ -159,8 +161,8 @@ def memory_mb(map_name: str = "corridor", battles: int = 1024) -> float:
 def run(config: Config) -> None:
     """Measure and print."""
     for name in config.map:
-        if name not in MAP_NAMES:
-            raise InputError(f"unknown map {name!r}: {nearest_names(name, MAP_NAMES)}")
+        if name not in ALL_NAMES:
+            raise InputError(f"unknown map {name!r}: {nearest_names(name, ALL_NAMES)}")
     if min(config.battles) < 1 or config.repeats < 1 or not config.seconds > 0:
         raise InputError("--battles, --repeats and --seconds must be positive")
     memory = memory_mb() if config.memory else None

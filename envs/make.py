@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded
-from envs.smac.maps import MAP_NAMES, NO_FOG, load_map
+from envs.smac.maps import ALL_NAMES, load_map
 from envs.smac.own_maps import environment_name, find_own_map, is_own_map
+from envs.smac.scenarios import EPO_NAMES, SCENARIO_NAMES
+from envs.smac.settings import NO_FOG
 from envs.text import one_line
 from envs.types import EnemyRows, EnvSpec, MultiAgentEnv
 
@@ -25,6 +27,7 @@ BACKEND_NAMES = {
     "sim": "the embedded simulator",
     "sc2": "the live game through pysc2",
     "smac": "the live game through the official SMAC package",
+    "smacv2": "the live game through the official SMACv2 package",
 }
 BACKENDS = ("auto", *BACKEND_NAMES)
 
@@ -64,28 +67,33 @@ def say_no_game(root: Path) -> None:
 
 
 def resolve_backend(backend: str, map_name: str = "") -> str:
-    """The backend that `--env` stands for: `sim`, `sc2` or `smac`.
+    """The backend that `--env` stands for: `sim`, `sc2`, `smac` or `smacv2`.
 
     `auto` takes the live game where `$SC2PATH` names one, else the simulator; a `$SC2PATH` without a game is
-    reported on stderr. Environments that are no SMAC maps are simulated whatever is installed.
+    reported on stderr. Environments that are no SMAC maps are simulated whatever is installed, and so are
+    SMACv2's scenarios, unless `smacv2` is asked for.
     """
     if backend not in BACKENDS:
         raise InputError(f"unknown environment backend {backend!r}: {nearest_names(backend, BACKENDS)}")
-    if backend == "smac" and is_without_fog(map_name):
+    if backend in ("smac", "smacv2") and is_without_fog(map_name):
+        others = "--env sc2 plays the same game" if backend == "smac" else "--env sim plays"
         raise InputError(
-            f"--env smac cannot play {map_name}: the official SMAC package shows nothing beyond its sight "
-            "range; --env sc2 plays the same game without fog"
+            f"--env {backend} cannot play {map_name}: the official package shows nothing beyond its sight "
+            f"range; {others} without fog"
         )
     if is_own_map(map_name):
-        if backend in ("sc2", "smac"):
+        if backend not in ("auto", "sim"):
             raise InputError(f"--env {backend} cannot play {map_name}: maps of one's own are simulated")
         return "sim"
     if not is_smac_map(map_name):
-        if backend in ("sc2", "smac"):
+        if backend not in ("auto", "sim"):
             raise InputError(f"--env {backend} cannot play {map_name}, which is no StarCraft II map")
         return "sim"
-    if backend == "sim":
+    if backend == "sim" or (backend == "auto" and is_scenario(map_name)):
         return "sim"
+    if is_scenario(map_name) != (backend == "smacv2"):
+        plays = "SMACv2's scenarios" if backend == "smacv2" else "SMAC's maps, with their own units"
+        raise InputError(f"--env {backend} plays {plays}, and {map_name} is none; say --env sim or another")
     if backend == "auto":
         return "sc2" if game_is_asked_for() else "sim"
     if not has_sc2_game(sc2_root()):
@@ -100,6 +108,11 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
 def is_smac_map(name: str) -> bool:
     """Whether a name stands for a SMAC map, known or not: its first word is not in `PLAIN`."""
     return name.partition(":")[0] not in PLAIN
+
+
+def is_scenario(name: str) -> bool:
+    """Whether a name is of a SMACv2 scenario, whose teams are drawn."""
+    return name.removesuffix(NO_FOG) in (*SCENARIO_NAMES, *EPO_NAMES)
 
 
 def is_code(name: str) -> bool:
@@ -123,7 +136,10 @@ def without_fog(name: str) -> str:
 
 
 def agent_types(name: str) -> tuple[str, ...] | None:
-    """[N] the type of each agent's unit on a SMAC map, such as `stalker`; None where agents have no types."""
+    """[N] the type of each agent's unit on a SMAC map, such as `stalker`; None where agents have no types.
+
+    () where every episode draws them.
+    """
     if not is_smac_map(name):
         return None
     return tuple(kind.name.lower() for kind in find_map(name).ally_types)
@@ -188,18 +204,21 @@ def env_spec(map_name: str) -> EnvSpec:
     if (plain := make_plain(map_name, n_battles=1, seed=0)) is not None:
         plain.close()
         return plain.spec
-    return replace(find_map(map_name).spec, name=map_name)
+    return find_map(map_name).spec
 
 
 def find_map(name: str) -> SmacMap:
     """The SMAC map of that name, or of that name without fog; InputError with the nearest of all names."""
     without_suffix = name.removesuffix(NO_FOG)
     if is_own_map(without_suffix):
-        return find_own_map(without_suffix).smac_map
-    if without_suffix not in MAP_NAMES:
-        known = nearest_names(without_suffix, (*MAP_NAMES, "checkers", "spread:3"))
+        smac_map = find_own_map(without_suffix).smac_map
+    elif without_suffix in ALL_NAMES:
+        smac_map = load_map(without_suffix)
+    else:
+        known = nearest_names(without_suffix, (*ALL_NAMES, "checkers", "spread:3"))
         raise InputError(f"unknown map {name!r}: {known}")
-    return load_map(without_suffix)
+    settings = replace(smac_map.settings, fully_observable=is_without_fog(name))
+    return replace(smac_map, settings=settings)
 
 
 def battles_at_once(backend: str, wanted: int) -> int:
@@ -216,13 +235,7 @@ def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: 
     backend = resolve_backend(backend, map_name)
     if (plain := make_plain(map_name, n_battles=n_battles, seed=seed)) is not None:
         return plain
-    smac_map = find_map(map_name)
-    env = make_smac(smac_map, backend, n_battles=n_battles, seed=seed)
-    if not is_without_fog(map_name):
-        return env
-    from envs.smac.no_fog import NoFogEnv
-
-    return NoFogEnv(env, smac_map, map_name)
+    return make_smac(find_map(map_name), backend, n_battles=n_battles, seed=seed)
 
 
 def prepare_for_games() -> None:
@@ -247,6 +260,10 @@ def make_smac(smac_map: SmacMap, backend: str, *, n_battles: int, seed: int) -> 
         from envs.sc2.official import OfficialEnv
 
         return OfficialEnv(smac_map, n_battles=n_battles, seed=seed)
+    if backend == "smacv2":
+        from envs.sc2.official_v2 import OfficialV2Env
+
+        return OfficialV2Env(smac_map, n_battles=n_battles, seed=seed)
     from envs.battle.env import BattleEnv
 
     return BattleEnv(smac_map, n_battles=n_battles, seed=seed)

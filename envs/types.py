@@ -38,7 +38,8 @@ class EnvSpec:
     """Dimensions of an environment; travels in the checkpoint and in the ONNX metadata.
 
     `unit_dim` is the width of one agent's slice at the head of the state; `episode_limit` is in
-    environment steps. The state has no last-action block: a learner that wants last actions appends them.
+    environment steps. The state has no last-action block, unless a map's settings say so: a learner that
+    wants last actions appends them.
     """
 
     name: str
@@ -159,7 +160,17 @@ class Team(Protocol):
     def __call__(self, step: TimeStep) -> IntArray: ...
 
 
-class MultiAgentEnv(Protocol):
+class Arena(Protocol):
+    """What every team is made from: of which spec its battles are, and how many there are."""
+
+    @property
+    def spec(self) -> EnvSpec: ...
+
+    @property
+    def n_battles(self) -> int: ...
+
+
+class MultiAgentEnv(Arena, Protocol):
     """B battles side by side, every one a function of `(seed, episode number, actions)` alone.
 
     An environment is a context manager: the end of its block closes it.
@@ -169,12 +180,6 @@ class MultiAgentEnv(Protocol):
     """
 
     next_episode: int
-
-    @property
-    def spec(self) -> EnvSpec: ...
-
-    @property
-    def n_battles(self) -> int: ...
 
     @property
     def idle_actions(self) -> tuple[int, ...]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, cast
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.smac.own_maps import environment_name, learn_map
-from envs.types import EnvSpec, MultiAgentEnv
+from envs.types import Arena, EnvSpec
 
 if TYPE_CHECKING:
-    from envs.battle.env import BattleEnv
+    from envs.battle.views import Side
     from envs.types import Team
     from trainer.playing.policy import Policy
 
@@ -29,7 +29,7 @@ class Contestant:
     name: str
     spec: EnvSpec
     backend: str
-    make_team: Callable[[MultiAgentEnv, int], Callable[[], Team]]
+    make_team: Callable[[Arena, int], Callable[[], Team]]
     attacks_anywhere: bool = False
 
 
@@ -58,7 +58,7 @@ def onnx_contestant(path: Path) -> Contestant:
     return Contestant("onnxruntime", model.spec, backend, followers(model))
 
 
-def followers(policy: Policy) -> Callable[[MultiAgentEnv, int], Callable[[], Team]]:
+def followers(policy: Policy) -> Callable[[Arena, int], Callable[[], Team]]:
     """Greedy agents of a policy, with fresh memories for every team."""
     from trainer.playing.policy import PolicyTeam
 
@@ -71,7 +71,7 @@ def scripted_contestant(name: str, map_name: str | None) -> Contestant:
     from envs.battle.teams import TEAMS
     from envs.make import env_spec, is_smac_map, is_without_fog
 
-    teams: dict[str, Callable[[BattleEnv, int], Team]] = {**TEAMS, HEURISTIC: HeuristicTeam}
+    teams: dict[str, Callable[[Side, int], Team]] = {**TEAMS, HEURISTIC: HeuristicTeam}
     if name not in teams:
         raise InputError(f"unknown team {name!r}: {nearest_names(name, teams)}")
     if map_name is None:
@@ -83,8 +83,8 @@ def scripted_contestant(name: str, map_name: str | None) -> Contestant:
         plain = map_name.rpartition(":")[0]
         raise InputError(f"--team {name} looks at no observation, so fog changes nothing: say --map {plain}")
 
-    def make_team(env: MultiAgentEnv, seed: int) -> Callable[[], Team]:
-        team = teams[name](cast("BattleEnv", env), seed)
+    def make_team(env: Arena, seed: int) -> Callable[[], Team]:
+        team = teams[name](cast("Side", env), seed)
         return lambda: team
 
     return Contestant(f"team {name}", env_spec(map_name), "sim", make_team, name == HEURISTIC)

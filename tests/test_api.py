@@ -88,7 +88,7 @@ def test_the_tree_is_drawn_as_it_is() -> None:
 def test_the_readmes_examples_run(tmp_path: Path) -> None:
     """In their order, in one process and an empty folder, as somebody would type them."""
     examples = EXAMPLE.findall((ROOT / "README.md").read_text())
-    assert len(examples) == 4
+    assert len(examples) == 5
     for example in examples:
         assert len([line for line in example.splitlines() if line]) <= EXAMPLE_LINES
     done = subprocess.run(

@@ -8,7 +8,9 @@ import numpy as np
 
 from benchmarks.real_game.comparison import Row, exact
 from benchmarks.real_game.recording import RECORDED, Recording
-from envs.smac.layout import layout_tables, write_views
+from envs.smac.layout import write_views
+from envs.smac.memory import Memory, make_memory
+from envs.smac.tables import layout_tables
 from envs.smac.units import UnitType
 from envs.types import BoolArray
 
@@ -38,6 +40,7 @@ def layout_rows(recording: Recording) -> list[Row]:
 def layout_errors(recording: Recording) -> LayoutErrors:
     """Write every row anew from positions, health and cooldowns, and compare."""
     spec, tables = RECORDED.spec, layout_tables(RECORDED)
+    memory = Memory(*(array[0] for array in make_memory(RECORDED, 1)))
     rows, units = recording.x.shape
     utype = np.full(units, int(UnitType.MARINE))
     nothing = np.zeros(units)
@@ -49,7 +52,7 @@ def layout_errors(recording: Recording) -> LayoutErrors:
     )
     for p in range(rows):
         write_views(
-            tables, utype, x[p], y[p], recording.health[p], nothing, nothing, cooldown[p],
+            tables, memory, 0, utype, x[p], y[p], recording.health[p], nothing, nothing, cooldown[p],
             obs[p], state[p], avail[p],
         )  # fmt: skip
     return LayoutErrors(

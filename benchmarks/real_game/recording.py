@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.errors import InputError
-from envs.smac.layout import COOLDOWN_MAX_LOOPS
 from envs.smac.maps import load_map
 from envs.smac.smac_map import ALLY_HEAD, ENEMY_HEAD
+from envs.smac.tables import COOLDOWN_MAX_LOOPS
 from envs.smac.units import UNITS, UnitType
 from envs.text import one_line
 from envs.types import BoolArray, FloatArray, IntArray

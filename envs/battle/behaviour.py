@@ -59,8 +59,9 @@ from envs.battle.medivac import act_medivac
 from envs.battle.movement import walk
 from envs.battle.targets import acquire, can_attack, closest
 from envs.battle.terrain import SIZE, next_point, reachable_point
-from envs.battle.world import Ints, Reals, Seeds, World
+from envs.battle.world import Ints, Reals, World
 from envs.compiled import helper
+from envs.smac.rng import Seeds
 
 
 @helper
@@ -92,6 +93,21 @@ def give_order(f: Reals, k: Ints, w: World, i: int, order: int, target: int, x: 
     f[BACKSWING, i] = 0.0
     k[STEER_LOOPS, i] = 0
     f[GOAL_X, i], f[GOAL_Y, i] = x, y
+
+
+@helper
+def hunt(f: Reals, k: Ints, w: World) -> None:
+    """Order the enemies that do nothing to attack the closest agent, centre to centre, if they can."""
+    for i in range(w.n_agents, f.shape[1]):
+        if k[ALIVE, i] == 0 or k[ORDER, i] != STOP or k[TARGET, i] >= 0:
+            continue
+        closest_agent, best = -1, np.inf
+        for j in range(w.n_agents):
+            if k[ALIVE, j] != 0:
+                dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+                if dx * dx + dy * dy < best:
+                    closest_agent, best = j, dx * dx + dy * dy
+        give_order(f, k, w, i, ATTACK_UNIT, closest_agent, 0.0, 0.0)
 
 
 @helper

@@ -71,9 +71,9 @@ from envs.battle.fields import (
     X,
     Y,
 )
-from envs.battle.rng import uniform
-from envs.battle.world import Ints, Reals, Seeds, World
+from envs.battle.world import Ints, Reals, World
 from envs.compiled import helper
+from envs.smac.rng import Seeds, uniform
 from envs.smac.units import LOOPS_PER_SECOND
 
 MIN_DAMAGE: Final = 0.5

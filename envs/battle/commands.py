@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from envs.battle.behaviour import give_order
 from envs.battle.fields import ALIVE
-from envs.battle.world import Battles, Ints, Orders, World
+from envs.battle.world import Battles, Ints, Orders, Worlds, world_of
 from envs.compiled import kernel
 
 
 @kernel
-def command(battles: Battles, w: World, units: Ints, orders: Orders) -> None:
+def command(battles: Battles, worlds: Worlds, units: Ints, orders: Orders) -> None:
     """Give orders.order[b, i] to unit units[b, i] [B, N] in every battle that goes on; below 0 none."""
     for b in range(len(units)):
         if battles.terminated[b] or battles.truncated[b]:
             continue
-        f, k = battles.f[b], battles.k[b]
+        f, k, w = battles.f[b], battles.k[b], world_of(worlds, b)
         for i in range(units.shape[1]):
             unit, order = units[b, i], orders.order[b, i]
             if k[ALIVE, unit] != 0 and order >= 0:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from envs.battle import kernel
-from envs.battle.fields import F_ROWS, K_ROWS, Order
+from envs.battle.fields import F_ROWS, HEALTH_MAX, K_ROWS, SHIELD_MAX, Order
 from envs.battle.placing import place_units
-from envs.battle.roster import make_world
+from envs.battle.roster import make_draw, make_worlds
 from envs.battle.views import Units
-from envs.battle.world import Orders, Views, make_battles
+from envs.battle.world import Draw, Orders, Views, make_battles
 from envs.compiled import announce
 from envs.cores import usable_cores
 from envs.slots import BatchEnv, integer_actions, unavailable
 from envs.smac.actions import IDLE
-from envs.smac.layout import layout_tables
 from envs.smac.maps import SmacMap
+from envs.smac.memory import LAST_ACTION, make_memory
+from envs.smac.tables import SHOOT, layout_tables, max_reward
 from envs.smac.units import LOOPS_PER_STEP
 from envs.types import BoolArray, IntArray, TimeStep
 
@@ -32,7 +34,8 @@ class BattleEnv(BatchEnv):
     """B = `n_battles` battles of one map (a `MultiAgentEnv`).
 
     Battle e of seed s is bit-identical whatever B and `threads` are (None: one thread a core). Enemies play
-    by the map's order. `turned_formation` turns the spawn formation by a random angle in every episode.
+    by the map's order. `turned_formation` turns the spawn formation by a random angle in every episode; where
+    starts are drawn there is none to turn.
     """
 
     idle_actions = IDLE
@@ -49,22 +52,50 @@ class BattleEnv(BatchEnv):
         super().__init__(smac_map.spec, n_battles)
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}; say 1 or more, or None for one a core")
+        if turned_formation and smac_map.draw is not None:
+            raise ValueError(f"{smac_map.name} draws its starts: there is no formation to turn")
         self.smac_map = smac_map
         self.seed = seed
         self._turned = turned_formation
-        self._world = make_world(smac_map)
+        self._worlds = make_worlds(smac_map, n_battles)
         self._tables = layout_tables(smac_map)
-        B, N, U = n_battles, smac_map.n_agents, self._world.sites.shape[1]
+        self._memory = make_memory(smac_map, n_battles)
+        settings = smac_map.settings
+        self._shows_actions = settings.obs_last_action or settings.state_last_action
+        self._remembers = self._shows_actions or settings.prob_obs_enemy is not None
+        B, N, U = n_battles, smac_map.n_agents, self._worlds.s.shape[2]
         self._battles = make_battles(B, F_ROWS, K_ROWS, U)
         self._orders = Orders(np.zeros((B, N), np.int64), np.zeros((B, N), np.int64), np.zeros((B, N, 2)))
+        self._draw = None if smac_map.draw is None else make_draw(smac_map.draw)
+        self._reach = np.zeros(0) if smac_map.settings.action_mask else self._tables.kinds[SHOOT]
+        kernels: list[Any] = [kernel.start_battles, kernel.play, kernel.show]
+        kernels += [kernel.begin_memories] if self._remembers else []
+        kernels += [kernel.draw_battles] if self._draw is not None else []
+        announce("the battle simulator", *kernels)
+        if self._draw is not None:
+            self._tables = self._tables._replace(max_reward=self._first_max_reward(self._draw))
         self._avail = np.zeros((B, N, self._spec.n_actions), np.bool_)  # as last shown
-        self.units = Units(self._battles, self._world)
+        self.units = Units(self._battles, self._worlds)
         self.n_threads = min(threads or usable_cores(), B) if B * U >= THREADED_UNITS else 1
         self._own_battles = B // self.n_threads
         """Battles that the calling thread plays, adapted after every step: waking the others takes time."""
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = -1
-        announce("the battle simulator", kernel.start_battles, kernel.play, kernel.show)
+
+    def _first_max_reward(self, draw: Draw) -> float:
+        """SMAC's largest return, by which rewards are scaled: with the enemies of the seed's first episode.
+
+        As in SMACv2, whose environment counts those of the first battle that it plays, for all battles.
+        """
+        battles = self._battles._replace(episode=np.zeros_like(self._battles.episode))
+        kernel.draw_battles(battles, self._worlds, draw, np.arange(self.n_battles) == 0, self._seed)
+        s, n = self._worlds.s[0], self.smac_map.n_agents
+        points = float(s[[HEALTH_MAX, SHIELD_MAX], n:].sum())
+        return max_reward(self.smac_map.settings, self.smac_map.n_enemies, points)
+
+    @property
+    def _seed(self) -> np.uint64:
+        return np.uint64(self.seed & 0xFFFFFFFFFFFFFFFF)
 
     @property
     def episodes(self) -> IntArray:
@@ -82,10 +113,14 @@ class BattleEnv(BatchEnv):
         count = int(chosen.sum())
         self._battles.episode[chosen] = np.arange(self.next_episode, self.next_episode + count)
         self.next_episode += count
-        seed = np.uint64(self.seed & 0xFFFFFFFFFFFFFFFF)
-        kernel.start_battles(self._battles, self._world, chosen, seed, self._turned)
+        seed = self._seed
+        if self._draw is not None:
+            kernel.draw_battles(self._battles, self._worlds, self._draw, chosen, seed)
+        kernel.start_battles(self._battles, self._worlds, chosen, seed, self._turned)
+        if self._remembers:
+            kernel.begin_memories(self._battles, self._worlds, self._tables, self._memory, chosen, seed)
         views = self._fresh_views()
-        kernel.show(0, self.n_battles, self._battles, self._world, self._tables, views)
+        kernel.show(0, self.n_battles, self._battles, self._worlds, self._tables, self._memory, views)
         return self._time_step(views)
 
     def step(self, actions: IntArray) -> TimeStep:
@@ -95,10 +130,18 @@ class BattleEnv(BatchEnv):
         """
         actions = integer_actions(actions, (self.n_battles, self._spec.n_agents))
         bad = kernel.read_actions(
-            actions.astype(np.int64, copy=False), self._avail, self._battles, self._world, self._orders
+            actions.astype(np.int64, copy=False),
+            self._avail,
+            self._battles,
+            self._worlds,
+            self._reach,
+            self._orders,
         )
         if bad >= 0:
             raise unavailable(actions, self._avail, *divmod(bad, self._spec.n_agents))
+        if self._shows_actions:
+            live = ~(self._battles.terminated | self._battles.truncated)
+            self._memory.agents[live, LAST_ACTION] = actions[live]
         return self._play(LOOPS_PER_STEP)
 
     def step_orders(
@@ -145,9 +188,9 @@ class BattleEnv(BatchEnv):
         All [B, U], agents first: cells, points, game loops. Health 0 is a dead unit, whose other numbers are
         not read; a cooldown of NaN leaves the weapon as it is. ValueError when a number is out of bounds.
         """
-        place_units(self._battles, self._world, x, y, health, cooldown)
+        place_units(self._battles, self._worlds, x, y, health, cooldown)
         views = self._fresh_views()
-        kernel.show(0, self.n_battles, self._battles, self._world, self._tables, views)
+        kernel.show(0, self.n_battles, self._battles, self._worlds, self._tables, self._memory, views)
         return self._time_step(views)
 
     def close(self) -> None:
@@ -161,7 +204,8 @@ class BattleEnv(BatchEnv):
         views = self._fresh_views()
 
         def play(first: int, last: int) -> None:
-            kernel.play(first, last, self._battles, self._world, self._orders, loops, self._tables, views)
+            shown = self._tables, self._memory, views
+            kernel.play(first, last, self._battles, self._worlds, self._orders, loops, *shown)
 
         B, n = self.n_battles, self.n_threads
         if n == 1:

@@ -115,7 +115,8 @@ BIOLOGICAL: Final = 4
 TYPE: Final = 5
 FIRST_FOE: Final = 6  # columns FIRST_FOE to LAST_FOE (exclusive) are the other team
 LAST_FOE: Final = 7
-T_ROWS: Final = 8
+CREATED: Final = 8  # place in the order of creation, agents before enemies
+T_ROWS: Final = 9
 
 NO_WEAPON: Final = 0
 SHOT: Final = 1
@@ -129,6 +130,7 @@ CLIFF_WALKER: Final = 1
 AIR: Final = 2
 
 
+KEEP: Final = -1
 STOP: Final = 0
 MOVE: Final = 1
 ATTACK_UNIT: Final = 2
@@ -145,7 +147,7 @@ class Order(IntEnum):
     `ATTACK_GROUP` attacks the closest opponent until it is dead, then the next.
     """
 
-    KEEP = -1
+    KEEP = KEEP
     STOP = STOP
     MOVE = MOVE
     ATTACK_UNIT = ATTACK_UNIT

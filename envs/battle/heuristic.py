@@ -14,6 +14,7 @@ import numpy as np
 
 from envs.battle.env import BattleEnv
 from envs.battle.fields import Order
+from envs.battle.views import Side
 from envs.slots import WrappedEnv, check_actions
 from envs.smac.actions import FIRST_ATTACK, NO_OP, STOP
 from envs.smac.units import UnitType
@@ -26,7 +27,7 @@ HEURISTIC: Final = "heuristic"
 class HeuristicTeam:
     """A team for `AttackAnywhere`: its actions are SMAC's by number, but reach any distance."""
 
-    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
+    def __init__(self, env: Side, seed: int = 0) -> None:
         self.env = env
         self.targets: IntArray = np.full(
             (env.n_battles, env.spec.n_agents), -1, np.int64
@@ -48,7 +49,7 @@ class HeuristicTeam:
         closest = distance.argmin(axis=-1)
         closest[~np.isfinite(distance.min(axis=-1))] = -1
         self.targets[lost] = closest[lost]
-        heals = units.types[:N] == UnitType.MEDIVAC
+        heals = units.types[:, :N] == UnitType.MEDIVAC
         attack = FIRST_ATTACK + np.where(heals, self.targets, self.targets - N)
         idle = np.where(units.alive[:, :N] > 0, STOP, NO_OP)
         return np.where((self.targets >= 0) & (idle == STOP), attack, idle)
@@ -62,9 +63,9 @@ class HeuristicTeam:
         enemies = alive.copy()
         injured[:, N:] = False
         enemies[:, :N] = False
-        may = np.where(is_medivac[None, :N, None], injured[:, None, :], enemies[:, None, :])
-        marauder = types[:N] == UnitType.MARAUDER
-        return np.asarray(may & ~(marauder[:, None] & is_medivac[None, :]))
+        may = np.where(is_medivac[:, :N, None], injured[:, None, :], enemies[:, None, :])
+        marauder = types[:, :N] == UnitType.MARAUDER
+        return np.asarray(may & ~(marauder[:, :, None] & is_medivac[:, None, :]))
 
 
 class AttackAnywhere(WrappedEnv):
@@ -77,9 +78,13 @@ class AttackAnywhere(WrappedEnv):
     def __init__(self, env: BattleEnv) -> None:
         super().__init__(env)
         self.env = env
-        self._heals = env.units.types[: env.spec.n_agents] == UnitType.MEDIVAC
         self._avail: BoolArray = np.zeros((env.n_battles, env.spec.n_agents, env.spec.n_actions), np.bool_)
         self._done: BoolArray = np.ones(env.n_battles, np.bool_)
+
+    @property
+    def _heals(self) -> BoolArray:
+        """[B, N]"""
+        return np.asarray(self.env.units.types[:, : self.spec.n_agents] == UnitType.MEDIVAC)
 
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """As `BattleEnv.reset`."""
@@ -90,19 +95,20 @@ class AttackAnywhere(WrappedEnv):
         running = ~self._done
         slot = check_actions(actions, self._avail, running) - FIRST_ATTACK
         aims = (slot >= 0) & running[:, None]
-        order = np.where(aims, np.where(self._heals, Order.HEAL, Order.ATTACK_UNIT), Order.KEEP)
-        target = np.where(aims, np.where(self._heals, slot, self.spec.n_agents + slot), -1)
+        heals = self._heals
+        order = np.where(aims, np.where(heals, Order.HEAL, Order.ATTACK_UNIT), Order.KEEP)
+        target = np.where(aims, np.where(heals, slot, self.spec.n_agents + slot), -1)
         return self._show(self.env.step_orders(order, target))
 
     def _show(self, step: TimeStep) -> TimeStep:
         """The time step, with the actions available to these agents."""
         N, first = self.spec.n_agents, FIRST_ATTACK
-        alive, avail = self.env.units.alive > 0, step.avail_actions
+        alive, avail, heals = self.env.units.alive > 0, step.avail_actions, self._heals[:, :, None]
         avail[:, :, STOP + 1 :] = False
-        avail[:, ~self._heals, first : first + alive.shape[1] - N] = alive[:, None, N:]
         patients = alive[:, :N] & ~self._heals
-        slots = avail[:, :, first : first + N]
-        slots[:, self._heals] = patients[:, None, : slots.shape[2]]
+        for targets, chosen in ((alive[:, N:], ~heals), (patients, heals)):
+            slots = avail[:, :, first : first + targets.shape[1]]
+            slots |= chosen & targets[:, None, : slots.shape[2]]
         avail[:, :, first:] &= alive[:, :N, None]
         self._avail[:], self._done[:] = avail, step.done
         return step

@@ -15,11 +15,12 @@ import numpy as np
 from envs.battle import fields, kernel
 from envs.battle.env import BattleEnv
 from envs.battle.views import Units
-from envs.battle.world import Orders, Views, World, make_battles
+from envs.battle.world import Orders, Views, Worlds, make_battles
 from envs.errors import InputError
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NORTH
-from envs.smac.layout import layout_tables
+from envs.smac.memory import LAST_ACTION, make_memory
 from envs.smac.smac_map import MAP_SIZE_CELLS, EnemyOrder, MapType, SmacMap, SpawnGroup
+from envs.smac.tables import layout_tables
 from envs.smac.units import CUSTOM_TYPE_ORDER, UnitType
 from envs.types import BoolArray, EnvSpec, IntArray, TimeStep
 
@@ -93,18 +94,18 @@ class Mirror:
         self.spec: EnvSpec = self.smac_map.spec
         B, self._n = env.n_battles, env.spec.n_agents
         self.n_battles = B
-        real, world = env._battles, env._world
-        kinds = [UnitType(kind) for kind in world.t[fields.TYPE]]
+        real, worlds = env._battles, env._worlds
+        kinds = [UnitType(kind) for kind in worlds.t[0, fields.TYPE]]
         self._columns = np.tile(_columns(kinds, self._n, self.smac_map.enemy_types), (B, 1))  # [B, U]
         self._places = np.argsort(self._columns, axis=1)  # [B, U] where a real unit stands here
         self._kinds = np.array([CUSTOM_TYPE_ORDER.index(kind) for kind in kinds])  # [U]
         self._is_even = Counter(kinds[: self._n]) == Counter(kinds[self._n :])
-        self._world = _world(world, self._columns[0], self.spec.n_agents)
-        self._tables = layout_tables(self.smac_map)
+        self._worlds = _worlds(worlds, self._columns[0], self.spec.n_agents)
+        self._tables, self._memory = layout_tables(self.smac_map), make_memory(self.smac_map, B)
         self._battles = make_battles(B, fields.F_ROWS, fields.K_ROWS, len(kinds))._replace(
             episode=real.episode, loops=real.loops, terminated=real.terminated, truncated=real.truncated
         )
-        self.units = Units(self._battles, self._world)
+        self.units = Units(self._battles, self._worlds)
 
     @property
     def episodes(self) -> IntArray:
@@ -130,6 +131,11 @@ class Mirror:
             if self._is_even:
                 self._columns[b, N + np.lexsort((y, x, self._kinds[n:]))] = np.arange(n)
         self._places = np.argsort(self._columns, axis=1)
+        self._memory.agents[slots, LAST_ACTION] = -1
+
+    def remember(self, actions: IntArray, slots: BoolArray) -> None:
+        """Keep the actions [B, E] of this side in `slots` [B], which observations may show."""
+        self._memory.agents[slots, LAST_ACTION] = actions[slots]
 
     def look(self, won: BoolArray) -> TimeStep:
         """What this side sees now; `won` [B] is whether it has won."""
@@ -156,7 +162,7 @@ class Mirror:
             np.empty((B, spec.n_agents, spec.n_actions), np.bool_),
             np.empty(B, np.float32),
         )
-        kernel.show(0, B, self._battles, self._world, self._tables, views)
+        kernel.show(0, B, self._battles, self._worlds, self._tables, self._memory, views)
         return TimeStep(*views, real.terminated.copy(), real.truncated.copy(), won)
 
     def orders(self, actions: IntArray, *, keeps_orders: bool = False) -> Orders:
@@ -166,7 +172,7 @@ class Mirror:
         """
         slot = actions - FIRST_ATTACK
         moves, aims = (actions >= NORTH) & (slot < 0), slot >= 0
-        heals = self._world.t[fields.WEAPON, : self.spec.n_agents] == fields.HEAL_BEAM  # [E]
+        heals = self._worlds.t[0, fields.WEAPON, : self.spec.n_agents] == fields.HEAL_BEAM  # [E]
         attack = np.where(heals, fields.HEAL, fields.ATTACK_UNIT)
         order = np.where(aims, attack, np.where(moves, fields.MOVE, -1 if keeps_orders else fields.STOP))
         column = np.where(aims, np.where(heals, slot, self.spec.n_agents + slot), 0)
@@ -187,13 +193,13 @@ def _columns(kinds: list[UnitType], n: int, foes: tuple[UnitType, ...]) -> IntAr
     return np.array([*mine, *(agents[kind].pop(0) for kind in foes)])
 
 
-def _world(world: World, columns: IntArray, n: int) -> World:
-    """What teams and views read of the world, with its columns in another order."""
-    t = world.t[:, columns]
-    t[fields.TEAM] = 1 - t[fields.TEAM]
-    return world._replace(
+def _worlds(worlds: Worlds, columns: IntArray, n: int) -> Worlds:
+    """What teams and views read of the worlds, with their columns in another order."""
+    t = worlds.t[:, :, columns]
+    t[:, fields.TEAM] = 1 - t[:, fields.TEAM]
+    return worlds._replace(
         n_agents=n,
-        s=np.ascontiguousarray(world.s[:, columns]),
+        s=np.ascontiguousarray(worlds.s[:, :, columns]),
         t=np.ascontiguousarray(t),
-        damage=np.ascontiguousarray(world.damage[np.ix_(columns, columns)]),
+        damage=np.ascontiguousarray(worlds.damage[:, columns[:, None], columns]),
     )

@@ -37,11 +37,11 @@ from envs.battle.fields import (
     X,
     Y,
 )
-from envs.battle.rng import uniform
 from envs.battle.targets import SCAN_EVERY_LOOPS, closest
 from envs.battle.terrain import SIZE, next_point, reachable_point
-from envs.battle.world import Ints, Reals, Seeds, World
+from envs.battle.world import Ints, Reals, World
 from envs.compiled import helper
+from envs.smac.rng import Seeds, uniform
 
 LONG_AGO: Final = 1 << 30
 

@@ -13,12 +13,14 @@ from envs.battle.env import BattleEnv
 from envs.battle.heuristic import HEURISTIC, HeuristicTeam
 from envs.battle.mirror import UNTURNED, Mirror, Turn, turn_of
 from envs.battle.teams import TEAMS
+from envs.battle.views import Side, Units
 from envs.battle.world import Orders
 from envs.command import nearest_names
 from envs.compiled import announce
 from envs.errors import InputError
 from envs.slots import WrappedEnv
-from envs.smac.maps import MAP_SCRIPT, NO_FOG
+from envs.smac.maps import MAP_SCRIPT
+from envs.smac.smac_map import SmacMap
 from envs.types import BoolArray, EnvSpec, IntArray, MultiAgentEnv, Team, TimeStep
 
 SCRIPTED: Final = (*TEAMS, HEURISTIC)
@@ -51,7 +53,7 @@ def with_scripted_opponent(env: MultiAgentEnv, name: str, seed: int) -> MultiAge
 
 
 def with_trained_opponent(
-    env: MultiAgentEnv, name: str, spec: EnvSpec, make_team: Callable[[Any], Team]
+    env: MultiAgentEnv, name: str, spec: EnvSpec, make_team: Callable[[Side], Team]
 ) -> MultiAgentEnv:
     """The environment with a team trained for `spec` in command of the enemies, who must be as agents are.
 
@@ -59,8 +61,6 @@ def with_trained_opponent(
     """
     if different := env.spec.differences(spec):
         raise InputError(f"--opponent {name} was made for another environment: {'; '.join(different)}")
-    if env.spec.name.endswith(NO_FOG):
-        raise InputError(f"--opponent {name}: a trained team commands in fog only, not on {env.spec.name}")
     try:
         turn = turn_of(battle_env(env).smac_map)
     except InputError as error:
@@ -79,7 +79,7 @@ class OpponentEnv(WrappedEnv):
     def __init__(
         self,
         env: MultiAgentEnv,
-        make_team: Callable[[Any], Team],
+        make_team: Callable[[Side], Team],
         *,
         turn: Turn = UNTURNED,
         attacks_anywhere: bool = False,
@@ -87,14 +87,29 @@ class OpponentEnv(WrappedEnv):
         super().__init__(env)
         battles = battle_env(env)
         self._battle_env = battles
-        battles._world.t[fields.ACQUIRES, env.spec.n_agents :] = 0
-        battles._world = battles._world._replace(enemy_order=fields.STOP)
+        battles._worlds.t[:, fields.ACQUIRES, env.spec.n_agents :] = 0
+        battles._worlds = battles._worlds._replace(enemy_order=fields.STOP)
         self.mirror = Mirror(battles, turn)
         self._make_team, self._attacks_anywhere = make_team, attacks_anywhere
         self._teams: list[tuple[Team, BoolArray]] = []  # and the slots [B] that each one plays
         shape = self.n_battles, self.mirror.spec.n_agents
         self._orders = Orders(np.full(shape, -1), np.full(shape, -1), np.zeros((*shape, 2)))
         announce("the battle simulator", command)
+
+    @property
+    def units(self) -> Units:
+        """As `BattleEnv.units`."""
+        return self._battle_env.units
+
+    @property
+    def episodes(self) -> IntArray:
+        """As `BattleEnv.episodes`."""
+        return self._battle_env.episodes
+
+    @property
+    def smac_map(self) -> SmacMap:
+        """The map of the battles."""
+        return self._battle_env.smac_map
 
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """As `BattleEnv.reset`."""
@@ -120,7 +135,7 @@ class OpponentEnv(WrappedEnv):
     def _command(self) -> None:
         """Give the enemies their orders; a second time changes nothing."""
         env = self._battle_env
-        command(env._battles, env._world, self.mirror.commanded.copy(), self._orders)
+        command(env._battles, env._worlds, self.mirror.commanded.copy(), self._orders)
 
     def _decide(self, step: TimeStep, asked: BoolArray | None = None) -> TimeStep:
         """Ask the teams for their next orders in the slots `asked` [B], all when None; returns `step`."""
@@ -133,6 +148,7 @@ class OpponentEnv(WrappedEnv):
         for team, slots in self._teams:
             if (slots & asked).any():
                 actions[slots] = team(seen)[slots]
+        self.mirror.remember(actions, asked)
         orders = self.mirror.orders(actions, keeps_orders=self._attacks_anywhere)
         for kept, new in zip(self._orders, orders, strict=True):
             kept[asked] = new[asked]
@@ -140,9 +156,15 @@ class OpponentEnv(WrappedEnv):
 
 
 def battle_env(env: MultiAgentEnv) -> BattleEnv:
-    """The simulator inside an environment; InputError where there is none."""
+    """The simulator inside an environment; InputError where there is none whose enemies can be commanded."""
     while isinstance(env, WrappedEnv):
         env = env._env
     if not isinstance(env, BattleEnv):
         raise InputError(f"{env.spec.name}: only the simulator's enemies can be commanded")
+    if env.smac_map.draw is not None:
+        raise InputError(
+            f"{env.spec.name}: nobody can command enemies that every episode draws anew; leave --opponent out"
+        )
+    if env.smac_map.settings.prob_obs_enemy is not None:
+        raise InputError(f"{env.spec.name}: nobody can command enemies where prob_obs_enemy is set")
     return env

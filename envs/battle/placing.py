@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.battle import fields
-from envs.battle.world import Battles, World
+from envs.battle.world import Battles, Worlds
 from envs.smac.smac_map import MAP_SIZE_CELLS
 
 Reals = npt.NDArray[np.float64]
 
 
-def place_units(battles: Battles, world: World, x: Reals, y: Reals, health: Reals, cooldown: Reals) -> None:
+def place_units(battles: Battles, worlds: Worlds, x: Reals, y: Reals, health: Reals, cooldown: Reals) -> None:
     """Overwrite position, health and cooldown of all units, [B, U] each; see `BattleEnv.place`."""
     f, k = battles.f, battles.k
     shape = f.shape[0], f.shape[2]
@@ -20,7 +20,7 @@ def place_units(battles: Battles, world: World, x: Reals, y: Reals, health: Real
         if array.shape != shape:
             raise ValueError(f"{name} is {array.shape}, not {shape}")
     alive = health > 0
-    if not ((health >= 0) & (health <= world.s[fields.HEALTH_MAX])).all():
+    if not ((health >= 0) & (health <= worlds.s[:, fields.HEALTH_MAX])).all():
         raise ValueError("health is not between 0 and the unit's maximum")
     for name, array in (("x", x), ("y", y)):
         if not ((array[alive] >= 0) & (array[alive] < MAP_SIZE_CELLS)).all():

@@ -20,8 +20,8 @@ from envs.battle.env import BattleEnv
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.smac.actions import DIRECTIONS, NAMES
-from envs.smac.layout import SHOOT_CELLS, SIGHT_CELLS
 from envs.smac.smac_map import SmacMap
+from envs.smac.tables import SHOOT, SIGHT, layout_tables
 from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
 from envs.types import BoolArray, IntArray, TimeStep
 
@@ -84,14 +84,11 @@ class Recorder:
         data = {
             "player": self.player,
             "map": _map_data(self._env.smac_map),
-            "units": _unit_data(self._env),
             "n_agents": self._env.spec.n_agents,
             "n_actions": self._env.spec.n_actions,
             "actions": [[name, *way] for name, way in zip(NAMES, DIRECTIONS, strict=True)],
             "step_s": LOOPS_PER_STEP / LOOPS_PER_SECOND,
             "loops_per_second": LOOPS_PER_SECOND,
-            "sight_cells": SIGHT_CELLS,
-            "shoot_cells": SHOOT_CELLS,
             "battles": [battle.data() for battle in self._battles],
         }
         # "<" inside a script element could end it.
@@ -113,6 +110,7 @@ class _Battle:
         self.slot = slot
         self.episode = int(env.episodes[slot])
         self.seed = int(env.seed)
+        self.units = _unit_data(env, slot)
         self.frames: list[npt.NDArray[np.int16]] = []  # [6, U]
         self.avail: list[BoolArray] = []  # [N, A]
         self.actions: list[IntArray] = []  # [N]
@@ -143,7 +141,7 @@ class _Battle:
     def _note(self, env: BattleEnv, time_step: TimeStep) -> None:
         """Append the units' present state, and every agent's available actions."""
         units, b = env.units, self.slot
-        heals = units.types == UnitType.MEDIVAC
+        heals = units.types[b] == UnitType.MEDIVAC
         charge = np.where(heals, units.energy[b], np.maximum(units.cooldown[b], 0))
         columns = [
             units.x[b] * CENTI,
@@ -165,6 +163,7 @@ class _Battle:
         data |= {
             "episode": self.episode,
             "seed": self.seed,
+            "units": self.units,
             "end": self.end,
             "steps": T,
             "rewards": [round(reward, 4) for reward in self.rewards],
@@ -191,15 +190,18 @@ def _map_data(smac_map: SmacMap) -> dict[str, Any]:
     }
 
 
-def _unit_data(env: BattleEnv) -> list[dict[str, Any]]:
-    units = env.units
-    rows = zip(units.types, units.radius, units.health_max, units.shield_max, strict=True)
+def _unit_data(env: BattleEnv, b: int) -> list[dict[str, Any]]:
+    """What the units of battle b are, agents first."""
+    units, tables = env.units, layout_tables(env.smac_map)
+    rows = zip(units.types[b], units.radius[b], units.health_max[b], units.shield_max[b], strict=True)
     return [
         {
             "type": UnitType(kind).name.lower(),
             "radius": float(radius),
             "health_max": float(health),
             "shield_max": float(shield),
+            "sight_cells": float(tables.kinds[SIGHT, kind]),
+            "shoot_cells": float(tables.kinds[SHOOT, kind]),
             "projectile": UNITS[UnitType(kind)].projectile_speed_cells_s > 0,
             "splash": UNITS[UnitType(kind)].splash_radius,
         }

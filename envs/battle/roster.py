@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from envs.battle import fields
 from envs.battle.terrain import make_terrain
-from envs.battle.world import Ints, Reals, World
+from envs.battle.world import Draw, Ints, Reals, World, Worlds
 from envs.errors import InputError
-from envs.smac.formation import Placed, formations
+from envs.smac.formation import Placed, formations, site_groups
 from envs.smac.maps import SmacMap
-from envs.smac.smac_map import MAX_TEAM_UNITS
+from envs.smac.smac_map import MAX_TEAM_UNITS, TeamDraw
 from envs.smac.units import (
     CUSTOM_TYPE_ORDER,
     ENEMY_UNITS,
@@ -25,6 +26,8 @@ from envs.smac.units import (
     UnitType,
 )
 
+Numbers = TypeVar("Numbers", bound=npt.NDArray[Any])
+
 CONTACT_CELLS: Final = 1 / 16
 """By how much units, and units and walls, come closer than their radii say."""
 
@@ -33,6 +36,7 @@ _ENEMY_ORDERS: Final = {
     "attack_move": fields.ATTACK_MOVE,
     "attack_move_between": fields.ATTACK_MOVE,
     "attack_units": fields.ATTACK_GROUP,
+    "attack_closest": fields.ATTACK_UNIT,
 }
 
 
@@ -115,6 +119,59 @@ def make_world(smac_map: SmacMap) -> World:
     return make_world_of(smac_map, *teams[0])._replace(sites=sites)
 
 
+def make_worlds(smac_map: SmacMap, n_battles: int) -> Worlds:
+    """The arrays of B = `n_battles` battles of `smac_map`; DoesNotFitError as `make_world`."""
+    if smac_map.draw is None:
+        return shared(make_world(smac_map))
+    return _blank(smac_map, smac_map.draw, n_battles)
+
+
+def shared(world: World) -> Worlds:
+    """The arrays of battles that all have the units of one `world`; they are the same memory."""
+    per_battle = {name: getattr(world, name)[None] for name in ("s", "t", "damage", "sites")}
+    return Worlds(**(world._asdict() | per_battle))
+
+
+def _blank(smac_map: SmacMap, draw: TeamDraw, n_battles: int) -> Worlds:
+    """Arrays for battles that draw their units when they begin."""
+    B, U = n_battles, draw.n_agents + draw.n_enemies
+    return Worlds(
+        n_agents=draw.n_agents,
+        episode_limit=smac_map.episode_limit,
+        s=np.zeros((B, fields.S_ROWS, U)),
+        t=np.zeros((B, fields.T_ROWS, U), np.int64),
+        damage=np.zeros((B, U, U)),
+        sites=np.zeros((B, 1, U, 4)),
+        enemy_order=_ENEMY_ORDERS[smac_map.enemy_order.kind],
+        enemy_points=np.zeros((2, 2)),
+        terrain=make_terrain(smac_map.walkable, smac_map.colossus_walkable),
+    )
+
+
+def make_draw(draw: TeamDraw) -> Draw:
+    """The arrays from which units are drawn."""
+    order = sorted(range(len(draw.kinds)), key=lambda place: CUSTOM_TYPE_ORDER.index(draw.kinds[place]))
+    kinds = [draw.kinds[place] for place in order]
+    K, n, units = len(kinds), draw.n_agents, draw.n_agents + draw.n_enemies
+    t = _kinds([*kinds, *kinds], K)
+    t[fields.FIRST_FOE, :K], t[fields.LAST_FOE, :K] = n, units
+    t[fields.FIRST_FOE, K:], t[fields.LAST_FOE, K:] = 0, n
+    return Draw(
+        kinds=np.array(kinds, np.int64),
+        up_to=np.cumsum([draw.weights[place] for place in order]),
+        support=-1 if draw.support is None else kinds.index(draw.support),
+        s=_sides(_traits([*kinds, *kinds], K)),
+        t=_sides(t),
+        damage=np.array([[hit_damage(a, v) for v in kinds] for a in kinds]),
+        lattice=np.array([site for group in site_groups() for site in group], np.int64),
+    )
+
+
+def _sides(columns: Numbers) -> Numbers:
+    """[2, K, rows] from columns [rows, 2 K] of the agents' kinds and of the enemies'."""
+    return np.ascontiguousarray(columns.T).reshape(2, -1, len(columns))  # type: ignore[return-value]
+
+
 def _by_type(agents: Sequence[Placed]) -> list[Placed]:
     return sorted(agents, key=lambda placed: CUSTOM_TYPE_ORDER.index(placed.unit))
 
@@ -132,7 +189,7 @@ def make_world_of(smac_map: SmacMap, allies: Sequence[Placed], enemies: Sequence
         raise InputError(f"{smac_map.name}: a side has {most} units; at most {MAX_TEAM_UNITS} can be played")
     placed = [*allies, *enemies]
     types = [unit.unit for unit in placed]
-    damage = np.array([[hit_damage(a, v) for v in types] for a in types])
+    damage = np.array([[hit_damage(a, v) for v in types] for a in types]).reshape(len(types), len(types))
     is_enemy = np.arange(len(types)) >= len(allies)
     damage[is_enemy[:, None] == is_enemy[None, :]] = 0.0
     points = smac_map.enemy_order.points or ((0.0, 0.0),)
@@ -143,7 +200,7 @@ def make_world_of(smac_map: SmacMap, allies: Sequence[Placed], enemies: Sequence
         s=_traits(types, len(allies)),
         t=_kinds(types, len(allies)),
         damage=damage,
-        sites=np.array([[_site(unit) for unit in placed]]),
+        sites=np.array([_site(unit) for unit in placed]).reshape(1, len(types), 4),
         enemy_order=_ENEMY_ORDERS[smac_map.enemy_order.kind],
         enemy_points=np.array([points[0], points[-1]], np.float64),
         terrain=make_terrain(smac_map.walkable, smac_map.colossus_walkable if has_colossus else None),
@@ -166,6 +223,7 @@ def _kinds(types: Sequence[UnitType], n_agents: int) -> Ints:
     t[fields.WEAPON] = [weapon_of(UNITS[unit]) for unit in types]
     t[fields.PLANE] = [plane_of(unit) for unit in types]
     t[fields.BIOLOGICAL] = [bool(UNITS[unit].attributes & Attribute.BIOLOGICAL) for unit in types]
+    t[fields.CREATED] = range(len(types))
     t[fields.TEAM, n_agents:] = 1
     t[fields.ACQUIRES, n_agents:] = 1  # agents' units have acquire level Passive and response Nothing
     t[fields.FIRST_FOE, :n_agents], t[fields.LAST_FOE, :n_agents] = n_agents, len(types)

@@ -15,9 +15,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from envs.battle.env import BattleEnv
+from envs.battle.views import Side
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, NO_OP, NORTH, STOP
 from envs.smac.smac_map import MAP_SIZE_CELLS
+from envs.smac.tables import SHOOT, layout_tables
 from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
 from envs.types import BoolArray, IntArray, Team, TimeStep
 
@@ -28,11 +29,16 @@ MOVES: Final = np.array(DIRECTIONS[NORTH:FIRST_ATTACK])
 
 STEP_S = LOOPS_PER_STEP / LOOPS_PER_SECOND
 
+# by UnitType
+_REACH = np.array([UNITS[kind].range_cells for kind in UnitType])
+_SPEED = np.array([UNITS[kind].speed_cells_s for kind in UnitType])
+_HITS = np.array([UNITS[kind].hits for kind in UnitType])
+
 
 class RandomTeam:
     """Uniformly random available actions; those of an episode depend on the seed and its number alone."""
 
-    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
+    def __init__(self, env: Side, seed: int = 0) -> None:
         self._env, self._seed = env, seed
         self._episodes = np.full(env.n_battles, -1)
         self._streams = [np.random.default_rng(seed)] * env.n_battles
@@ -53,12 +59,20 @@ class NearestTeam:
     closest agent that fights.
     """
 
-    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
+    def __init__(self, env: Side, seed: int = 0) -> None:
         self.units = env.units
         self.N = env.spec.n_agents
-        types = self.units.types
-        self.heals = types[: self.N] == UnitType.MEDIVAC
-        self.can_attack = self.units.damage[: self.N, self.N :] > 0  # [N, E]
+        self.shoot = layout_tables(env.smac_map).kinds[SHOOT]
+
+    @property
+    def heals(self) -> BoolArray:
+        """[B, N]"""
+        return np.asarray(self.units.types[:, : self.N] == UnitType.MEDIVAC)
+
+    @property
+    def can_attack(self) -> BoolArray:
+        """[B, N, E]: whether an agent's weapon can attack an enemy."""
+        return np.asarray(self.units.damage[:, : self.N, self.N :] > 0)
 
     def __call__(self, step: TimeStep) -> IntArray:
         dx, dy, distance = self.offsets()
@@ -72,34 +86,39 @@ class NearestTeam:
         dy = units.y[:, None, :] - units.y[:, :N, None]
         return dx, dy, np.where(units.alive[:, None, :] > 0, np.hypot(dx, dy), np.inf)
 
-    def attacks(self, step: TimeStep) -> BoolArray:
-        """[B, N, E]: the enemies that each agent may attack and can hurt."""
-        E = self.can_attack.shape[1]  # there may be more actions, for healing
-        return step.avail_actions[:, :, FIRST_ATTACK : FIRST_ATTACK + E] & self.can_attack
+    def may_attack(self, step: TimeStep, distance: Reals) -> BoolArray:
+        """[B, N, E]: the enemies that an agent can attack now."""
+        N, slots = self.N, step.avail_actions[:, :, FIRST_ATTACK:]
+        may = slots[:, :, : distance.shape[2] - N] & self.can_attack
+        return np.asarray(may & self.in_reach(distance[:, :, N:]))
+
+    def in_reach(self, distance: Reals) -> BoolArray:
+        """distance [B, N, K] that an agent's attack or heal may have."""
+        return np.asarray(distance <= self.shoot[self.units.types[:, : self.N]][..., None])
 
     def attack_or_approach(
         self, step: TimeStep, dx: Reals, dy: Reals, distance: Reals, costs: Reals
     ) -> IntArray:
         """Attack the enemy of least cost [B, N, E] among those in reach; else walk to the closest."""
-        N = self.N
-        may = self.attacks(step)
+        N, can_attack = self.N, self.can_attack
+        may = self.may_attack(step, distance)
         target = np.where(may, costs, np.inf).argmin(axis=2)
-        enemies = np.where(self.can_attack, distance[:, :, N:], np.inf)
+        enemies = np.where(can_attack, distance[:, :, N:], np.inf)
         closest = enemies.argmin(axis=2) + N
         walk = self.walk(step, _pick(dx, closest), _pick(dy, closest))
         return np.where(may.any(axis=2), FIRST_ATTACK + target, walk)
 
     def heal_or_follow(self, step: TimeStep, dx: Reals, dy: Reals, distance: Reals) -> IntArray:
         """The actions of medivacs, for all agents."""
-        N, units = self.N, self.units
-        patient = ~self.heals & (units.health[:, :N] < units.health_max[:N])  # [B, N]
+        N, units, heals = self.N, self.units, self.heals
+        patient = ~heals & (units.health[:, :N] < units.health_max[:, :N])  # [B, N]
         slots = step.avail_actions.shape[2] - FIRST_ATTACK
         may = np.zeros((*distance.shape[:2], N), np.bool_)
         may[:, :, :slots] = step.avail_actions[:, :, FIRST_ATTACK : FIRST_ATTACK + N]
-        may &= patient[:, None, :]
+        may &= patient[:, None, :] & self.in_reach(distance[:, :, :N])
         allies = distance[:, :, :N]
         heal = FIRST_ATTACK + np.where(may, allies, np.inf).argmin(axis=2)
-        fighters = np.where(self.heals, np.inf, allies)
+        fighters = np.where(heals[:, None, :], np.inf, allies)
         injured = np.where(patient[:, None, :], fighters, np.inf)
         follow = np.where(np.isfinite(injured.min(axis=2))[..., None], injured, fighters).argmin(axis=2)
         return np.where(may.any(axis=2), heal, self.walk(step, _pick(dx, follow), _pick(dy, follow)))
@@ -120,26 +139,23 @@ class FocusTeam(NearestTeam):
 
     MELEE_CELLS = 1.0
 
-    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
-        super().__init__(env, seed)
-        stats = [UNITS[UnitType(kind)] for kind in self.units.types[: self.N]]
-        self.is_melee = np.array([unit.range_cells < self.MELEE_CELLS for unit in stats])
-        self.hits = np.array([unit.hits for unit in stats])
-
     def __call__(self, step: TimeStep) -> IntArray:
         units, N = self.units, self.N
         dx, dy, distance = self.offsets()
         left = np.where(units.alive[:, N:] > 0, units.health[:, N:] + units.shield[:, N:], np.inf)  # [B, E]
         costs = distance[:, :, N:].copy()
-        may = self.attacks(step)
+        may = self.may_attack(step, distance)
+        is_ranged, hits = _REACH[units.types[:, :N]] >= self.MELEE_CELLS, _HITS[units.types[:, :N]]
         battles = np.arange(len(left))
-        for agent in np.flatnonzero(~self.is_melee):
+        for agent in np.flatnonzero(is_ranged.any(axis=0)):
+            ranged = is_ranged[:, agent]
             doomed = np.where(left <= 0, 1e6, 0.0)
             # Life decides; among equals the closest, by a thousandth of its distance.
-            costs[:, agent] = left + doomed + distance[:, agent, N:] / 1000
+            weakest = left + doomed + distance[:, agent, N:] / 1000
+            costs[:, agent] = np.where(ranged[:, None], weakest, costs[:, agent])
             target = np.where(may[:, agent], costs[:, agent], np.inf).argmin(axis=1)
-            shoots = may[:, agent].any(axis=1) & (units.cooldown[:, agent] < LOOPS_PER_STEP)
-            damage = self.hits[agent] * units.damage[agent, N + target]
+            shoots = ranged & may[:, agent].any(axis=1) & (units.cooldown[:, agent] < LOOPS_PER_STEP)
+            damage = hits[:, agent] * units.damage[battles, agent, N + target]
             left[battles, target] -= np.where(shoots, damage, 0.0)
         actions = self.attack_or_approach(step, dx, dy, distance, costs)
         return np.where(self.heals, self.heal_or_follow(step, dx, dy, distance), actions)
@@ -158,39 +174,37 @@ class KiteTeam(NearestTeam):
     FIT_SHIELD = 1.0
     SPARE_HITS = 1.5
 
-    def __init__(self, env: BattleEnv, seed: int = 0) -> None:
+    def __init__(self, env: Side, seed: int = 0) -> None:
         super().__init__(env, seed)
-        units, N = self.units, self.N
-        stats = [UNITS[UnitType(kind)] for kind in units.types]
-        reach = np.array([unit.range_cells for unit in stats])
-        speed = np.array([unit.speed_cells_s for unit in stats])
-        outranged = reach[None, N:] < reach[:N, None] - 1  # [N, E]: enemy j reaches less far than agent i
-        self.kited = outranged & (speed[None, N:] <= speed[:N, None])
-        self.evaded = ~outranged & (speed[None, N:] < speed[:N, None])
-        self.danger_cells = reach[N:] + units.radius[:N, None] + units.radius[N:] + self.MARGIN_CELLS
-        self.danger_cells += speed[N:] * STEP_S
-        self.worst_hit = (units.damage[N:, :N].T * self.evaded).max(axis=1)  # [N]
-        self.stride = speed[:N] * STEP_S
         self.walkable = env.smac_map.walkable
         self.regroups = np.zeros(env.n_battles, np.bool_)
 
     def __call__(self, step: TimeStep) -> IntArray:
-        distance = self.offsets()[2][:, :, self.N :]
-        danger = distance < self.danger_cells
-        chased = (danger & self.kited).any(axis=2)
-        rests = self.rests()
-        leaves = chased | (rests & (danger & self.evaded).any(axis=2))
+        units, N = self.units, self.N
+        reach, speed, radius = _REACH[units.types], _SPEED[units.types], units.radius  # [B, U]
+        outranged = reach[:, None, N:] < reach[:, :N, None] - 1  # [B, N, E]: enemy j's reach is the shorter
+        kited = outranged & (speed[:, None, N:] <= speed[:, :N, None])
+        evaded = ~outranged & (speed[:, None, N:] < speed[:, :N, None])
+        danger_cells = reach[:, None, N:] + radius[:, :N, None] + radius[:, None, N:] + self.MARGIN_CELLS
+        danger = self.offsets()[2][:, :, N:] < danger_cells + speed[:, None, N:] * STEP_S
+        chased = np.asarray((danger & kited).any(axis=2))
+        rests = self.rests(evaded)
+        leaves = chased | (rests & (danger & evaded).any(axis=2))
         fight = super().__call__(step)
         walks = (fight >= NORTH) & (fight < FIRST_ATTACK)
         waits = np.where(walks & rests, _living(step, STOP), fight)
         return np.where(leaves & ~self.heals, self.retreat(step, chased), waits)
 
-    def rests(self) -> BoolArray:
-        """[B, N]: agents nearly dead and targeted; once all are nearly dead, all, until shields are back."""
+    def rests(self, evaded: BoolArray) -> BoolArray:
+        """[B, N]: agents nearly dead and targeted; once all are nearly dead, all, until shields are back.
+
+        evaded [B, N, E]: the enemies that an agent can leave behind.
+        """
         units, N = self.units, self.N
+        worst_hit = (units.damage[:, N:, :N].transpose(0, 2, 1) * evaded).max(axis=2)  # [B, N]
         alive, shield = units.alive[:, :N] > 0, units.shield[:, :N]
-        tired = (units.health[:, :N] + shield <= self.SPARE_HITS * self.worst_hit) & alive
-        fit = shield >= self.FIT_SHIELD * units.shield_max[:N]
+        tired = (units.health[:, :N] + shield <= self.SPARE_HITS * worst_hit) & alive
+        fit = shield >= self.FIT_SHIELD * units.shield_max[:, :N]
         self.regroups |= (tired | ~alive).all(axis=1)
         self.regroups &= ~(fit | ~alive).all(axis=1)
         targeted = (units.target[:, None, N:] == np.arange(N)[:, None]).any(axis=2)
@@ -200,8 +214,9 @@ class KiteTeam(NearestTeam):
         """The available move after which the enemies are furthest, [B, N]; a chased agent keeps off walls."""
         units, N = self.units, self.N
         scores = np.empty((*chased.shape, len(MOVES)))
+        stride = _SPEED[units.types[:, :N]] * STEP_S
         for move, (mx, my) in enumerate(MOVES):
-            x, y = units.x[:, :N] + mx * self.stride, units.y[:, :N] + my * self.stride
+            x, y = units.x[:, :N] + mx * stride, units.y[:, :N] + my * stride
             ahead = np.hypot(units.x[:, None, N:] - x[..., None], units.y[:, None, N:] - y[..., None])
             ahead = np.where(units.alive[:, None, N:] > 0, ahead, np.inf)
             scores[..., move] = -(1 / (ahead**2 + 0.01)).sum(axis=2) - 0.02 * chased * self.walls(x, y)
@@ -220,7 +235,7 @@ class KiteTeam(NearestTeam):
         return count
 
 
-TEAMS: Final[dict[str, Callable[[BattleEnv, int], Team]]] = {
+TEAMS: Final[dict[str, Callable[[Side, int], Team]]] = {
     "random": RandomTeam,
     "nearest": NearestTeam,
     "focus": FocusTeam,

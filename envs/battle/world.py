@@ -8,21 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.battle.terrain import Terrain
+from envs.compiled import helper
+from envs.smac.rng import Seeds
 
 Reals = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-Seeds = npt.NDArray[np.uint64]
 
 
 class World(NamedTuple):
-    """The constants of one map's battles: its units, by column (fields.py), and its ground.
+    """The constants of one battle: its units, by column (fields.py), and its ground.
 
     s [S_ROWS, U] and t [T_ROWS, U]: what a unit is; damage [U, U] of one hit of row on column before armor, 0
     where it cannot attack it; sites [V, U, 4]: spawn point and offset from it, in V formations of which a
-    battle draws one; enemy_order: the one order that the enemies get, enemy_points [2, 2]: the ends of the
-    line on which its point lies.
+    battle draws one; enemy_order: the one order that the enemies get (ATTACK_UNIT: whenever they have none),
+    enemy_points [2, 2]: the ends of the line on which its point lies.
     """
 
     n_agents: int
@@ -34,6 +35,58 @@ class World(NamedTuple):
     enemy_order: int
     enemy_points: Reals
     terrain: Terrain
+
+
+class Worlds(NamedTuple):
+    """The constants of B battles: the fields of `World`, units by battle.
+
+    s [W, S_ROWS, U], t [W, T_ROWS, U], damage [W, U, U], sites [W, V, U, 4]: W is B where each battle draws
+    its units, and 1 where all have the map's.
+    """
+
+    n_agents: int
+    episode_limit: int
+    s: Reals
+    t: Ints
+    damage: Reals
+    sites: Reals
+    enemy_order: int
+    enemy_points: Reals
+    terrain: Terrain
+
+
+class Draw(NamedTuple):
+    """From what teams and starts are drawn.
+
+    kinds [K] of `UnitType`, in the order of agent ids; up_to [K]: their cumulative probabilities; support:
+    the place of the kind that makes no team alone, -1 none; s [2, K, S_ROWS], t [2, K, T_ROWS], damage
+    [K, K]: as in `World`, by side and kind; lattice [M, 2]: sites around a point, by distance, in radii.
+    """
+
+    kinds: Ints
+    up_to: Reals
+    support: int
+    s: Reals
+    t: Ints
+    damage: Reals
+    lattice: Ints
+
+
+@helper
+def world_of(worlds: Worlds, b: int) -> World:
+    """The constants of battle b."""
+    v = b if len(worlds.s) > 1 else 0
+    return World(
+        worlds.n_agents,
+        worlds.episode_limit,
+        worlds.s[v],
+        worlds.t[v],
+        worlds.damage[v],
+        worlds.sites[v],
+        worlds.enemy_order,
+        worlds.enemy_points,
+        worlds.terrain,
+    )
 
 
 class Battles(NamedTuple):

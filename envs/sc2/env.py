@@ -5,14 +5,19 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+import numpy as np
+
 from envs.compiled import announce
 from envs.sc2.client import Game, GameSettings, LostGameError, game_seed, map_bytes, run_config
 from envs.sc2.live import LiveEnv, Verdict
 from envs.sc2.numbers import AGENTS, ENEMIES
 from envs.sc2.reading import OrderWriter, Roster, game_tables, is_complete
-from envs.smac.layout import LayoutTables, write_views
+from envs.smac.layout import write_views
 from envs.smac.maps import SmacMap
+from envs.smac.memory import LAST_ACTION, Memory, make_memory
 from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
+from envs.smac.sightings import begin_memory, look
+from envs.smac.tables import KNOWS_ENEMIES, LayoutTables
 from envs.smac.units import LOOPS_PER_STEP
 from envs.types import IntArray
 
@@ -40,7 +45,7 @@ class Sc2Env(LiveEnv["LiveBattle"]):
         self.seed = seed
         settings = settings or GameSettings.from_environment()
         map_bytes(run_config(settings.version), smac_map.name)  # refuses a missing piece now
-        announce("SMAC's layout", write_views, battle_outcome, step_reward)
+        announce("SMAC's layout", write_views, battle_outcome, step_reward, begin_memory)
         self._slots = [LiveBattle(smac_map, seed, slot, settings) for slot in range(n_battles)]
         self._pool = ThreadPoolExecutor(n_battles, thread_name_prefix="games") if n_battles > 1 else None
 
@@ -64,14 +69,17 @@ class Sc2Env(LiveEnv["LiveBattle"]):
         roster, tables = slot.roster, slot.tables
         outcome = battle_outcome(tables, roster.utype, roster.health)
         won = outcome == WON
-        reward = step_reward(tables, roster.health, roster.shield, slot.prev_health, slot.prev_shield, won)
+        reward = step_reward(
+            tables, roster.health, roster.shield, slot.prev_health, slot.prev_shield, outcome
+        )
         out_of_time = outcome == RUNNING and slot.steps >= self._spec.episode_limit
         return Verdict(reward, outcome != RUNNING, out_of_time, won)
 
     def _show(self, b: int) -> None:
-        r, shown = self._slots[b].roster, self._shown
+        slot, shown = self._slots[b], self._shown
+        r = slot.roster
         write_views(
-            self._slots[b].tables, r.utype, r.x, r.y, r.health, r.shield, r.energy, r.cooldown,
+            slot.tables, slot.memory, slot.steps, r.utype, r.x, r.y, r.health, r.shield, r.energy, r.cooldown,
             shown.obs[b], shown.state[b], shown.avail_actions[b],
         )  # fmt: skip
 
@@ -98,6 +106,8 @@ class LiveBattle:
         self._game: Game | None = None
         self._launches = 0
         self._orders = OrderWriter()
+        self.memory = Memory(*(array[0] for array in make_memory(smac_map, 1)))
+        self._battles = 0
         self._shown_tags: list[int] = []  # of the units in the last observation
         self._loop = 0
         self.steps = 0
@@ -126,6 +136,16 @@ class LiveBattle:
             self.tables = game_tables(self._map, self._game.info, self.roster)
         self.prev_health, self.prev_shield = self.roster.health.copy(), self.roster.shield.copy()
         self.steps = 0
+        begin_memory(self.memory, np.uint64(game_seed(self._seed, self._slot, 0)), np.uint64(self._battles))
+        self._battles += 1
+        self._look()
+        self._look()
+
+    def _look(self) -> None:
+        """Let the agents look for enemies, where the map's settings make a difference of it."""
+        if self.tables.rules & KNOWS_ENEMIES:
+            r = self.roster
+            look(self.tables, self.memory, r.utype, r.x, r.y, r.health)
 
     def _is_near_the_end_of_time(self) -> bool:
         needed = self._map.episode_limit * LOOPS_PER_STEP + _MARGIN_LOOPS
@@ -155,6 +175,8 @@ class LiveBattle:
         game.act(self._orders.orders(self.roster, actions))
         game.step(LOOPS_PER_STEP)
         self.roster.update(self._observe(game))
+        self.memory.agents[LAST_ACTION] = actions
+        self._look()
         self.steps += 1
 
     def save_replay(self) -> bytes:

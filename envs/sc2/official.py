@@ -1,5 +1,7 @@
 """OfficialEnv: SMAC as its authors distribute it, behind the contract of every environment here.
 
+`official_v2` is SMACv2 the same way.
+
 The package is not on PyPI under its name: PyPI's `smac` is AutoML's. See docs/starcraft2.md.
 """
 
@@ -8,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -48,10 +50,27 @@ class OfficialEnv(LiveEnv["_Slot"]):
     ) -> None:
         super().__init__(smac_map, n_battles)
         settings = settings or GameSettings.from_environment()
-        map_bytes(run_config(settings.version), smac_map.name)
-        kind = official_class()
+        map_bytes(run_config(settings.version), self._game_map(smac_map))
+        make = self._maker(smac_map, settings)
         guard_pysc2(settings.deadline_s)
-        self._slots = [_Slot(kind, smac_map.name, seed, slot, settings) for slot in range(n_battles)]
+        self._slots = [_Slot(make, seed, slot) for slot in range(n_battles)]
+
+    @staticmethod
+    def _game_map(smac_map: SmacMap) -> str:
+        """The name of the game's map file."""
+        return smac_map.name
+
+    @staticmethod
+    def _maker(smac_map: SmacMap, settings: GameSettings) -> Callable[[int], Any]:
+        """A function that makes the package's environment from a seed; InputError without the package."""
+        kind = official_class()
+        return lambda seed: kind(
+            map_name=smac_map.name,
+            seed=seed,
+            game_version=settings.version,
+            difficulty=str(settings.difficulty),
+            state_last_action=False,
+        )
 
     def _judge(self, b: int) -> Verdict:
         return self._slots[b].verdict
@@ -71,9 +90,8 @@ class _Slot:
 
     verdict: Verdict
 
-    def __init__(self, kind: Any, map_name: str, seed: int, slot: int, settings: GameSettings) -> None:
-        self._kind, self._map_name, self._seed, self._slot = kind, map_name, seed, slot
-        self._settings = settings
+    def __init__(self, make: Callable[[int], Any], seed: int, slot: int) -> None:
+        self._make, self._seed, self._slot = make, seed, slot
         self._launches = 0
         self.env: Any = None
 
@@ -82,13 +100,7 @@ class _Slot:
         if self.env is not None and self.env._episode_count == 0:
             self.close()
         if self.env is None:
-            self.env = self._kind(
-                map_name=self._map_name,
-                seed=game_seed(self._seed, self._slot, self._launches),
-                game_version=self._settings.version,
-                difficulty=str(self._settings.difficulty),
-                state_last_action=False,
-            )
+            self.env = self._make(game_seed(self._seed, self._slot, self._launches))
             self._launches += 1
         with _losses():
             self.env.reset()

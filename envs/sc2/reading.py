@@ -12,9 +12,9 @@ from envs.sc2.client import LostGameError
 from envs.sc2.descriptors import sc2_protocol
 from envs.sc2.numbers import AGENTS, ATTACK_ID, ENEMIES, HEAL_ID, MOVE_ID, STOP_ID
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NO_OP, STOP
-from envs.smac.layout import DEATH_REWARD, WIN_REWARD, LayoutTables, layout_tables
 from envs.smac.maps import MAP_SIZE_CELLS, SmacMap
 from envs.smac.smac_map import PLAYABLE_CELLS
+from envs.smac.tables import HEALTH_MAX, LayoutTables, heights_as_smac_reads, layout_tables, max_reward
 from envs.smac.units import CUSTOM_TYPE_ORDER, SC2_UNIT_IDS, UNITS, UnitType
 from envs.types import BoolArray, IntArray
 
@@ -94,7 +94,7 @@ def _enemy_type(unit: Any) -> UnitType:
 def game_tables(smac_map: SmacMap, info: Any, roster: Roster) -> LayoutTables:
     """The layout's tables, with the health and the ground that the game reports."""
     tables = layout_tables(smac_map)
-    health = tables.health_max.copy()
+    kinds = tables.kinds.copy()
     told: dict[int, float] = {}
     for kind, unit in zip(roster.utype.tolist(), roster.first, strict=True):
         if unit.health_max != told.setdefault(kind, unit.health_max):
@@ -103,10 +103,9 @@ def game_tables(smac_map: SmacMap, info: Any, roster: Roster) -> LayoutTables:
             )
         if unit.health_max != UNITS[UnitType(kind)].health_max:
             log.warning("%s has %s health in this game", UnitType(kind).name, unit.health_max)
-        health[kind] = unit.health_max
+        kinds[HEALTH_MAX, kind] = unit.health_max
     enemies = roster.first[roster.n_agents :]
     points = sum(unit.health_max + unit.shield_max for unit in enemies)
-    max_reward = len(enemies) * DEATH_REWARD + WIN_REWARD + points
     area = info.start_raw.playable_area
     width, height = area.p1.x - area.p0.x, area.p1.y - area.p0.y
     if min(width, height) <= 0:
@@ -115,9 +114,10 @@ def game_tables(smac_map: SmacMap, info: Any, roster: Roster) -> LayoutTables:
         text = "the playable area is %s x %s cells; models know positions that are divided by %s"
         log.warning(text, width, height, PLAYABLE_CELLS)
     return tables._replace(
-        health_max=health,
-        max_reward=max_reward,
+        kinds=kinds,
+        max_reward=max_reward(smac_map.settings, len(enemies), points),
         walkable=pathing_grid(info.start_raw),
+        height=heights_as_smac_reads(height_image(info.start_raw)),
         max_distance_x=float(width),
         max_distance_y=float(height),
     )
@@ -135,6 +135,14 @@ def pathing_grid(raw: Any) -> BoolArray:
     if image.bits_per_pixel == 1:
         return np.ascontiguousarray(np.unpackbits(cells).reshape(size).T.astype(np.bool_))
     return np.ascontiguousarray(cells.reshape(size)[::-1].T == 0)
+
+
+def height_image(raw: Any) -> npt.NDArray[np.uint8]:
+    """[32, 32] the game's picture of the heights, a byte a cell."""
+    cells = np.frombuffer(raw.terrain_height.data, np.uint8)
+    if len(cells) != MAP_SIZE_CELLS**2:
+        raise LostGameError("the picture of the heights has another size than the map")
+    return cells.reshape(MAP_SIZE_CELLS, MAP_SIZE_CELLS)
 
 
 class OrderWriter:

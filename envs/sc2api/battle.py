@@ -16,11 +16,11 @@ import numpy as np
 from envs.battle import fields
 from envs.battle.combat import SWEEP_POINTS
 from envs.battle.kernel import start_battles
-from envs.battle.lances import BURN_DELAY_LOOPS
 from envs.battle.opening import LONG_AGO
-from envs.battle.roster import make_world, make_world_of, plane_of
+from envs.battle.roster import make_world, make_world_of, plane_of, shared
 from envs.battle.world import Battles, World, make_battles
 from envs.compiled import announce
+from envs.sc2api.columns import BURNS, UNIT_REFERENCES, rearranged
 from envs.sc2api.ids import COMPUTER, PLAYER, custom_ids
 from envs.sc2api.stepping import advance, give_orders, standing_point, way_length
 from envs.smac.formation import Placed
@@ -35,19 +35,6 @@ MAX_QUEUE: Final = 32
 
 _FIRST_TAG: Final = 1 << 32
 _TAG_STEP: Final = 1 << 18
-_UNIT_REFERENCES: Final = (
-    fields.ORDER_TARGET,
-    fields.TARGET,
-    fields.SHOT_TARGET,
-    fields.LAST_ATTACKER,
-    fields.OTHER_ATTACKER,
-    fields.SHOT_AT,
-)
-_BURNS: Final = (
-    *range(fields.BURNS_A, fields.BURNS_A + BURN_DELAY_LOOPS),
-    *range(fields.BURNS_B, fields.BURNS_B + BURN_DELAY_LOOPS),
-)
-_FOE_BITS: Final = (fields.SWEPT_A, fields.SWEPT_B, *_BURNS)
 
 
 @dataclass(frozen=True)
@@ -61,12 +48,6 @@ class Command:
     y: float = 0.0
 
 
-def _move_bits(bits: int, places: list[int]) -> int:
-    """An int64 whose bit b has gone to bit places[b]; it is lost where that is negative."""
-    moved = sum(1 << place for b, place in enumerate(places) if place >= 0 and bits >> b & 1)
-    return moved - (1 << 64) if moved >> 63 else moved
-
-
 class Battle:
     """The units of one game. `tags`, `owners`, `type_ids` and `alive` are by column."""
 
@@ -74,31 +55,48 @@ class Battle:
         announce("the battle simulator's API", start_battles, advance, give_orders)
         self.smac_map = smac_map
         self.seed = seed
-        self.custom_ids = custom_ids(smac_map.ally_types)
+        self.custom_ids = custom_ids(self._own_types())
         self.game_loop = 0
         self.dead_tags: deque[int] = deque(maxlen=MAX_DEAD_TAGS)  # since they were last taken
         self.episode = -1
-        self._map_world = make_world(smac_map)
+        self._map_world = self._load()
         self._next_tag = _FIRST_TAG
         self._start()
+
+    def _load(self) -> World:
+        """The units with which a battle begins."""
+        return make_world(self.smac_map)
+
+    def _own_types(self) -> tuple[UnitType, ...]:
+        """The types that the map brings."""
+        return self.smac_map.ally_types
 
     def _start(self) -> None:
         """Begin the next battle."""
         self.episode += 1
-        self.world: World = self._map_world
-        self.arrays: Battles = make_battles(1, fields.F_ROWS, fields.K_ROWS, self.world.sites.shape[1])
+        types, n = [UnitType(kind) for kind in self._map_world.t[fields.TYPE]], self._map_world.n_agents
+        self._hold(
+            self._map_world,
+            [self.custom_ids[unit] if u < n else SC2_UNIT_IDS[unit] for u, unit in enumerate(types)],
+        )
+        self.arrays: Battles = make_battles(1, fields.F_ROWS, fields.K_ROWS, len(types))
         self.arrays.episode[0] = self.episode
-        start_battles(self.arrays, self.world, np.ones(1, np.bool_), np.uint64(self.seed), False)
+        start_battles(self.arrays, shared(self.world), np.ones(1, np.bool_), np.uint64(self.seed), False)
+
+    def _hold(self, world: World, type_ids: list[int]) -> None:
+        """Take over the units of a new battle, by column, with new tags and nothing to do."""
+        self.world = world
         self._battle_loop = 0
         self._queues: dict[int, deque[Command]] = {}
         self._doomed: set[int] = set()
-        types = [UnitType(kind) for kind in self.world.t[fields.TYPE]]
-        n = self.world.n_agents
-        self.type_ids = [
-            self.custom_ids[unit] if u < n else SC2_UNIT_IDS[unit] for u, unit in enumerate(types)
-        ]
-        self.tags = [self._new_tag() for _ in types]
+        self.type_ids = type_ids
+        self.tags = [self._new_tag() for _ in type_ids]
         self._index()
+
+    def _tell_who_acquires(self) -> None:
+        """Units of a map's own types have acquire level Passive: they never act unordered."""
+        customs = set(self.custom_ids.values())
+        self.world.t[fields.ACQUIRES] = [number not in customs for number in self.type_ids]
 
     def _index(self) -> None:
         self.column = {tag: u for u, tag in enumerate(self.tags)}
@@ -114,6 +112,10 @@ class Battle:
     def alive(self) -> list[bool]:
         """[U]"""
         return [value != 0 for value in self.arrays.k[0, fields.ALIVE].tolist()]
+
+    def count(self, owner: int) -> int:
+        """Units of a player that live."""
+        return sum(lives and whose == owner for lives, whose in zip(self.alive, self.owners, strict=True))
 
     def type_of(self, column: int) -> UnitType:
         """The type of the unit in a column."""
@@ -161,11 +163,15 @@ class Battle:
 
     def step(self, loops: int) -> None:
         """Play `loops` game loops; on an empty field they are the wait for the next battle."""
-        before = self.alive
-        if not any(before):
-            self.game_loop += loops
+        if any(self.alive):
+            self._play(loops)
+        else:
             self._start()
-            return
+        self.game_loop += loops
+
+    def _play(self, loops: int) -> None:
+        """Play `loops` game loops of the battle."""
+        before = self.alive
         self._remove_doomed()
         left = loops
         while left > 0:  # loop by loop while orders are queued
@@ -175,7 +181,6 @@ class Battle:
             left -= count
             if self._queues:
                 self._take_from_queues()
-        self.game_loop += loops
         self._note_deaths(before)
 
     def _remove_doomed(self) -> None:
@@ -210,8 +215,7 @@ class Battle:
         self.tags = [self.tags[u] if u >= 0 else self._new_tag() for u in sources]
         self.type_ids = [self.type_ids[u] if u >= 0 else unit_id for u in sources]
         self._index()
-        customs = set(self.custom_ids.values())
-        self.world.t[fields.ACQUIRES] = [number not in customs for number in self.type_ids]
+        self._tell_who_acquires()
         self._enter(at, unit, x, y)
         return True
 
@@ -223,7 +227,7 @@ class Battle:
         k = self.arrays.k[0]
         needed = k[fields.ALIVE] != 0
         targets = k[[fields.TARGET, fields.ORDER_TARGET]][:, needed]
-        needed |= (k[fields.SHOT_TARGET] >= 0) | k[list(_BURNS)].any(axis=0)
+        needed |= (k[fields.SHOT_TARGET] >= 0) | k[list(BURNS)].any(axis=0)
         needed[targets[targets >= 0]] = True
         return [int(u) for u in np.flatnonzero(needed)]
 
@@ -236,25 +240,7 @@ class Battle:
         world = make_world_of(self.smac_map, placed[:n], placed[n:])
         self.world = world
         place = {u: new for new, u in enumerate(sources) if u >= 0}
-        f, k = (
-            np.zeros((1, fields.F_ROWS, len(sources))),
-            np.zeros((1, fields.K_ROWS, len(sources)), np.int64),
-        )
-        for new, u in enumerate(sources):
-            if u < 0:
-                k[0, fields.SCAN_LOOP, new] = old.k[0, fields.SCAN_LOOP, 0]
-                continue
-            f[0, :, new], k[0, :, new] = old.f[0, :, u], old.k[0, :, u]
-            for row in _UNIT_REFERENCES:
-                k[0, row, new] = place.get(int(old.k[0, row, u]), -1)
-            first, last = (int(old_t[row, u]) for row in (fields.FIRST_FOE, fields.LAST_FOE))
-            foes = [place.get(foe, -1) - int(world.t[fields.FIRST_FOE, new]) for foe in range(first, last)]
-            for row in _FOE_BITS:
-                k[0, row, new] = _move_bits(int(old.k[0, row, u]), foes)
-        route = old.k[0, fields.ROUTE, : len(sources)]  # a list over columns, whatever unit is in them
-        k[0, fields.ROUTE] = -1
-        k[0, fields.ROUTE, : len(route)] = route
-        self.arrays = old._replace(f=f, k=k)
+        self.arrays = rearranged(old, old_t, world, sources)
         self._queues = {
             place[unit]: deque(
                 Command(place[unit], c.order, place.get(c.target, -1), c.x, c.y) for c in commands
@@ -266,7 +252,7 @@ class Battle:
     def _enter(self, column: int, unit: UnitType, x: float, y: float) -> None:
         """Fill the column of a new unit."""
         f, k, stats = self.arrays.f[0], self.arrays.k[0], UNITS[unit]
-        for row in _UNIT_REFERENCES:
+        for row in UNIT_REFERENCES:
             k[row, column] = -1
         k[fields.ALIVE, column], k[fields.SWEEP_POINT, column] = 1, SWEEP_POINTS
         k[fields.HIT_AGO, column] = k[fields.OTHER_AGO, column] = LONG_AGO

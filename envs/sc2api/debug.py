@@ -39,7 +39,7 @@ def check_debug(battle: Battle, command: Any) -> None:
 
 def check_room(battle: Battle, commands: Sequence[Any]) -> None:
     """ApiError when a side would have more units than it can."""
-    count = Counter(owner for owner, lives in zip(battle.owners, battle.alive, strict=True) if lives)
+    count = Counter({owner: battle.count(owner) for owner in (PLAYER, COMPUTER)})
     for command in commands:
         if command.WhichOneof("command") == "create_unit":
             new = command.create_unit

@@ -9,6 +9,7 @@ from typing import Any, Final
 from envs.errors import InputError, LanError
 from envs.sc2.descriptors import sc2_protocol
 from envs.smac.maps import MAP_NAMES, SmacMap, load_map, read_map
+from envs.smac.scenarios import FIELD, flat_field
 from envs.text import one_line
 
 MAX_MAP_BYTES: Final = 1 << 20
@@ -42,10 +43,11 @@ def find_map(request: Any) -> SmacMap:
         return _own_map(data, one_line(request.local_map.map_path, 100) or "the map data")
     name = re.split(r"[/\\]", request.local_map.map_path)[-1]
     stem = PurePosixPath(name).stem
+    if stem == FIELD:
+        return flat_field()
     if stem not in MAP_NAMES:
-        raise RefusedError(
-            "InvalidMapPath", f"{one_line(stem, 60)!r} is no SMAC map; known are {', '.join(MAP_NAMES)}"
-        )
+        known = ", ".join((*MAP_NAMES, FIELD))
+        raise RefusedError("InvalidMapPath", f"{one_line(stem, 60)!r} is no SMAC map; known are {known}")
     return load_map(stem)
 
 

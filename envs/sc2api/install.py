@@ -13,6 +13,7 @@ from typing import Final
 from envs.errors import InputError
 from envs.files import replacing
 from envs.smac.maps import MAP_NAMES
+from envs.smac.scenarios import FIELD
 
 MARK: Final = "# lan-sc2: the simulator behind Blizzard's SC2 API"
 
@@ -29,6 +30,7 @@ def install(root: Path, base_build: int) -> None:
         data = resources.files("envs.smac") / "data"
         for name in MAP_NAMES:
             _write(maps / f"{name}.SC2Map", (data / f"{name}.json").read_bytes())
+        _write(maps / f"{FIELD}.SC2Map", b"lan-sc2: a field without units\n")
         (root / "Replays").mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot install under {root}: {error.strerror or error}") from None

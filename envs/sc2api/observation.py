@@ -11,12 +11,11 @@ from envs.battle import fields
 from envs.sc2.descriptors import protocol_module, sc2_protocol
 from envs.sc2api.battle import Battle
 from envs.sc2api.ids import COMPUTER, ORDER_ABILITY, PLAYER
+from envs.smac.ground import BASE_HEIGHT, CLIFF_HEIGHT, terrain_image
 from envs.smac.maps import MAP_SIZE_CELLS, SmacMap
 from envs.smac.smac_map import PLAYABLE_MAX, PLAYABLE_MIN
 from envs.smac.units import UNITS
 
-_BASE_HEIGHT: Final = 7.5
-_CLIFF_HEIGHT: Final = 2.0
 _AIR_HEIGHT: Final = 3.75
 _FACING: Final = {PLAYER: 0.0, COMPUTER: math.pi}  # towards the other side: the simulator has no facings
 
@@ -58,9 +57,9 @@ class UnitWriter:
                 health_max=stats.health_max,
                 weapon_cooldown=max(f[fields.COOLDOWN][u], 0.0),
             )
-            height = _CLIFF_HEIGHT * float(cells[int(x), int(y)]) + (_AIR_HEIGHT if stats.is_air else 0.0)
+            height = CLIFF_HEIGHT * float(cells[int(x), int(y)]) + (_AIR_HEIGHT if stats.is_air else 0.0)
             pos = unit.pos
-            pos.x, pos.y, pos.z = x, y, _BASE_HEIGHT + height
+            pos.x, pos.y, pos.z = x, y, BASE_HEIGHT + height
             if stats.shield_max:
                 unit.shield, unit.shield_max = f[fields.SHIELD][u], stats.shield_max
             if stats.energy_max:
@@ -93,12 +92,11 @@ def write_game_info(info: Any, battle: Battle, options: Any, difficulty: int, ra
     raw.playable_area.p1.x = raw.playable_area.p1.y = PLAYABLE_MAX
     _write_bits(raw.pathing_grid, smac_map)
     _write_bits(raw.placement_grid, smac_map)
-    heights = _BASE_HEIGHT + _CLIFF_HEIGHT * smac_map.cliff_level.T
     raw.terrain_height.bits_per_pixel = 8
     raw.terrain_height.size.x = raw.terrain_height.size.y = MAP_SIZE_CELLS
-    raw.terrain_height.data = np.round((heights + 16) * 255 / 32).astype(np.uint8).tobytes()
-    point = smac_map.enemy_spawns[0]
-    raw.start_locations.add(x=point.x, y=point.y)
+    raw.terrain_height.data = terrain_image(smac_map.cliff_level).tobytes()
+    for point in smac_map.enemy_spawns[:1]:
+        raw.start_locations.add(x=point.x, y=point.y)
 
 
 def _write_bits(image: Any, smac_map: SmacMap) -> None:

@@ -17,6 +17,7 @@ from envs.errors import InputError
 from envs.sc2.descriptors import sc2_protocol
 from envs.sc2api.battle import Battle
 from envs.sc2api.debug import carry_out_debug, check_debug, check_room
+from envs.sc2api.empty_field import battle_on
 from envs.sc2api.game_setup import ApiError, RefusedError, check_join, find_map
 from envs.sc2api.ids import BASE_BUILD, COMPUTER, PLAYER
 from envs.sc2api.observation import UnitWriter, write_game_info
@@ -24,6 +25,7 @@ from envs.sc2api.orders import carry_out
 from envs.sc2api.recording import Recording
 from envs.sc2api.unit_data import answer_query, write_data
 from envs.smac.maps import MAP_NAMES
+from envs.smac.scenarios import FIELD
 from envs.text import one_line
 
 log = logging.getLogger(__name__)
@@ -135,7 +137,7 @@ class Session:
         self.state, self.battle = "quit", None
 
     def _available_maps(self, request: Any, answer: Any) -> None:
-        answer.local_map_paths.extend(f"SMAC_Maps/{name}.SC2Map" for name in MAP_NAMES)
+        answer.local_map_paths.extend(f"SMAC_Maps/{name}.SC2Map" for name in (*MAP_NAMES, FIELD))
 
     def _create_game(self, request: Any, answer: Any) -> None:
         if request.realtime:
@@ -147,7 +149,7 @@ class Session:
         if not request.HasField("random_seed"):  # the game draws one then, another one every time
             request.random_seed = secrets.randbits(32)
         try:
-            self.battle = Battle(smac_map, request.random_seed)
+            self.battle = battle_on(smac_map, request.random_seed)
         except InputError as error:
             return refuse(answer, "InvalidMapData", error)
         self._create, self.state = request, "init_game"
@@ -166,7 +168,7 @@ class Session:
         answer.player_id = PLAYER
 
     def _restart_game(self, request: Any, answer: Any) -> None:
-        self.battle = Battle(self._game.smac_map, self._game.seed)
+        self.battle = battle_on(self._game.smac_map, self._game.seed)
         self._begin()
         assert self._recording is not None
         self._recording.add("join_game", self._sc_pb.Request(join_game=self._join))

@@ -23,10 +23,13 @@ def write_data(data: Any, battle: Battle, request: Any) -> None:
         for number, ability in ABILITIES.items():
             _add_ability(data, number, ability)
     if request.unit_type_id:
-        for unit, number in SC2_UNIT_IDS.items():
-            _add_type(data, unit, number, NAMES[unit])
-        for unit, number in battle.custom_ids.items():
-            _add_type(data, unit, number, f"{NAMES[unit]}_RL")
+        types = {number: (unit, NAMES[unit]) for unit, number in SC2_UNIT_IDS.items()}
+        types |= {number: (unit, f"{NAMES[unit]}_RL") for unit, number in battle.custom_ids.items()}
+        for number in range(max(types) + 1):  # as in the game, a type's place is its id
+            if number in types:
+                _add_type(data, types[number][0], number, types[number][1])
+            else:
+                data.units.add(unit_id=number)
 
 
 def _add_ability(data: Any, number: int, ability: Any) -> None:

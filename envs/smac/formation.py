@@ -16,23 +16,30 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from envs.errors import InputError
-from envs.smac.smac_map import GRID_PER_CELL, MAP_SIZE_CELLS, SmacMap, SpawnGroup
+from envs.smac.smac_map import (
+    GRID_PER_CELL,
+    MAP_SIZE_CELLS,
+    PLAYABLE_MAX,
+    PLAYABLE_MIN,
+    SmacMap,
+    SpawnGroup,
+)
 from envs.smac.units import UNITS, UnitType
 
 VARIANTS: Final = 32
 """How many formations of a map with several types on one point are drawn."""
 
 _GRID: Final = int(GRID_PER_CELL)
-_CONTACT: Final = _GRID // 16
+CONTACT: Final = _GRID // 16
 """Units that overlap by no more than this touch (1/4096 cell, as all lengths below)."""
 
-_CLEARANCE: Final = 4
+PUSH_CLEARANCE: Final = 4
 """How much further than contact a unit is pushed."""
 
-_PUSHED_FROM: Final = _GRID // 4
+PUSHED_FROM: Final = _GRID // 4
 """A unit is pushed out of those that it overlaps by more than this."""
 
-_MAX_TRIES: Final = 10
+MAX_TRIES: Final = 10
 """Sites tried and pushes made, together, among four sites at one distance."""
 
 _MAX_RINGS: Final = 80  # 30 cells for the smallest unit
@@ -127,7 +134,7 @@ class _Search:
         self, stands: Callable[[int, int], bool], others: list[_Body], point: tuple[int, int], radius: int
     ) -> None:
         self.stands, self.others, self.point, self.radius = stands, others, point, radius
-        self._far_sites = self._sites(range(2, len(_site_groups())))
+        self._far_sites = self._sites(range(2, len(site_groups())))
 
     def next_spot(self) -> tuple[int, int] | None:
         """A free place for one more unit; None when there is none."""
@@ -141,12 +148,12 @@ class _Search:
 
     def _sites(self, numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
         for number in numbers:
-            for i, j in _site_groups()[number]:
+            for i, j in site_groups()[number]:
                 yield self.point[0] + i * self.radius, self.point[1] + j * self.radius
 
     def _is_free(self, x: int, y: int) -> bool:
         return self.stands(x, y) and not any(
-            other.overlaps(x, y, self.radius, _CONTACT) for other in self.others
+            other.overlaps(x, y, self.radius, CONTACT) for other in self.others
         )
 
     def _beside(self, number: int) -> tuple[int, int] | None:
@@ -155,7 +162,7 @@ class _Search:
         for x, y in self._sites((number,)):
             tries += 1
             at = x, y
-            while (other := self._overlapped(*at)) and at != (other.x, other.y) and tries < _MAX_TRIES:
+            while (other := self._overlapped(*at)) and at != (other.x, other.y) and tries < MAX_TRIES:
                 tries += 1
                 at = self._pushed(*at, other)
                 if math.hypot(at[0] - x, at[1] - y) > self.radius:
@@ -167,7 +174,7 @@ class _Search:
 
     def _overlapped(self, x: int, y: int) -> _Body | None:
         """The unit to be pushed out of next: cells from west to east, in a cell the highest slot first."""
-        near = [other for other in self.others if other.overlaps(x, y, self.radius, _PUSHED_FROM)]
+        near = [other for other in self.others if other.overlaps(x, y, self.radius, PUSHED_FROM)]
         near.sort(key=lambda other: -other.slot)
         for cell in _cells(x, y, self.radius):
             for other in near:
@@ -178,14 +185,14 @@ class _Search:
     def _pushed(self, x: int, y: int, other: _Body) -> tuple[int, int]:
         """(x, y) moved straight away from the centre of a unit until they touch."""
         dx, dy = x - other.x, y - other.y
-        distance = math.hypot(dx, dy)
-        reach = self.radius + other.radius - _CONTACT + _CLEARANCE
+        distance = math.sqrt(dx * dx + dy * dy)
+        reach = self.radius + other.radius - CONTACT + PUSH_CLEARANCE
         x, y = (math.floor(step * _GRID / distance + 0.5) * reach // _GRID for step in (dx, dy))
         return other.x + x, other.y + y
 
 
 @cache
-def _site_groups() -> list[list[tuple[int, int]]]:
+def site_groups() -> list[list[tuple[int, int]]]:
     """Sites of the lattice around (0, 0), by distance: four or eight of one distance in the game's order."""
     groups: list[tuple[int, list[tuple[int, int]]]] = []
     for k in range(1, _MAX_RINGS + 1):
@@ -208,7 +215,8 @@ def _cells(x: int, y: int, radius: int) -> Iterator[tuple[int, int]]:
 def _ground(smac_map: SmacMap, unit: UnitType) -> Callable[[int, int], bool]:
     """Whether a unit of the type may stand at (x, y)."""
     if UNITS[unit].is_air:
-        return lambda x, y: 0 <= x < MAP_SIZE_CELLS * _GRID and 0 <= y < MAP_SIZE_CELLS * _GRID
+        low, high = PLAYABLE_MIN * _GRID, PLAYABLE_MAX * _GRID
+        return lambda x, y: low <= x < high and low <= y < high
     cells = (smac_map.colossus_walkable if UNITS[unit].crosses_cliffs else smac_map.walkable).tolist()
     size = range(MAP_SIZE_CELLS)
 

@@ -13,6 +13,10 @@ import numpy.typing as npt
 from envs.smac.smac_map import MAP_SIZE_CELLS, PLAYABLE_MAX, PLAYABLE_MIN
 from envs.types import BoolArray
 
+BASE_HEIGHT: Final = 7.5
+CLIFF_HEIGHT: Final = 2.0
+"""How high the void lies, and one cliff level."""
+
 _CLIFF_STEP: Final = 0.2
 """A neighbour that is higher by this or more stands on a cliff; a ramp's lowest step is .125 high."""
 
@@ -31,3 +35,9 @@ def walkable_cells(cliff_level: npt.NDArray[np.float32]) -> tuple[BoolArray, Boo
     is_below_cliff = np.maximum.reduce(neighbours) >= cliff_level + _CLIFF_STEP
     foot = is_below_cliff & (cliff_level == np.floor(cliff_level))
     return colossus & ~foot, colossus
+
+
+def terrain_image(cliff_level: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """The heights [32, 32] by [y, x] as the game's API codes them: 0 is -16, 255 is 16 cells."""
+    heights = BASE_HEIGHT + CLIFF_HEIGHT * cliff_level.T
+    return np.round((heights + 16) * 255 / 32).astype(np.uint8)

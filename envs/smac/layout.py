@@ -1,118 +1,59 @@
 """SMAC's observations, state and available actions of one battle, to the last float, for all backends.
 
-Source: SMAC's `get_obs_agent`, `get_state`, `get_avail_agent_actions`, with the settings that PyMARL uses.
-The state has no last-action block: a learner that wants last actions appends them.
+Source: SMAC's and SMACv2's `get_obs_agent`, `get_state`, `get_avail_agent_actions`, with the map's settings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from envs.compiled import helper, kernel
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, NO_OP, NORTH, STOP
-from envs.smac.smac_map import (
-    ALLY_HEAD,
-    ALLY_TYPE_SLOTS,
-    ENEMY_HEAD,
-    ENEMY_TYPE_SLOTS,
-    MAP_SIZE_CELLS,
-    OBS_HEAD,
-    PLAYABLE_CELLS,
-    SmacMap,
+from envs.smac.memory import FIRST_SHOWN, LAST_ACTION, Memory
+from envs.smac.smac_map import ALLY_HEAD, ENEMY_HEAD, MAP_SIZE_CELLS, N_HEIGHTS, N_PATHING, OBS_HEAD
+from envs.smac.state import write_state
+from envs.smac.tables import (
+    ACTION_MASK,
+    ALLIES_AT,
+    ALLY_WIDTH,
+    ENEMIES_AT,
+    ENEMY_WIDTH,
+    EPISODE_LIMIT,
+    MEDIVACS_HEAL,
+    N_ACTIONS,
+    OBS_ALL_HEALTH,
+    OBS_INSTEAD_OF_STATE,
+    OBS_LAST_ACTION,
+    OBS_OWN_HEALTH,
+    OBS_OWN_POS,
+    OBS_PATHING_GRID,
+    OBS_TERRAIN_HEIGHT,
+    OBS_TIMESTEP_NUMBER,
+    OWN_AT,
+    REACH_SQUARED,
+    SEES,
+    SHOOT,
+    SIGHT,
+    LayoutTables,
+    Reals,
 )
-from envs.smac.units import UNITS, UnitType
+from envs.smac.units import UnitType
 from envs.types import BoolArray, FloatArray, IntArray
 
-Reals = npt.NDArray[np.float64]
-
-SIGHT_CELLS: Final = 9.0
-"""How far every unit sees: strictly less, centre to centre."""
-
-SHOOT_CELLS: Final = 6.0
-"""How far every unit may attack or heal: at most, centre to centre."""
-
-WIN_REWARD: Final = 200.0
-DEATH_REWARD: Final = 10.0
-
-COOLDOWN_MAX_LOOPS: Final[dict[UnitType, float]] = {
-    UnitType.MARINE: 15,
-    UnitType.MARAUDER: 25,
-    UnitType.MEDIVAC: 200,  # of its energy
-    UnitType.STALKER: 35,
-    UnitType.ZEALOT: 22,
-    UnitType.COLOSSUS: 24,
-    UnitType.HYDRALISK: 10,
-    UnitType.ZERGLING: 11,
-    UnitType.BANELING: 1,
-    UnitType.SPINE_CRAWLER: 15,
-}
-"""SMAC divides the weapon cooldown by it; some units exceed it."""
-
 _MEDIVAC = int(UnitType.MEDIVAC)
-_CENTRE = MAP_SIZE_CELLS / 2
 _MOVE_OBS = FIRST_ATTACK - NORTH  # an observation begins with the available moves
-_SEEN_SQUARED = SIGHT_CELLS * SIGHT_CELLS * (1 + 1e-9)  # beyond it no square root is needed
 
-
-class LayoutTables(NamedTuple):
-    """The constants of one map that kernels read.
-
-    `*_shield` is the width of that feature. Arrays are indexed by `UnitType` (`*_slot`: place in the type
-    one-hot, -1 none), `walkable` [32, 32] by [x, y]. `is_mmm`: the rules about medivacs apply. `max_reward`:
-    SMAC scales rewards by it. `max_distance_*`: size of the playable area, cells; SMAC divides positions in
-    the state by it, but takes them relative to the centre of the whole map.
-    """
-
-    n_agents: int
-    n_enemies: int
-    ally_shield: int
-    enemy_shield: int
-    type_bits: int
-    is_mmm: bool
-    max_reward: float
-    health_max: Reals
-    shield_max: Reals
-    cooldown_max: Reals
-    ally_slot: IntArray
-    enemy_slot: IntArray
-    walkable: BoolArray
-    max_distance_x: float
-    max_distance_y: float
-
-
-def layout_tables(smac_map: SmacMap) -> LayoutTables:
-    """The tables of one map."""
-    enemy_points = sum(UNITS[t].health_max + UNITS[t].shield_max for t in smac_map.enemy_types)
-    return LayoutTables(
-        n_agents=smac_map.n_agents,
-        n_enemies=smac_map.n_enemies,
-        ally_shield=smac_map.ally_shield,
-        enemy_shield=smac_map.enemy_shield,
-        type_bits=smac_map.unit_type_bits,
-        is_mmm=smac_map.medivacs_heal,
-        max_reward=smac_map.n_enemies * DEATH_REWARD + WIN_REWARD + enemy_points,
-        health_max=np.array([UNITS[t].health_max for t in UnitType], np.float64),
-        shield_max=np.array([UNITS[t].shield_max for t in UnitType], np.float64),
-        cooldown_max=np.array([COOLDOWN_MAX_LOOPS[t] for t in UnitType], np.float64),
-        ally_slot=_slots(ALLY_TYPE_SLOTS.get(smac_map.map_type, ())),
-        enemy_slot=_slots(ENEMY_TYPE_SLOTS.get(smac_map.map_type, ())),
-        walkable=np.ascontiguousarray(smac_map.walkable),
-        max_distance_x=float(PLAYABLE_CELLS),
-        max_distance_y=float(PLAYABLE_CELLS),
-    )
-
-
-def _slots(types: Sequence[UnitType]) -> IntArray:
-    return np.array([types.index(t) if t in types else -1 for t in UnitType], np.int64)
+_AROUND: Final = ((0, 4), (0, -4), (4, 0), (-4, 0), (2, 2), (-2, -2), (2, -2), (-2, 2), (0, 0))
+"""The cells around an agent whose ground it may see, and its own."""
 
 
 @kernel
 def write_views(
     tables: LayoutTables,
+    memory: Memory,
+    steps: int,
     utype: IntArray,
     x: Reals,
     y: Reals,
@@ -126,76 +67,96 @@ def write_views(
 ) -> None:
     """Write obs [N, O], state [S] and avail [N, A] of ONE battle; nothing is allocated.
 
-    `utype` [U] and the others [U] hold the agents in the order of their ids, then the enemies in the order of
-    the raw observation. Positions are in cells, cooldown in game loops, energy in points; a unit is alive
-    when health > 0.
+    `memory` is that of the battle, `steps` how many it has played. `utype` [U] and the others [U] hold the
+    agents in the order of their ids, then the enemies in the order of the raw observation. Positions are in
+    cells, cooldown in game loops, energy in points; a unit is alive when health > 0.
     """
-    _write_state(tables, utype, x, y, health, shield, energy, cooldown, state)
+    rows = memory.rows if tables.rules & OBS_INSTEAD_OF_STATE else state
+    write_state(tables, memory, steps, utype, x, y, health, shield, energy, cooldown, rows)
     obs[:] = 0.0
     avail[:] = False
     for i in range(tables.n_agents):
+        if tables.rules & OBS_TIMESTEP_NUMBER:
+            obs[i, obs.shape[1] - 1] = steps / tables.counts[EPISODE_LIMIT]
         if health[i] > 0.0:
             _write_moves(tables, x[i], y[i], obs[i], avail[i])
+            _write_own(tables, x[i], y[i], i, rows, obs[i])
         else:
             avail[i, NO_OP] = True
-    _write_allies(tables, utype, x, y, health, obs, state, avail)  # before the enemies: they show heal slots
-    _write_enemies(tables, utype, x, y, health, obs, state, avail)
+    _write_allies(
+        tables, memory, utype, x, y, health, obs, rows, avail
+    )  # before enemies, who show heal slots
+    _write_enemies(tables, memory, utype, x, y, health, obs, rows, avail)
+    if not tables.rules & ACTION_MASK:
+        _unmask(tables, utype, health, avail)
+    if tables.rules & OBS_INSTEAD_OF_STATE:
+        for place in range(len(state)):
+            state[place] = obs[place // obs.shape[1], place % obs.shape[1]]
 
 
 @helper
-def _write_state(
-    tables: LayoutTables,
-    utype: IntArray,
-    x: Reals,
-    y: Reals,
-    health: Reals,
-    shield: Reals,
-    energy: Reals,
-    cooldown: Reals,
-    state: FloatArray,
-) -> None:
-    """Rows of agents, then of enemies: health, (cooldown or energy), position, shield, type. Dead: zeros."""
-    n, bits = tables.n_agents, tables.type_bits
-    state[:] = 0.0
-    at = 0
-    for u in range(n + tables.n_enemies):
-        kind = utype[u]
-        is_ally = u < n
-        has_shield = tables.ally_shield if is_ally else tables.enemy_shield
-        head = ALLY_HEAD if is_ally else ENEMY_HEAD
-        if health[u] > 0.0:
-            state[at] = health[u] / tables.health_max[kind]
-            if is_ally:
-                charge = energy[u] if kind == _MEDIVAC else max(cooldown[u], 0.0)
-                state[at + 1] = charge / tables.cooldown_max[kind]
-            state[at + head - 2] = (x[u] - _CENTRE) / tables.max_distance_x
-            state[at + head - 1] = (y[u] - _CENTRE) / tables.max_distance_y
-            if has_shield:
-                state[at + head] = shield[u] / tables.shield_max[kind]
-            slot = tables.ally_slot[kind] if is_ally else tables.enemy_slot[kind]
-            if bits > 0 and slot >= 0:
-                state[at + head + has_shield + slot] = 1.0
-        at += head + has_shield + bits
+def _unmask(tables: LayoutTables, utype: IntArray, health: Reals, avail: BoolArray) -> None:
+    """Let every agent choose all targets that live, in its reach or not."""
+    n = tables.n_agents
+    for i in range(n):
+        heals = tables.rules & MEDIVACS_HEAL != 0 and utype[i] == _MEDIVAC
+        for j in range(n if heals else tables.n_enemies):
+            target = j if heals else n + j
+            may = health[i] > 0.0 and health[target] > 0.0 and not (heals and utype[j] == _MEDIVAC)
+            avail[i, FIRST_ATTACK + j] = may
 
 
 @helper
 def _write_moves(tables: LayoutTables, x: float, y: float, obs: FloatArray, avail: BoolArray) -> None:
-    """Stop is always available, a move where the cell one further is walkable; obs begins with moves."""
+    """Stop is always available, a move where the cell one further is walkable; obs begins with moves.
+
+    After them the ground around, where the settings say so: beyond the map it is walkable and 1 high.
+    """
     avail[STOP] = True
     for move in range(NORTH, FIRST_ATTACK):
         dx, dy = DIRECTIONS[move]
-        avail[move] = _is_walkable(tables, int(x + dx), int(y + dy))
+        column, row = int(x + dx), int(y + dy)
+        avail[move] = _is_inside(column, row) and tables.walkable[column, row]
         obs[move - NORTH] = avail[move]
+    at = _MOVE_OBS
+    if tables.rules & OBS_PATHING_GRID:
+        for place in range(N_PATHING):
+            column, row = int(x) + _AROUND[place][0], int(y) + _AROUND[place][1]
+            obs[at + place] = tables.walkable[column, row] if _is_inside(column, row) else 1.0
+        at += N_PATHING
+    if tables.rules & OBS_TERRAIN_HEIGHT:
+        for place in range(N_HEIGHTS):
+            column, row = int(x) + _AROUND[place][0], int(y) + _AROUND[place][1]
+            obs[at + place] = tables.height[column, row] if _is_inside(column, row) else 1.0
 
 
 @helper
-def _is_walkable(tables: LayoutTables, column: int, row: int) -> bool:
-    return 0 <= column < MAP_SIZE_CELLS and 0 <= row < MAP_SIZE_CELLS and tables.walkable[column, row]
+def _is_inside(column: int, row: int) -> bool:
+    return 0 <= column < MAP_SIZE_CELLS and 0 <= row < MAP_SIZE_CELLS
+
+
+@helper
+def _write_own(tables: LayoutTables, x: float, y: float, i: int, state: FloatArray, obs: FloatArray) -> None:
+    """Write what agent i sees of itself; health, shield and type are copied from the state's row."""
+    shield, bits = tables.ally_shield, tables.type_bits
+    row, at = i * (ALLY_HEAD + shield + bits), tables.counts[OWN_AT]
+    if tables.rules & OBS_OWN_HEALTH:
+        obs[at] = state[row]
+        for extra in range(shield):
+            obs[at + 1 + extra] = state[row + ALLY_HEAD + extra]
+        at += 1 + shield
+    if tables.rules & OBS_OWN_POS:
+        obs[at] = x / MAP_SIZE_CELLS
+        obs[at + 1] = y / MAP_SIZE_CELLS
+        at += 2
+    for bit in range(bits):
+        obs[at + bit] = state[row + ALLY_HEAD + shield + bit]
 
 
 @helper
 def _write_allies(
     tables: LayoutTables,
+    memory: Memory,
     utype: IntArray,
     x: Reals,
     y: Reals,
@@ -204,43 +165,64 @@ def _write_allies(
     state: FloatArray,
     avail: BoolArray,
 ) -> None:
-    """Write what agents see of each other and of themselves, and the heals available to medivacs.
+    """Write what agents see of each other, and the heals available to medivacs.
 
     Health, shield and type are copied from the state's rows.
     """
-    n, rest = tables.n_agents, tables.ally_shield + tables.type_bits
-    width, state_width = OBS_HEAD + rest, ALLY_HEAD + rest
-    first = _MOVE_OBS + tables.n_enemies * (OBS_HEAD + tables.enemy_shield + tables.type_bits)
-    own = first + (n - 1) * width
+    n, shield, kinds = tables.n_agents, tables.ally_shield, tables.kinds
+    first, width = tables.counts[ALLIES_AT], tables.counts[ALLY_WIDTH]
+    state_width = ALLY_HEAD + shield + tables.type_bits
     for i in range(n):
         if health[i] <= 0.0:
             continue
-        obs[i, own] = state[i * state_width]
-        for extra in range(rest):
-            obs[i, own + 1 + extra] = state[i * state_width + ALLY_HEAD + extra]
         for k in range(i + 1, n):
             if health[k] <= 0.0:
                 continue
             dx, dy = x[k] - x[i], y[k] - y[i]
             squared = dx * dx + dy * dy
-            if squared > _SEEN_SQUARED:
+            if squared > max(kinds[REACH_SQUARED, utype[i]], kinds[REACH_SQUARED, utype[k]]):
                 continue
             distance = np.sqrt(squared)
-            if distance <= SHOOT_CELLS and tables.is_mmm:
-                if utype[i] == _MEDIVAC and utype[k] != _MEDIVAC:
-                    avail[i, FIRST_ATTACK + k] = True
-                elif utype[k] == _MEDIVAC and utype[i] != _MEDIVAC:
-                    avail[k, FIRST_ATTACK + i] = True
-            if distance < SIGHT_CELLS:
-                seen_k = first + (k - 1) * width  # i skips itself, and k > i
-                seen_i = first + i * width
-                _write_seen(obs[i], seen_k, 1.0, distance, dx, dy, state, k * state_width, ALLY_HEAD, rest)
-                _write_seen(obs[k], seen_i, 1.0, distance, -dx, -dy, state, i * state_width, ALLY_HEAD, rest)
+            if tables.rules & MEDIVACS_HEAL:
+                _write_heals(tables, utype, i, k, distance, avail)
+            if distance < kinds[SEES, utype[i]]:
+                at, sight = first + (k - 1) * width, kinds[SIGHT, utype[i]]  # i skips itself, and k > i
+                row = k * state_width
+                _write_seen(tables, obs[i], at, 1.0, distance, dx, dy, sight, state, row, ALLY_HEAD, shield)
+                if tables.rules & OBS_LAST_ACTION:
+                    _write_last_action(tables, memory, k, at, obs[i])
+            if distance < kinds[SEES, utype[k]]:
+                at, sight = first + i * width, kinds[SIGHT, utype[k]]
+                row = i * state_width
+                _write_seen(tables, obs[k], at, 1.0, distance, -dx, -dy, sight, state, row, ALLY_HEAD, shield)
+                if tables.rules & OBS_LAST_ACTION:
+                    _write_last_action(tables, memory, i, at, obs[k])
+
+
+@helper
+def _write_heals(
+    tables: LayoutTables, utype: IntArray, i: int, k: int, distance: float, avail: BoolArray
+) -> None:
+    """Whether agents i and k, so far apart, can heal each other: a medivac heals all that are none."""
+    if distance <= tables.kinds[SHOOT, _MEDIVAC]:
+        if utype[i] == _MEDIVAC and utype[k] != _MEDIVAC:
+            avail[i, FIRST_ATTACK + k] = True
+        elif utype[k] == _MEDIVAC and utype[i] != _MEDIVAC:
+            avail[k, FIRST_ATTACK + i] = True
+
+
+@helper
+def _write_last_action(tables: LayoutTables, memory: Memory, of: int, at: int, obs: FloatArray) -> None:
+    """The last action of agent `of`, at the end of the row that begins at `at`."""
+    action = memory.agents[LAST_ACTION, of]
+    if action >= 0:
+        obs[at + tables.counts[ALLY_WIDTH] - tables.counts[N_ACTIONS] + action] = 1.0
 
 
 @helper
 def _write_enemies(
     tables: LayoutTables,
+    memory: Memory,
     utype: IntArray,
     x: Reals,
     y: Reals,
@@ -250,47 +232,57 @@ def _write_enemies(
     avail: BoolArray,
 ) -> None:
     """Write what agents see of the enemies, and the attacks available. A medivac's row shows heal slots."""
-    n, rest = tables.n_agents, tables.enemy_shield + tables.type_bits
-    width, state_width = OBS_HEAD + rest, ENEMY_HEAD + rest
-    first_state = n * (ALLY_HEAD + tables.ally_shield + tables.type_bits)
+    n, shield = tables.n_agents, tables.enemy_shield
+    first, width = tables.counts[ENEMIES_AT], tables.counts[ENEMY_WIDTH]
+    state_width = ENEMY_HEAD + shield + tables.type_bits
+    first_row = n * (ALLY_HEAD + tables.ally_shield + tables.type_bits)
     for i in range(n):
         if health[i] <= 0.0:
             continue
-        heals = tables.is_mmm and utype[i] == _MEDIVAC
+        kinds, kind, first_shown = tables.kinds, utype[i], memory.agents[FIRST_SHOWN, i]
+        sight, sees, shoot = kinds[SIGHT, kind], kinds[SEES, kind], kinds[SHOOT, kind]
+        heals = kind == _MEDIVAC and tables.rules & MEDIVACS_HEAL != 0
         for j in range(tables.n_enemies):
             if health[n + j] <= 0.0:
                 continue
             dx, dy = x[n + j] - x[i], y[n + j] - y[i]
             squared = dx * dx + dy * dy
-            if squared > _SEEN_SQUARED:
+            if squared > kinds[REACH_SQUARED, kind]:
                 continue
             distance = np.sqrt(squared)
-            if not heals and distance <= SHOOT_CELLS:
+            if not heals and distance <= shoot:
                 avail[i, FIRST_ATTACK + j] = True
-            if distance < SIGHT_CELLS:
-                shown = 1.0 if avail[i, FIRST_ATTACK + j] else 0.0
-                at, row = _MOVE_OBS + j * width, first_state + j * state_width
-                _write_seen(obs[i], at, shown, distance, dx, dy, state, row, ENEMY_HEAD, rest)
+            if distance < sees and j >= first_shown:
+                flag = 1.0 if avail[i, FIRST_ATTACK + j] else 0.0
+                at, row = first + j * width, first_row + j * state_width
+                _write_seen(tables, obs[i], at, flag, distance, dx, dy, sight, state, row, ENEMY_HEAD, shield)
 
 
 @helper
 def _write_seen(
+    tables: LayoutTables,
     obs: FloatArray,
     at: int,
     flag: float,
     distance: float,
     dx: float,
     dy: float,
+    sight: float,
     state: FloatArray,
     row: int,
     head: int,
-    rest: int,
+    shield: int,
 ) -> None:
     """One seen unit's row: visible or available, distance, direction; health, shield, type from the state."""
     obs[at] = flag
-    obs[at + 1] = distance / SIGHT_CELLS
-    obs[at + 2] = dx / SIGHT_CELLS
-    obs[at + 3] = dy / SIGHT_CELLS
-    obs[at + 4] = state[row]
-    for extra in range(rest):
-        obs[at + OBS_HEAD + extra] = state[row + head + extra]
+    obs[at + 1] = distance / sight
+    obs[at + 2] = dx / sight
+    obs[at + 3] = dy / sight
+    at += OBS_HEAD
+    skipped = shield
+    if tables.rules & OBS_ALL_HEALTH:
+        obs[at] = state[row]
+        at += 1
+        skipped = 0
+    for extra in range(skipped, shield + tables.type_bits):
+        obs[at + extra - skipped] = state[row + head + extra]

@@ -53,7 +53,13 @@ MAX_EPISODE_STEPS: Final = 1_000_000
 MAX_COUNT: Final = 10_000
 CLIFF_LEVELS: Final = {".": 0.0, "1": 1.0, "a": 1.125, "b": 1.375, "c": 1.625, "2": 2.0}
 _SKY: Final = np.pad(np.ones((PLAYABLE_CELLS, PLAYABLE_CELLS), np.bool_), PLAYABLE_MIN)
-_N_ORDER_POINTS: Final = {"attack_move": 1, "attack_move_between": 2, "attack_units": 0, "none": 0}
+_N_ORDER_POINTS: Final = {
+    "attack_move": 1,
+    "attack_move_between": 2,
+    "attack_units": 0,
+    "attack_closest": 0,
+    "none": 0,
+}
 
 
 class _Reader:

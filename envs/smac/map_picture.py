@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from envs.smac.formation import Placed, formations
-from envs.smac.smac_map import MAP_SIZE_CELLS, EnemyOrder, SmacMap
+from envs.smac.smac_map import MAP_SIZE_CELLS, EnemyOrder, SmacMap, TeamDraw
 from envs.smac.units import UnitType
 
 LETTERS = {
@@ -43,10 +43,15 @@ def picture(smac_map: SmacMap) -> str:
 
 def legend(smac_map: SmacMap) -> list[str]:
     """The teams, the enemies' order, and what the signs mean."""
-    ground = int(smac_map.walkable.sum())
+    ground, draw = int(smac_map.walkable.sum()), smac_map.draw
+    agents, enemies = (
+        (f"{draw.n_agents}, {drawn(draw)}", f"{draw.n_enemies}, the same and further ones")
+        if draw
+        else (team(smac_map.ally_types, capital=True), team(smac_map.enemy_types, capital=False))
+    )
     return [
-        f"agents   {team(smac_map.ally_types, capital=True)}",
-        f"enemies  {team(smac_map.enemy_types, capital=False)}; {order_text(smac_map.enemy_order)}",
+        f"agents   {agents}",
+        f"enemies  {enemies}; {order_text(smac_map.enemy_order)}",
         f"ground   {ground} cells of {MAP_SIZE_CELLS} x {MAP_SIZE_CELLS}; a battle ends after "
         f"{smac_map.episode_limit} steps",
         ". ground   : high ground   / ramp   ' foot of a cliff   3M three in a cell   MV two types in it",
@@ -61,6 +66,15 @@ def team(types: tuple[UnitType, ...], *, capital: bool) -> str:
     )
 
 
+def drawn(draw: TeamDraw) -> str:
+    """From what teams are drawn, in words."""
+    kinds = zip(draw.kinds, draw.weights, strict=True)
+    shares = ", ".join(
+        f"{kind.name.lower().replace('_', ' ')} {100 * weight:.0f} %" for kind, weight in kinds
+    )
+    return f"drawn in every battle, units and starts: {shares}"
+
+
 def order_text(order: EnemyOrder) -> str:
     """What the enemies set out to do, in words."""
     points = " and ".join(f"({x:g}, {y:g})" for x, y in order.points)
@@ -68,6 +82,7 @@ def order_text(order: EnemyOrder) -> str:
         "attack_move": f"they walk to {points} and attack on the way",
         "attack_move_between": f"they walk to a point between {points} and attack on the way",
         "attack_units": "they attack the agents",
+        "attack_closest": "whenever they have no order they attack the closest agent",
         "none": "they wait",
     }
     return words.get(order.kind, order.kind.replace("_", " "))

@@ -1,4 +1,4 @@
-"""SMAC's 23 maps by name, and maps from files."""
+"""SMAC's 23 maps and SMACv2's scenarios by name, and maps from files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,20 @@ from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import read_regular
 from envs.smac.map_file import parse_map
+from envs.smac.scenarios import EPO_NAMES, SCENARIO_NAMES, make_scenario
 from envs.smac.smac_map import MAP_SIZE_CELLS, EnemyOrder, SmacMap, SpawnGroup
 
-__all__ = ["MAP_NAMES", "MAP_SIZE_CELLS", "EnemyOrder", "SmacMap", "SpawnGroup", "load_map", "read_map"]
+__all__ = [
+    "ALL_NAMES",
+    "MAP_NAMES",
+    "MAP_SIZE_CELLS",
+    "SCENARIO_NAMES",
+    "EnemyOrder",
+    "SmacMap",
+    "SpawnGroup",
+    "load_map",
+    "read_map",
+]
 
 MAP_NAMES: Final[tuple[str, ...]] = (
     "3m",
@@ -43,8 +54,8 @@ MAP_NAMES: Final[tuple[str, ...]] = (
 )
 
 
-NO_FOG: Final = ":no-fog"
-"""Suffix of the name of a map whose observations have no sight limit."""
+ALL_NAMES: Final = (*MAP_NAMES, *SCENARIO_NAMES, *EPO_NAMES)
+"""SMAC's maps, SMACv2's scenarios, and those with the least to see."""
 
 MAP_SCRIPT: Final = "map"
 """The opponent that the map's own order is, as in SMAC."""
@@ -52,9 +63,11 @@ MAP_SCRIPT: Final = "map"
 
 @cache
 def load_map(name: str) -> SmacMap:
-    """The map called `name`, one of `MAP_NAMES`; InputError with the nearest names when there is none."""
+    """The map called `name`, one of `ALL_NAMES`; InputError with the nearest names when there is none."""
+    if name not in ALL_NAMES:
+        raise InputError(f"unknown map {name!r}: {nearest_names(name, ALL_NAMES)}")
     if name not in MAP_NAMES:
-        raise InputError(f"unknown map {name!r}: {nearest_names(name, MAP_NAMES)}")
+        return make_scenario(name)
     file = resources.files("envs.smac") / "data" / f"{name}.json"
     return read_map(file.read_text(encoding="utf-8"), where=file.name)
 

@@ -18,7 +18,8 @@ from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded, read_regular
 from envs.smac.map_text import one_line_text
-from envs.smac.maps import MAP_NAMES, NO_FOG, read_map
+from envs.smac.maps import ALL_NAMES, MAP_NAMES, read_map
+from envs.smac.settings import NO_FOG
 from envs.smac.smac_map import SmacMap
 from envs.text import one_line
 from envs.types import MAX_MAP_BYTES
@@ -60,8 +61,9 @@ def check_name(name: str, where: str) -> None:
             f"{where}: {one_line(repr(name), 80)} is no name for a map: write up to 48 letters, digits and "
             "any of _ . + -, a letter or a digit first"
         )
-    if name in MAP_NAMES:
-        raise InputError(f"{where}: {name} is a map of SMAC; give yours another name")
+    if name in ALL_NAMES:
+        owner = "SMAC" if name in MAP_NAMES else "SMACv2"
+        raise InputError(f"{where}: {name} is a map of {owner}; give yours another name")
 
 
 def read_map_file(path: Path) -> OwnMap:

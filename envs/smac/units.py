@@ -279,16 +279,15 @@ SC2_UNIT_IDS: Final[dict[UnitType, int]] = {
 """Ids of the game's own unit types, as the enemy has them; the game numbers the `*_RL` types itself."""
 
 CUSTOM_TYPE_ORDER: Final[tuple[UnitType, ...]] = (
-    UnitType.COLOSSUS,
-    UnitType.STALKER,
     UnitType.BANELING,
-    UnitType.ZERGLING,
+    UnitType.COLOSSUS,
+    UnitType.HYDRALISK,
     UnitType.MARAUDER,
     UnitType.MARINE,
     UnitType.MEDIVAC,
+    UnitType.STALKER,
     UnitType.ZEALOT,
-    UnitType.HYDRALISK,
+    UnitType.ZERGLING,
     UnitType.SPINE_CRAWLER,
 )
-"""An order of the agents' types that agrees with the ids in every SMAC map: (marauder, marine, medivac),
-(stalker, zealot), (colossus, stalker, zealot), (baneling, zergling)."""
+"""The order of the agents' types by id: that of their names, in SMAC's maps and in SMACv2's."""

@@ -56,6 +56,13 @@ def test_a_picture_shows_every_unit_once() -> None:
     assert sorted(letters) in (sorted("M2Mm2m"), sorted("MMMmmm"), sorted("3M3m"))
 
 
+def test_a_scenarios_picture_says_what_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "zerg_10_vs_11"]) == 0
+    shown = capsys.readouterr().out
+    assert "agents   10, drawn in every battle, units and starts: zergling 45 %, hydralisk 45 %" in shown
+    assert "enemies  11, the same and further ones; whenever they have no order" in shown
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -66,6 +73,7 @@ def test_a_picture_shows_every_unit_once() -> None:
         (["new", LINE, "--out", "rescue.txt"], "a map's file is called NAME.json"),
         (["new", LINE, "--out", "no/such/rescue.json"], "there is no directory no/such; make it first"),
         (["new", LINE, "--out", "3m.json"], "3m is a map of SMAC; give yours another name"),
+        (["new", LINE, "--out", "zerg_5_vs_5.json"], "zerg_5_vs_5 is a map of SMACv2; give yours another"),
         (["new", "5 marins against 3 zealots", "--out", "x.json"], "unknown unit 'marins'"),
     ],
 )

@@ -50,6 +50,18 @@ def test_checkpoint_and_model_file_play_the_same_battles(
     assert other["return_mean"] != by_torch["return_mean"]
 
 
+@pytest.mark.parametrize("name", ["terran_5_vs_5", "terran_5_vs_5_epo"])
+def test_scripted_teams_play_drawn_teams(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """They see every unit and walk up to it, whether or not attacks beyond their reach can be chosen."""
+    flags = ["--map", name, "--episodes", "128", "--seed", "3"]
+    won = {}
+    for team in ("random", "nearest", "focus", "kite", "heuristic"):
+        won[team] = evaluate(capsys, "--team", team, *flags)["win_rate"]
+    assert won["random"] < 0.1
+    assert min(won["nearest"], won["focus"]) > 0.3
+    assert evaluate(capsys, "--team", "nearest", *flags)["win_rate"] == won["nearest"]
+
+
 def test_scripted_teams_play_maps(capsys: pytest.CaptureFixture[str]) -> None:
     """Shooting what is near wins 3m sometimes, acting at random hardly ever; a seed repeats itself."""
     flags = ["--map", "3m", "--episodes", "128", "--seed", "3"]

@@ -49,14 +49,15 @@ def test_a_model_file_commands_the_enemies_as_it_commands_agents(capsys: pytest.
     assert evaluate(capsys, *by_random, "--opponent", ZOO_3M)["won"] < 3
 
 
+@pytest.mark.parametrize("map_name", ["3m", "3m:no-fog"])
 def test_checkpoint_and_model_file_command_alike(
-    write_checkpoint: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    map_name: str, write_checkpoint: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = env_spec("3m")
+    spec = env_spec(map_name)
     ckpt = write_checkpoint(spec=spec, learner={"advantage": advantage_net(spec).state_dict()})
     out = tmp_path / "a.onnx"
     assert export(["--ckpt", str(ckpt), "--out", str(out), "--battles", "2"]) == 0
-    flags = ["--team", "nearest", "--map", "3m", "--episodes", "8"]
+    flags = ["--ckpt", str(ckpt), "--episodes", "8"]
     one, other = (evaluate(capsys, *flags, "--opponent", str(path)) for path in (ckpt, out))
     assert one.pop("opponent") != other.pop("opponent")
     assert one == other
@@ -66,6 +67,7 @@ def test_checkpoint_and_model_file_command_alike(
     ("words", "says"),
     [
         (["--map", "8m", "--opponent", ZOO_3M], "was made for another environment: name: '8m', not '3m'"),
+        (["--map", "zerg_5_vs_5", "--opponent", "focus"], "nobody can command enemies that every episode"),
         (["--map", "3m", "--opponent", "focuss"], "no such team and no such file; did you mean 'focus'"),
         (["--map", "3m", "--opponent", __file__], "is refused"),
     ],

@@ -91,6 +91,11 @@ def types_to_split(sharing: str, environment: str) -> tuple[str, ...] | None:
     types = agent_types(environment)
     if types is None:
         raise InputError(f"--sharing type: the agents of {environment} have no types; leave it out")
+    if not types:
+        raise InputError(
+            f"--sharing type: the agents of {environment} are of other types in every episode, so no network "
+            "can belong to a type; leave it out"
+        )
     if len(set(types)) < 2:
         raise InputError(
             f"--sharing type: all agents of {environment} are of one type, {types[0]}, so there is nothing "

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from envs.types import BoolArray, FloatArray, IntArray, MultiAgentEnv, TimeStep
+from envs.types import Arena, BoolArray, FloatArray, IntArray, TimeStep
 from trainer.learning.networks import AdvantageNet
 
 
@@ -76,7 +76,7 @@ class PolicyTeam:
     def __init__(
         self,
         policy: Policy,
-        env: MultiAgentEnv,
+        env: Arena,
         *,
         epsilon: float = 0.0,
         rng: np.random.Generator | None = None,

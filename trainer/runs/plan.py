@@ -55,7 +55,7 @@ def plan_resumed(config: TrainConfig, run_dir: Path) -> Plan:
         config = replace(config, env=saved.env)
     config = replace(config, opponent=named_opponent(config.opponent))
     check_resumed(saved, resolve(config))
-    if saved.env in ("sc2", "smac") and not has_sc2_game(sc2_root()):
+    if saved.env in ("sc2", "smac", "smacv2") and not has_sc2_game(sc2_root()):
         raise InputError(
             f"{run_dir} was trained on {BACKEND_NAMES[saved.env]} and goes on there only, but {sc2_root()} "
             "holds no game: set SC2PATH to where it is, or train anew in another directory with --env sim"

@@ -47,7 +47,7 @@ function wantedBox(m, selected, follows) {
   const map = { x: (crop.x0 + crop.x1) / 2, y: (crop.y0 + crop.y1) / 2, w: crop.x1 - crop.x0, h: crop.y1 - crop.y0 };
   if (!follows) return map;
   if (selected >= 0 && isUp(m, selected)) {
-    const across = 2 * recording.sight_cells + 0.8;
+    const across = 2 * recording.units[selected].sight_cells + 0.8;
     return { x: m.places[selected][0], y: m.places[selected][1], w: across, h: across };
   }
   const [a, b] = [m.battle.frames[m.t], m.battle.frames[m.next]];

@@ -5,6 +5,7 @@ const NAMES = {
   colossus: "Colossus", hydralisk: "Hydralisk", zergling: "Zergling", baneling: "Baneling",
   spine_crawler: "Spine crawler",
 };
+recording.units = recording.battles[0].units; // of the battle shown: teams may differ from one to the next
 const N = recording.n_agents, A = recording.n_actions, U = recording.units.length;
 const FIRST_ATTACK = recording.actions.length; // before it: [name, x, y] of no-op, stop and the moves
 const SIGNS = { stop: "■ ", north: "↑ ", south: "↓ ", east: "→ ", west: "← " };

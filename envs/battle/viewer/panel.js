@@ -37,6 +37,7 @@ function chip(u) {
 }
 
 function buildRoster(onSelect) {
+  roster.replaceChildren();
   for (let i = 0; i < N; i++) {
     const name = element("span", {}, unitName(i));
     const life = meter("health", 1), parts = [name, life];
@@ -136,6 +137,7 @@ function bar(value, low, span) {
 
 function buildSigns() {
   const signs = document.getElementById("signs"), seen = new Set();
+  signs.replaceChildren();
   for (let u = 0; u < U; u++) {
     const key = `${u < N} ${recording.units[u].type}`;
     if (seen.has(key)) continue;

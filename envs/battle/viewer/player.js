@@ -71,6 +71,10 @@ function toggleFollow() {
 
 function showBattle(index) {
   state.battle = battles[index];
+  recording.units = state.battle.units;
+  byId("subtitle").textContent = [`${describeSide(0, N)} against ${describeSide(N, U)}`, recording.player].filter(Boolean).join(" · ");
+  buildRoster(select);
+  buildSigns();
   state.started = false;
   setPlaying(false);
   slider.max = state.battle.steps;
@@ -143,10 +147,7 @@ function onField(event) {
 }
 
 function start() {
-  byId("subtitle").textContent = [`${describeSide(0, N)} against ${describeSide(N, U)}`, recording.player].filter(Boolean).join(" · ");
   byId("notes").append(...recording.map.notes.map((note) => element("li", {}, note)));
-  buildRoster(select);
-  buildSigns();
   battles.forEach((battle, i) => byId("battle").append(element("option", { value: i }, `${battle.episode}: ${END[battle.end].toLowerCase()}, ${battle.steps} steps`)));
   document.querySelector(".battle-choice").hidden = battles.length < 2;
   byId("battle").addEventListener("change", (event) => showBattle(Number(event.target.value)));

@@ -19,7 +19,7 @@ function momentOf(battle, time) {
 
 const HIT = 0.55; // when in a step what was shot lands
 const isUp = (m, u) => alive(m.battle, m.t, u) && (alive(m.battle, m.next, u) || m.share < HIT + 0.1);
-const isSeen = (m, i, u) => Math.hypot(m.places[u][0] - m.places[i][0], m.places[u][1] - m.places[i][1]) < recording.sight_cells;
+const isSeen = (m, i, u) => Math.hypot(m.places[u][0] - m.places[i][0], m.places[u][1] - m.places[i][1]) < recording.units[i].sight_cells;
 
 function drawMoment(m, selected, showOrders) {
   const ctx = context, ratio = devicePixelRatio || 1;
@@ -75,14 +75,14 @@ function turned(from, to, share) {
 }
 
 function dimUnseen(ctx, m, selected) {
-  const [px, py] = toPixels(...m.places[selected]);
+  const [px, py] = toPixels(...m.places[selected]), { sight_cells, shoot_cells } = recording.units[selected];
   ctx.fillStyle = "rgb(6 8 12 / .62)";
   ctx.beginPath();
   ctx.rect(0, 0, view.width, view.height);
-  ctx.arc(px, py, recording.sight_cells * view.scale, 0, 2 * Math.PI, true);
+  ctx.arc(px, py, sight_cells * view.scale, 0, 2 * Math.PI, true);
   ctx.fill("evenodd");
-  circle(ctx, m.places[selected], recording.sight_cells, "rgb(255 209 102 / .75)", 1.5);
-  circle(ctx, m.places[selected], recording.shoot_cells, "rgb(255 209 102 / .4)", 1, [4, 5]);
+  circle(ctx, m.places[selected], sight_cells, "rgb(255 209 102 / .75)", 1.5);
+  circle(ctx, m.places[selected], shoot_cells, "rgb(255 209 102 / .4)", 1, [4, 5]);
 }
 
 // What agent i chose: a line to the unit it attacks or heals, an arrow where it walks.

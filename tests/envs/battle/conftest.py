@@ -52,7 +52,7 @@ class Battlefield:
         self.units = self.env.units
         self.f, self.k = self.env._battles.f[0], self.env._battles.k[0]
         if passive:
-            self.env._world.t[ACQUIRES] = 0
+            self.env._worlds.t[:, ACQUIRES] = 0
         self.shown = self.env.reset()
         for u, (_, x, y) in enumerate([*allies, *enemies]):
             self.f[X, u], self.f[Y, u] = x, y
@@ -92,7 +92,7 @@ class Battlefield:
     def gap(self, a: int, b: int) -> float:
         """Distance from edge to edge."""
         (ax, ay), (bx, by) = self.at(a), self.at(b)
-        return float(np.hypot(ax - bx, ay - by) - self.units.radius[a] - self.units.radius[b])
+        return float(np.hypot(ax - bx, ay - by) - self.units.radius[0, a] - self.units.radius[0, b])
 
 
 @pytest.fixture

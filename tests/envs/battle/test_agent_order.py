@@ -27,7 +27,7 @@ def test_a_battle_begins_with_its_agents_in_order(name: str) -> None:
     env = BattleEnv(load_map(name), n_battles=8, seed=3, turned_formation=True)
     env.reset()
     N, units = env.spec.n_agents, env.units
-    ranks = [CUSTOM_TYPE_ORDER.index(UnitType(kind)) for kind in units.types[:N]]
+    ranks = [CUSTOM_TYPE_ORDER.index(UnitType(kind)) for kind in units.types[0, :N]]
     for x, y in zip(units.x[:, :N], units.y[:, :N], strict=True):
         assert np.lexsort((y, x, ranks)).tolist() == list(range(N))
 

@@ -21,15 +21,17 @@ class Referee:
     """Looks at the battles of one environment after every game loop."""
 
     def __init__(self, env: BattleEnv, map_name: str) -> None:
-        self.env, self.units, world, smac_map = env, env.units, env._world, load_map(map_name)
-        self.plane, apart = world.t[PLANE], world.s[SEPARATION]
+        self.env, self.units, world, smac_map = env, env.units, env._worlds, load_map(map_name)
+        self.plane, apart = world.t[0, PLANE], world.s[0, SEPARATION]
         collide = (self.plane[:, None] == self.plane) & (self.plane != AIR) & ~np.eye(len(apart), dtype=bool)
         self.least_apart = np.where(collide, apart[:, None] + apart - OVERLAP_CELLS, 0)
         self.overlapping = np.zeros((env.n_battles, *collide.shape), np.int64)
-        colossus = self.units.types == UnitType.COLOSSUS
+        colossus = self.units.types[0] == UnitType.COLOSSUS
         self.ground = np.where(colossus[:, None, None], smac_map.colossus_walkable, smac_map.walkable)
-        self.clearance = np.where(self.plane == AIR, 0, world.s[CLEARANCE])
-        self.most_moved = LOOPS_PER_STEP * (world.s[STEP] + 0.25)  # walks and pushes of an environment step
+        self.clearance = np.where(self.plane == AIR, 0, world.s[0, CLEARANCE])
+        self.most_moved = LOOPS_PER_STEP * (
+            world.s[0, STEP] + 0.25
+        )  # walks and pushes of an environment step
         self.begin(np.ones(env.n_battles, bool))
 
     def begin(self, mask):
@@ -67,7 +69,7 @@ class Referee:
 def orders_of(env, actions):
     """The orders that SMAC's actions [B, N] are, for playing them loop by loop."""
     units, n = env.units, env.spec.n_agents
-    heals = units.types[:n] == UnitType.MEDIVAC
+    heals = units.types[0, :n] == UnitType.MEDIVAC
     aims = np.where(heals, Order.HEAL, Order.ATTACK_UNIT)
     order = np.where(actions <= 1, Order.STOP, np.where(actions < 6, Order.MOVE, aims))
     target = np.where(actions >= 6, actions - 6 + np.where(heals, 0, n), -1)

@@ -61,8 +61,8 @@ def test_medivac_flies_into_heal_range_of_four(battlefield):
 
 
 def test_medivac_heals_no_machines(battlefield):
-    field = battlefield([(Type.STALKER, 10, 10), (Type.MEDIVAC, 12, 10)], [FAR])
-    field.f[HEALTH, 0] = 20
-    field.order(1, Order.HEAL, target=0)
+    field = battlefield([(Type.MEDIVAC, 12, 10), (Type.STALKER, 10, 10)], [FAR])
+    field.f[HEALTH, 1] = 20
+    field.order(0, Order.HEAL, target=1)
     field.play(16)
-    assert field.f[HEALTH, 0] == 20
+    assert field.f[HEALTH, 1] == 20

@@ -36,7 +36,7 @@ def test_the_heuristic_takes_the_closest_enemy_and_keeps_it_until_it_is_dead():
 
 def test_its_medivac_heals_the_closest_injured_and_its_marauders_leave_medivacs_alone():
     env = BattleEnv(load_map("MMM2"), n_battles=8, seed=0)
-    team, anywhere, types = HeuristicTeam(env), AttackAnywhere(env), env.units.types
+    team, anywhere, types = HeuristicTeam(env), AttackAnywhere(env), env.units.types[0]
     shown, healed = anywhere.reset(), 0
     while not shown.done.all():
         actions = team(shown)
@@ -47,7 +47,7 @@ def test_its_medivac_heals_the_closest_injured_and_its_marauders_leave_medivacs_
         for battle, other in zip(np.flatnonzero(running), patient, strict=True):
             if other >= 0:
                 assert other < 9  # not itself, no enemy
-                assert env.units.health[battle, other] < env.units.health_max[other]
+                assert env.units.health[battle, other] < env.units.health_max[battle, other]
                 assert actions[battle, 9] == 6 + other
                 healed += 1
         shown = anywhere.step(actions)

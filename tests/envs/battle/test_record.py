@@ -17,6 +17,7 @@ from envs.battle.teams import TEAMS
 from envs.checkers import CheckersEnv
 from envs.errors import InputError
 from envs.smac.maps import load_map
+from envs.smac.units import UnitType
 from envs.types import IntArray, TimeStep
 from tests.paths import ROOT
 
@@ -53,6 +54,21 @@ def data_of(page: str) -> dict[str, Any]:
 
 def numbers(text: str, dtype: str, *shape: int) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype).reshape(shape)
+
+
+def test_the_page_holds_the_units_of_every_battle_where_teams_are_drawn() -> None:
+    recorder, _, _ = record("terran_5_vs_5", episodes=4)
+    battles = data_of(recorder.page())["battles"]
+    teams = [tuple(unit["type"] for unit in battle["units"]) for battle in battles]
+    assert len(set(teams)) > 1
+    env = BattleEnv(load_map("terran_5_vs_5"), seed=3)
+    for team, battle in zip(teams, battles, strict=True):
+        env.reset()
+        assert team == tuple(UnitType(kind).name.lower() for kind in env.units.types[0])
+        assert [unit["health_max"] for unit in battle["units"]] == env.units.health_max[0].tolist()
+        ranges = {unit["type"]: (unit["sight_cells"], unit["shoot_cells"]) for unit in battle["units"]}
+        known = {"marine": (9, 5), "marauder": (10, 6), "medivac": (11, 4)}
+        assert ranges == {kind: known[kind] for kind in team}
 
 
 def test_the_page_holds_the_battle_frame_by_frame() -> None:

@@ -102,7 +102,7 @@ def test_medivacs_heal_the_injured_and_follow_who_fights() -> None:
         actions = choose(step)
         for battle in np.flatnonzero((actions[:, medivac] >= 6) & ~step.done):
             patient = actions[battle, medivac] - 6
-            assert env.units.health[battle, patient] < env.units.health_max[patient]
+            assert env.units.health[battle, patient] < env.units.health_max[battle, patient]
             healed += 1
         step = env.step(actions)
     assert healed > 20

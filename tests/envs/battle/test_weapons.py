@@ -55,7 +55,7 @@ def test_the_least_damage_to_health_is_half_a_point(battlefield):
 def test_damage_bonus_and_armor_of_one_hit(battlefield, attacker, victim, damage):
     field = attack(battlefield, attacker, victim, distance=0.05)
     field.f[HEALTH, 1] = 1000  # so that regeneration does not blur it: health above the maximum is cut
-    field.env._world.s[HEALTH_MAX, 1] = 1000
+    field.env._worlds.s[0, HEALTH_MAX, 1] = 1000
     assert sum(first_hit(field)) == pytest.approx(damage, abs=0.02)
 
 

@@ -1,4 +1,4 @@
-"""Without fog the live game shows what the simulator shows: both are made from the state."""
+"""Without fog the live game shows what the simulator shows: it is one of the map's settings."""
 
 from pathlib import Path
 

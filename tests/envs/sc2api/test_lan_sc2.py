@@ -16,6 +16,7 @@ pytest.importorskip("websockets")
 from envs.sc2api.binary import main as game_main
 from envs.sc2api.cli import main
 from envs.smac.maps import MAP_NAMES
+from envs.smac.scenarios import FIELD
 
 
 def test_install_makes_what_pysc2_looks_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,7 +25,7 @@ def test_install_makes_what_pysc2_looks_for(tmp_path: Path, capsys: pytest.Captu
         assert main(["install", "--root", str(root)]) == 0
     assert f"SC2PATH={root}" in capsys.readouterr().out
     assert os.access(root / "Versions/Base75689/SC2_x64", os.X_OK)
-    assert {path.stem for path in (root / "Maps/SMAC_Maps").iterdir()} == set(MAP_NAMES)
+    assert {path.stem for path in (root / "Maps/SMAC_Maps").iterdir()} == {*MAP_NAMES, FIELD}
 
 
 @pytest.mark.parametrize("name", ["my games", "it's; $HOME", "a:b", "-x"])

@@ -121,17 +121,17 @@ def test_everybody_starts_on_walkable_ground_near_the_spawn_point(map_name, turn
     cells = smac_map.colossus_walkable | smac_map.walkable
     walkable = cells[units.x.astype(int), units.y.astype(int)] | (units.types == UnitType.MEDIVAC)
     assert walkable.all()
-    N, world = env.spec.n_agents, env._world
-    points = world.sites[0, :, :2].T[:, None]
+    N, world = env.spec.n_agents, env._worlds
+    points = world.sites[0, 0, :, :2].T[:, None]
     assert np.hypot(*np.array([units.x, units.y]) - points).max() < 6
     if not turned:
-        agents = [ordered(units.types[:N], site[:N, :2] + site[:N, 2:]) for site in world.sites]
+        agents = [ordered(units.types[0, :N], site[:N, :2] + site[:N, 2:]) for site in world.sites[0]]
         for battle in range(env.n_battles):
             x, y = units.x[battle], units.y[battle]
             variants = [v for v, xy in enumerate(agents) if (xy == np.stack([x[:N], y[:N]], 1)).all()]
-            starts = (world.sites[variants, N:, :2] + world.sites[variants, N:, 2:]).transpose(2, 0, 1)
+            starts = (world.sites[0, variants, N:, :2] + world.sites[0, variants, N:, 2:]).transpose(2, 0, 1)
             walked = np.hypot(x[N:] - starts[0], y[N:] - starts[1])  # the enemies, for one loop
-            assert (walked <= world.s[STEP, N:] + PUSHED).all(axis=1).any()
+            assert (walked <= world.s[0, STEP, N:] + PUSHED).all(axis=1).any()
 
 
 def ordered(types, places):

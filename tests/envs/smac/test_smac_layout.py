@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from envs.smac.layout import layout_tables, write_views
+from envs.smac.layout import write_views
 from envs.smac.maps import MAP_NAMES, SmacMap, load_map
+from envs.smac.memory import Memory, make_memory
+from envs.smac.tables import layout_tables
 from envs.smac.units import UNITS, UnitType
 
 MARINE, MARAUDER, MEDIVAC = UnitType.MARINE, UnitType.MARAUDER, UnitType.MEDIVAC
@@ -50,7 +52,8 @@ def views(smac_map: SmacMap, units: list[Unit]) -> Views:
         for name in ("x", "y", "health", "shield", "energy", "cooldown")
     ]
     types = np.array([unit.type for unit in units], np.int64)
-    write_views(layout_tables(smac_map), types, *columns, out.obs, out.state, out.avail)
+    memory = Memory(*(array[0] for array in make_memory(smac_map, 1)))
+    write_views(layout_tables(smac_map), memory, 0, types, *columns, out.obs, out.state, out.avail)
     return out
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from envs.smac.layout import layout_tables
 from envs.smac.maps import load_map
 from envs.smac.reward import DRAWN, LOST, RUNNING, WON, battle_outcome, step_reward
+from envs.smac.settings import SMAC_V2, SmacSettings
+from envs.smac.tables import layout_tables
 from envs.smac.units import UnitType
 
 MAX_REWARDS = {
@@ -48,7 +51,7 @@ def reward(
     now: list[float],
     shield_before: list[float] | None = None,
     shield_now: list[float] | None = None,
-    won: bool = False,
+    outcome: int = LOST,
 ) -> float:
     """Unscaled reward of a step in which all agents die: that must not matter."""
     tables = layout_tables(load_map(name))
@@ -63,7 +66,7 @@ def reward(
         column(0, shield_now or none),
         column(45, before),
         column(0, shield_before or none),
-        won,
+        outcome,
     )
     return scaled * tables.max_reward / 20
 
@@ -93,14 +96,14 @@ def test_regeneration_is_taken_off_and_rewarded_when_it_outweighs_damage() -> No
 
 
 def test_a_win_adds_two_hundred_after_the_sign_is_dropped() -> None:
-    assert reward("3m", [0, 0, 6], [0, 0, 0], won=True) == pytest.approx(6 + 10 + 200)
+    assert reward("3m", [0, 0, 6], [0, 0, 0], outcome=WON) == pytest.approx(6 + 10 + 200)
 
 
 def test_a_won_battle_without_regeneration_returns_twenty() -> None:
     tables = layout_tables(load_map("3m"))
     before = np.array([45.0] * 6)
     after = np.array([45.0] * 3 + [0.0] * 3)
-    assert step_reward(tables, after, after * 0, before, before * 0, True) == pytest.approx(20)
+    assert step_reward(tables, after, after * 0, before, before * 0, WON) == pytest.approx(20)
 
 
 def outcome(name: str, agents: list[float], enemies: list[float]) -> int:
@@ -127,3 +130,53 @@ def test_a_side_with_only_medivacs_left_has_lost() -> None:
     assert outcome("MMM", nobody, nobody) == LOST  # SMAC looks at the agents first
     assert outcome("MMM", medivac, nobody) == LOST
     assert outcome("MMM", marauder, nobody) == WON
+
+
+def reward_with(settings: SmacSettings, allies: list[float], enemies: list[float], end: int) -> float:
+    """The reward on 3m when all marines had 45 and now have that."""
+    smac_map = replace(load_map("3m"), settings=settings)
+    now, before, none = np.array(allies + enemies), np.full(6, 45.0), np.zeros(6)
+    return step_reward(layout_tables(smac_map), now, none, before, none, end)
+
+
+def test_sparse_rewards_are_one_for_a_win_and_minus_one_for_a_loss() -> None:
+    sparse = SmacSettings(reward_sparse=True, reward_scale=False)
+    assert [reward_with(sparse, [45] * 3, [0, 9, 9], end) for end in (RUNNING, WON, LOST, DRAWN)] == [
+        0,
+        1,
+        -1,
+        0,
+    ]
+    scaled = SmacSettings(reward_sparse=True)
+    assert reward_with(scaled, [45] * 3, [0] * 3, WON) == pytest.approx(20 / 365)
+
+
+def test_losses_count_when_rewards_may_be_negative() -> None:
+    both = SmacSettings(reward_only_positive=False, reward_scale=False)
+    # enemies lose 45 and 5, one dies; agents lose 45 and 15, one dies; those count half
+    assert reward_with(both, [0, 45, 30], [0, 40, 45], RUNNING) == 50 + 10 - 0.5 * (60 + 10)
+    quarter = SmacSettings(reward_only_positive=False, reward_scale=False, reward_negative_scale=0.25)
+    assert reward_with(quarter, [0, 45, 30], [45] * 3, RUNNING) == -0.25 * (60 + 10)
+
+
+def test_deaths_wins_and_defeats_are_worth_what_the_settings_say() -> None:
+    settings = SmacSettings(reward_death_value=7, reward_win=90, reward_defeat=-50, reward_scale=False)
+    assert reward_with(settings, [45] * 3, [0] * 3, WON) == 3 * 45 + 3 * 7 + 90
+    assert reward_with(settings, [0] * 3, [40, 45, 45], LOST) == 5 - 50
+    scaled = replace(settings, reward_scale=True, reward_scale_rate=5)
+    assert reward_with(scaled, [45] * 3, [0] * 3, WON) == pytest.approx(5)  # everything there is
+
+
+def test_regeneration_pays_nothing_in_smacv2() -> None:
+    assert reward_with(replace(SMAC_V2, reward_scale=False), [45] * 3, [48, 45, 45], RUNNING) == 0
+    assert reward_with(SmacSettings(reward_scale=False), [45] * 3, [48, 45, 45], RUNNING) == 3
+
+
+def test_in_smacv2_a_side_with_several_medivacs_alone_has_lost_too() -> None:
+    enemies = [0.0] * 8 + [150.0] * 2
+    smac_map = replace(load_map("MMM"), map_type="terran_gen")
+    types = np.array([*smac_map.ally_types, *smac_map.enemy_types], np.int64)
+    types[-2:] = UnitType.MEDIVAC
+    health = np.array([45.0] * 10 + enemies)
+    assert battle_outcome(layout_tables(smac_map), types, health) == WON
+    assert battle_outcome(layout_tables(load_map("MMM")), types, health) == RUNNING

@@ -123,6 +123,8 @@ def test_the_state_dict_holds_parameters_and_nothing_else() -> None:
         ("corridor:no-fog", "of one type, zealot"),
         ("checkers", "the agents of checkers have no types"),
         ("spread:3", "have no types"),
+        ("terran_10_vs_11", "of other types in every episode"),
+        ("zerg_5_vs_5:no-fog", "of other types in every episode"),
     ],
 )
 def test_where_there_is_nothing_to_split_sharing_by_type_is_refused(environment: str, says: str) -> None:

@@ -8,6 +8,7 @@ from envs.errors import InputError
 from tests.paths import ROOT
 from trainer.cli import main
 from trainer.config import TrainConfig, check_resumed, resolve
+from trainer.learning.algorithms import ALGORITHMS
 from trainer.learning.networks import AdvantageNetPerType, SharedAdvantageNet
 from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
 from trainer.runs.config_file import load_config
@@ -41,6 +42,22 @@ def test_networks_per_type_are_trained_saved_and_resumed(tmp_path: Path) -> None
     net = load_advantage_net(checkpoint)
     assert isinstance(net, AdvantageNetPerType)
     assert list(net.nets) == ["stalker", "zealot"]
+
+
+@pytest.mark.parametrize("algorithm", ["lan", "qmix", "iql-nofog"])
+def test_teams_that_are_drawn_are_trained_and_resumed(tmp_path: Path, algorithm: str) -> None:
+    run_dir = tmp_path / "run"
+    train(run_dir, "--map", "zerg_5_vs_5", "--algorithm", algorithm)
+    checkpoint = load_checkpoint(run_dir)
+    assert checkpoint.spec.name == "zerg_5_vs_5" + ":no-fog" * (algorithm == "iql-nofog")
+    assert checkpoint.updates > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+@pytest.mark.parametrize("race", ["protoss", "terran", "zerg"])
+def test_every_algorithm_trains_teams_of_every_race(tmp_path: Path, algorithm: str, race: str) -> None:
+    train(tmp_path / "run", "--map", f"{race}_5_vs_5", "--algorithm", algorithm)
 
 
 def test_a_run_keeps_its_opponent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,12 +101,19 @@ def test_a_trained_team_is_an_opponent_until_its_file_changes(
         (["--map", "8m", "--opponent", str(ROOT / "zoo" / "3m.onnx")], "was made for another environment"),
         (["--map", "3m", "--opponent", __file__], "is no model file of lan-export"),
         (["--map", "3m", "--opponent", "focuss"], "did you mean 'focus'"),
+        (
+            ["--map", "zerg_5_vs_5", "--opponent", "focus"],
+            "nobody can command enemies that every episode draws",
+        ),
         (["--map", "checkers", "--opponent", "focus"], "only the simulator's enemies can be commanded"),
         (["--map", "3m", "--sharing", "type"], "all agents of 3m are of one type, marine"),
         (["--map", "checkers", "--sharing", "type"], "the agents of checkers have no types"),
         (["--map", "checkers", "--algorithm", "iql-nofog"], "checkers has no fog"),
         (["--map", "3m", "--algorithm", "iql-nofog", "--env", "smac"], "--env sc2 plays the same game"),
         (["--map", "3mm:no-fog"], "'3m'"),
+        (["--map", "zerg_5_vs_6"], "did you mean 'zerg_5_vs_5'"),
+        (["--map", "zerg_5_vs_5", "--sharing", "type"], "of other types in every episode"),
+        (["--map", "zerg_5_vs_5", "--env", "sc2"], "zerg_5_vs_5 is none"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(

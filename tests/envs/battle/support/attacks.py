@@ -6,7 +6,7 @@ from envs.battle.fields import HEALTH, SHIELD, Order, X
 def attack(battlefield, attacker, victim, *, distance):
     """One unit ordered to attack a passive one at `distance` cells from edge to edge."""
     field = battlefield([(attacker, 10, 10)], [(victim, 20, 10)])
-    field.f[X, 1] = 10 + field.units.radius[0] + field.units.radius[1] + distance
+    field.f[X, 1] = 10 + field.units.radius[0, 0] + field.units.radius[0, 1] + distance
     field.order(0, Order.ATTACK_UNIT, target=1)
     return field
 
