@@ -20,6 +20,8 @@ from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 FILE_NAME = "config.json"
 MAX_BYTES = 1 << 20
 REPLAY_NAME = "replay"
+IN_OLDER_RUNS = {"network": "flat"}
+"""What runs were that do not say it, whatever their preset says now."""
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def load_config(run_dir: Path) -> ResolvedConfig:
     except OSError as error:
         raise InputError(f"{run_dir} cannot be read: {error.strerror or error}") from None
     try:
-        config = TrainConfig.from_dict(data["config"])
+        config = TrainConfig.from_dict(IN_OLDER_RUNS | data["config"])
         if config.env == "auto" and data.get("backend") in BACKEND_NAMES:  # so runs were saved at first
             config = replace(config, env=data["backend"])
         return resolve(config)

@@ -233,3 +233,15 @@ def test_a_run_stays_on_its_backend_whatever_is_installed_later(
     error = refused(capsys, "--resume", str(plan.run_dir))
     assert "was trained on the live game through pysc2 and goes on there only" in error
     assert "set SC2PATH" in error
+
+
+def test_a_run_from_before_there_were_other_networks_stays_flat(tmp_path: Path) -> None:
+    plan = plan_run(TrainConfig(map="3m", preset="fast", run_dir=tmp_path / "run"))
+    assert plan.config.network == "entity"
+    older = plan.config.to_dict()
+    del older["network"]
+    plan.run_dir.mkdir()
+    (plan.run_dir / "config.json").write_text(json.dumps({"config": older, "backend": "sim"}))
+    assert plan_run(continued(plan.run_dir)).config.network == "flat"
+    with pytest.raises(InputError, match="--network was flat, now entity"):
+        plan_run(continued(plan.run_dir, network="entity"))
