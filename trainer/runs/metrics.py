@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.files import open_regular, read_regular
+from envs.outcomes import EpisodeStats, summarise
 
 FILE_NAME = "metrics.jsonl"
 
@@ -186,3 +187,13 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
         if type(steps) is not int or not isinstance(record.get("kind"), str):
             raise ValueError(f"line {number} of {FILE_NAME} is no record of a run")
     return records
+
+
+def means(stats: list[EpisodeStats]) -> dict[str, float]:
+    """Win rate, mean return and mean length in steps, under the names of the metrics."""
+    summary = summarise(stats)
+    return {
+        "win_rate": summary.win_rate,
+        "return_mean": summary.return_mean,
+        "episode_length_steps": summary.length_mean_steps,
+    }

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from envs.errors import InputError
-from envs.outcomes import EpisodeStats, summarise
 from envs.text import one_line
 from envs.types import EnvSpec, MultiAgentEnv
 from envs.version import project_version
@@ -30,7 +29,7 @@ from trainer.runs.claim import Claim
 from trainer.runs.clocks import Clocks
 from trainer.runs.directory import Found, RunDirectory
 from trainer.runs.failures import diverged, draw, gpu_is_full
-from trainer.runs.metrics import MetricsWriter, Window
+from trainer.runs.metrics import MetricsWriter, Window, means
 from trainer.runs.plan import resume_words
 
 
@@ -289,13 +288,3 @@ def make_replay(config: ResolvedConfig, spec: EnvSpec) -> ReplayBuffer:
         bootstrap_on_timeout=config.bootstrap_on_timeout,
         dtype=config.replay_dtype,
     )
-
-
-def means(stats: list[EpisodeStats]) -> dict[str, float]:
-    """Win rate, mean return and mean length in steps, under the names of the metrics."""
-    summary = summarise(stats)
-    return {
-        "win_rate": summary.win_rate,
-        "return_mean": summary.return_mean,
-        "episode_length_steps": summary.length_mean_steps,
-    }
