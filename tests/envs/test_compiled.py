@@ -110,6 +110,7 @@ def test_the_sources_are_those_that_kernels_are_made_from() -> None:
     [
         "envs.sc2api.stepping",
         "benchmarks.simulator",
+        "trainer.learning.entity_kernels",
         "trainer.learning.gru_kernels",
         "trainer.learning.input_kernels",
         "trainer.playing.kernels",
@@ -126,10 +127,12 @@ def test_kernels_elsewhere_are_made_from_the_same_sources_and_their_own_file(
     assert set().union(*map(sources_of, kernels)) <= {elsewhere, *compiled.KERNEL_SOURCES}
 
 
-def test_kernels_of_further_sources_have_a_folder_for_these() -> None:
-    kernels = kernels_in(importlib.import_module("trainer.learning.input_kernels"))
+@pytest.mark.parametrize("layer", ["entity", "gru", "input"])
+def test_kernels_of_further_sources_have_a_folder_for_these(layer: str) -> None:
+    kernels = kernels_in(importlib.import_module(f"trainer.learning.{layer}_kernels"))
     digest = hashlib.sha256((ROOT / "trainer/learning/vectors.py").read_bytes()).hexdigest()[:16]
-    assert {Path(kernel.stats.cache_path).parent.name for kernel in kernels} == {digest}
+    kept = [path for kernel in kernels if (path := kernel.stats.cache_path)]  # helpers keep nothing
+    assert {Path(path).parent.name for path in kept} == {digest}
 
 
 def test_the_digest_changes_with_every_kernel_source_and_with_nothing_else(tmp_path: Path) -> None:

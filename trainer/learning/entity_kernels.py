@@ -6,14 +6,12 @@ agent does not see cost nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from envs.compiled import helper, kernel
+from envs.compiled import helper
 from envs.types import FloatArray, IntArray
-from trainer.learning import vectors
 from trainer.learning.vectors import (
     LANES,
     add,
@@ -24,15 +22,9 @@ from trainer.learning.vectors import (
     splat,
     store,
     times,
+    vector_kernel,
     where_positive,
 )
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def _kernel(function: Function) -> Function:
-    return kernel(function, sources=[vectors.__name__])
-
 
 ZERO, ONE = np.float32(0), np.float32(1)
 WIDTH = 4 * LANES
@@ -64,7 +56,7 @@ def _add_outer(row: FloatArray, j: int, d: Any, part: int, d_weight: FloatArray)
         store(d_weight, at, add_times(x, d, load(d_weight, at)))
 
 
-@_kernel
+@vector_kernel
 def add_embeddings(
     obs: FloatArray, agents: IntArray, first: int, count: int, distance: int, weight: FloatArray,
     inputs: FloatArray, out: FloatArray,
@@ -91,7 +83,7 @@ def add_embeddings(
             store(out, at + 3 * LANES, positive(t3))
 
 
-@_kernel
+@vector_kernel
 def add_embeddings_backward(
     obs: FloatArray, agents: IntArray, first: int, count: int, distance: int, weight: FloatArray,
     d_rows: FloatArray, d_weight: FloatArray,
@@ -112,7 +104,7 @@ def add_embeddings_backward(
                     _add_outer(row, j, where_positive(s3, d3), 3, d_weight)
 
 
-@_kernel
+@vector_kernel
 def add_attack_values(
     obs: FloatArray, agents: IntArray, first: int, count: int, distance: int, weight: FloatArray,
     queries: FloatArray, first_attack: int, scratch: FloatArray, values: FloatArray,
@@ -142,7 +134,7 @@ def add_attack_values(
                     values[p * M + m, first_attack + enemy] += total
 
 
-@_kernel
+@vector_kernel
 def add_attack_values_backward(
     obs: FloatArray, agents: IntArray, first: int, count: int, distance: int, weight: FloatArray,
     queries: FloatArray, first_attack: int, d_values: FloatArray, d_queries: FloatArray, d_weight: FloatArray,

@@ -16,10 +16,9 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-from envs.compiled import helper, kernel
+from envs.compiled import helper
 from envs.types import FloatArray
-from trainer.learning import vectors
-from trainer.learning.vectors import LANES, add, add_times, load, store, times
+from trainer.learning.vectors import LANES, add, add_times, load, store, times, vector_kernel
 
 _FAST: dict[str, Any] = {"fastmath": {"contract"}}
 """Multiply and add may be one instruction; nothing else may be reordered, so results repeat bit by bit."""
@@ -35,7 +34,7 @@ def _inlined(function: Function) -> Function:
 
 
 def _kernel(function: Function) -> Function:
-    return kernel(function, sources=[vectors.__name__], **_FAST)
+    return vector_kernel(function, **_FAST)
 
 
 @_intrinsic  # type: ignore[untyped-decorator]

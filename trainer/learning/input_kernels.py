@@ -6,15 +6,10 @@ is added to the rest: so results are those of a dense product, whose zeros chang
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 import numpy as np
 import numpy.typing as npt
 
-from envs.compiled import kernel
 from envs.types import FloatArray, IntArray
-from trainer.learning import vectors
 from trainer.learning.vectors import (
     LANES,
     add,
@@ -25,22 +20,16 @@ from trainer.learning.vectors import (
     positive,
     splat,
     store,
+    vector_kernel,
 )
 
 ColumnArray = npt.NDArray[np.int32]
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def _kernel(function: Function) -> Function:
-    return kernel(function, sources=[vectors.__name__])
-
-
 ZERO = np.float32(0)
 WIDTH = 4 * LANES
 """Outputs whose sums stay in registers together."""
 
 
-@_kernel
+@vector_kernel
 def find_nonzeros(rows: FloatArray, starts: IntArray, columns: ColumnArray, values: FloatArray) -> None:
     """Where rows [R, O] are not zero: row r's columns and values are those from starts[r] to starts[r + 1].
 
@@ -64,7 +53,7 @@ def find_nonzeros(rows: FloatArray, starts: IntArray, columns: ColumnArray, valu
     starts[rows.shape[0]] = found
 
 
-@_kernel
+@vector_kernel
 def project_rows(
     starts: IntArray,
     columns: ColumnArray,
@@ -108,7 +97,7 @@ def project_rows(
                 store(out, to + j + 3 * LANES, s3)
 
 
-@_kernel
+@vector_kernel
 def sum_positive(rows: FloatArray, M: int, scratch: FloatArray, out: FloatArray) -> None:
     """out [P, E]: the sum over each M rows of rows [P M, E], negative ones taken as 0; scratch [E].
 
@@ -131,7 +120,7 @@ def sum_positive(rows: FloatArray, M: int, scratch: FloatArray, out: FloatArray)
             total[j] = scratch[j] + total[j]
 
 
-@_kernel
+@vector_kernel
 def add_table(
     last_action: IntArray, agents: IntArray, table: FloatArray, rectify: bool, out: FloatArray
 ) -> None:
@@ -147,7 +136,7 @@ def add_table(
                 to[j] = ZERO if rectify and x < ZERO else x
 
 
-@_kernel
+@vector_kernel
 def sum_by_table_row(
     last_action: IntArray, agents: IntArray, d_rows: FloatArray, d_table: FloatArray
 ) -> None:
@@ -162,7 +151,7 @@ def sum_by_table_row(
                 to[j] += row[j]
 
 
-@_kernel
+@vector_kernel
 def mask_gradient(grad: FloatArray, rows: FloatArray, d_rows: FloatArray) -> None:
     """d_rows [P M, H] = grad [P, H], once for each of M rows, where rows [P M, H] are positive, else 0."""
     P, H = grad.shape

@@ -5,14 +5,19 @@ Every operation rounds as its scalar one does, lane by lane. LLVM splits them wh
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from envs.compiled import kernel
+
 LANES = 16
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _intrinsic: Any = intrinsic
 _types: Any = types
@@ -20,6 +25,11 @@ _models: Any = models
 _register_model: Any = register_model
 _cgutils: Any = cgutils
 _IR = ir.VectorType(ir.FloatType(), LANES)
+
+
+def vector_kernel(function: Function, **options: Any) -> Function:
+    """Compile a kernel that uses these operations: it is compiled anew when this module changes."""
+    return kernel(function, sources=[__name__], **options)
 
 
 class Vector(_types.Type):  # type: ignore[misc]
