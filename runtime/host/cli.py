@@ -202,11 +202,12 @@ async def play_env(
 
 def play(config: PlayConfig, stop: StopWish) -> int:
     """Make the environment, play, and print the report of what was played, however that ends."""
+    resolved = resolve(config)
+    load_grpc(with_tls=resolved.tls is not None)  # the modules below load it too
     from runtime.host.report import never_answered, report_table
     from runtime.host.screen import make_screen, start_log
 
-    resolved, screen, played = resolve(config), make_screen(), Played()
-    load_grpc(with_tls=resolved.tls is not None)
+    screen, played = make_screen(), Played()
     start_log(screen)
     try:
         with agents_of(resolved, screen) as there:

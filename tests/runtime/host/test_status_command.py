@@ -43,12 +43,17 @@ def test_status_shows_a_team_and_fails_when_it_is_none(model_file: Path) -> None
     assert "2 of 2 do not answer" in done.stdout
 
 
-def test_grpc_writes_nothing_of_its_own_when_a_connection_breaks() -> None:
+@pytest.mark.parametrize(
+    ("name", "flags", "code"), [("status", (), 1), ("play", ("--map", "3m", "--connect-timeout-s", 2), 2)]
+)
+def test_grpc_writes_nothing_of_its_own_when_a_connection_breaks(
+    name: str, flags: tuple[object, ...], code: int
+) -> None:
     """An agent that is taken down in the middle of a call sends such a frame."""
     text = struct.pack(">II", 0, 2) + b"Cancelling all calls"
     settings, goaway = bytes(3) + b"\x04\x00" + bytes(4), struct.pack(">I", len(text))[1:] + b"\x07\x00"
 
-    def serve() -> None:
+    def serve(server: socket.socket) -> None:
         with contextlib.suppress(OSError):  # until the socket is closed
             while True:
                 connection, _ = server.accept()
@@ -58,15 +63,20 @@ def test_grpc_writes_nothing_of_its_own_when_a_connection_breaks() -> None:
                     connection.sendall(goaway + bytes(4) + text)
                     connection.recv(4096)
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        done = run("status", "--agents", f"127.0.0.1:{server.getsockname()[1]}")
-        server.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
-    assert done.returncode == 1
-    assert "1 of 1 do not answer" in done.stdout
-    assert done.stderr == ""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        threads = [threading.Thread(target=serve, args=(server,), daemon=True) for server in servers]
+        for thread in threads:
+            thread.start()
+        addresses = ",".join(f"127.0.0.1:{server.getsockname()[1]}" for server in servers)
+        done = run(name, "--agents", addresses, *flags)
+        for server in servers:
+            server.shutdown(socket.SHUT_RDWR)
+    for thread in threads:
+        thread.join(10)
+    assert done.returncode == code
+    assert (done.stdout + done.stderr).count("Cancelling all calls") >= 3, "the frames have arrived"
+    assert "chttp2" not in done.stderr
 
 
 def answering(answer: bytes | Exception | None) -> Any:
