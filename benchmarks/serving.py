@@ -31,9 +31,10 @@ import numpy as np
 from benchmarks.serving_echo import echoes
 from envs.command import run_command
 from envs.make import env_spec
-from envs.types import EnvSpec, TimeStep
+from envs.types import BoolArray, EnvSpec, FloatArray
 
 START_TIMEOUT_S = 60.0
+DEADLINE_S = 10.0
 STEPS_PER_TURN = 100
 FIRST_PORT = 47_000
 EPISODE_STEPS = 200
@@ -109,31 +110,22 @@ def agents_command(model: Path, n_agents: int, port: int, *flags: str) -> list[s
     return ["-m", "runtime.agent.many", *team, *listen, *flags]
 
 
-def some_time_step(spec: EnvSpec) -> TimeStep:
-    """One time step of random content; the host looks at obs and avail_actions only."""
-    rng = np.random.default_rng(0)
-    nothing, no = np.zeros(1, np.float32), np.zeros(1, np.bool_)
-    return TimeStep(
-        obs=rng.standard_normal((1, spec.n_agents, spec.obs_dim)).astype(np.float32),
-        state=np.zeros((1, spec.state_dim), np.float32),
-        avail_actions=np.ones((1, spec.n_agents, spec.n_actions), np.bool_),
-        reward=nothing,
-        terminated=no,
-        truncated=no,
-        won=no,
-    )
+def some_input(spec: EnvSpec) -> tuple[FloatArray, BoolArray]:
+    """Random observations [N, O], and available actions [N, A]: all of them."""
+    obs = np.random.default_rng(0).random((spec.n_agents, spec.obs_dim), np.float32)
+    return obs, np.ones((spec.n_agents, spec.n_actions), np.bool_)
 
 
 @contextlib.asynccontextmanager
 async def team(spec: EnvSpec, port: int, tls: Any = None) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
     """One joint step through agents, as lan-play takes it."""
-    from runtime.host.game import GameHost
+    from runtime.host.asked_team import AskedTeam
     from runtime.host.team import connect_team
     from runtime.identity.addresses import Address
 
     addresses = [Address("127.0.0.1", port + index) for index in range(spec.n_agents)]
     links = await connect_team(addresses, spec, START_TIMEOUT_S, tls)
-    time_step = some_time_step(spec)
+    obs, avail_actions = some_input(spec)
     taken_steps = 0
 
     async def step() -> None:
@@ -142,12 +134,13 @@ async def team(spec: EnvSpec, port: int, tls: Any = None) -> AsyncIterator[Calla
             await asyncio.gather(*(link.end(10) for link in links))
             await asyncio.gather(*(link.begin(f"bench-{port}-{taken_steps}") for link in links))
         taken_steps += 1
-        await host.joint_step(time_step)
+        deadline_s = asyncio.get_running_loop().time() + DEADLINE_S
+        await asked.act(obs, avail_actions, deadline_s)
 
-    async with GameHost(None, links, deadline_ms=10_000) as host:  # type: ignore[arg-type]
+    async with AskedTeam(links, ()) as asked:
         yield step
-    if fallbacks := sum(link.counts.fallbacks for link in links):
-        raise SystemExit(f"{fallbacks} steps were not answered in time")
+    if asked.fallbacks:
+        raise SystemExit(f"{asked.fallbacks} steps were not answered in time")
 
 
 def request_bytes(spec: EnvSpec) -> bytes:
@@ -260,7 +253,7 @@ def measure_saving(spec: EnvSpec, model: Path, directory: Path) -> dict[str, flo
     from runtime.model_file.loader import load_model
 
     policy = AgentPolicy(load_model(model), 0)
-    row = some_time_step(spec)
+    obs, avail = (rows[0].tobytes() for rows in some_input(spec))
     journals = {
         "nowhere": None,
         "on disk": StateFile(directory / "a", 0, n_actions=spec.n_actions, max_episodes=8),
@@ -271,7 +264,6 @@ def measure_saving(spec: EnvSpec, model: Path, directory: Path) -> dict[str, flo
         for name, journal in journals.items()
     }
     times_us: dict[str, list[float]] = {name: [] for name in tables}
-    obs, avail = row.obs[0, 0].tobytes(), row.avail_actions[0, 0].tobytes()
     for name, table in tables.items():  # one after the other: waiting for a disk leaves the caches cold
         for step in range(600):
             request = StepRequest("bench", step, obs, avail)

@@ -211,6 +211,18 @@ class MultiAgentEnv(Arena, Protocol):
     def __exit__(self, *exception: object) -> None: ...
 
 
+class TwoSided(Protocol):
+    """An environment whose enemies are commanded from outside too, before every step, as the agents are."""
+
+    def seen_by_enemies(self) -> TimeStep:
+        """What the enemies see now, as agents of the same environment."""
+        ...
+
+    def command_enemies(self, actions: IntArray) -> None:
+        """Take the actions [B, E] of the enemies for the next step; ValueError where one is not available."""
+        ...
+
+
 class ClosesOnExit(ABC):
     """Makes a context manager of an environment: `with make_env("3m") as env` closes it in any case."""
 

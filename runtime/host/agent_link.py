@@ -76,12 +76,13 @@ class Transcript:
 class AgentLink:
     """One agent. `act` never fails and never outlasts its deadline; it returns None without an answer.
 
-    With `asks_advantages`, `advantages` holds those of the last answer, f32 [A] as bytes. Leaving the link's
-    `async with` drops the connection.
+    With `asks_advantages`, `advantages` holds those of the last answer, f32 [A] as bytes. `called`: what an
+    agent is in messages. Leaving the link's `async with` drops the connection.
     """
 
-    def __init__(self, address: Address, tls: HostTls | None = None) -> None:
+    def __init__(self, address: Address, tls: HostTls | None = None, *, called: str = "agent") -> None:
         self.address, self.asks_advantages, self.advantages = address, False, b""
+        self._called = called
         self.identity: Identity | None = None
         self.counts = LinkCounts()
         self.is_lost = False
@@ -283,4 +284,4 @@ class AgentLink:
                 reviver.result()
 
     def __str__(self) -> str:
-        return f"agent {'?' if self.identity is None else self.identity.agent_id} at {self.address}"
+        return f"{self._called} {'?' if self.identity is None else self.identity.agent_id} at {self.address}"

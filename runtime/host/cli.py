@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envs.command import run_command
-from envs.errors import InputError
 from envs.printing import print_result
 from envs.smac.maps import MAP_SCRIPT
 from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
-from runtime.identity.addresses import Address, parse_addresses
-from runtime.identity.tls import HostTls, load_grpc, tls_files
+from runtime.host.flags import PlayConfig, ResolvedPlay, resolve
+from runtime.identity.tls import load_grpc
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from envs.types import MultiAgentEnv
     from runtime.host.agent_link import AgentLink
     from runtime.host.game import EpisodeResult
+    from runtime.identity.addresses import Address
 
 DESCRIPTION = (
     "Play battles through agents. Every agent is sent its own observation and its own available actions, and "
@@ -33,68 +33,13 @@ DESCRIPTION = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlayConfig:
-    """The flags of lan-play."""
-
-    map: str | None = None
-    """SMAC map, such as 3m or corridor, or a map file, NAME.json; with --model by default the model's own."""
-    agents: str | None = None
-    """Where running agents listen, in any order: HOST:PORT,HOST:PORT,... or HOST:FIRST-LAST."""
-    model: Path | None = None
-    """Or: model file; its agents are started for these battles, one process each on this machine."""
-    episodes: int = 32
-    """Battles to play."""
-    env: str = "auto"
-    """Where the battles take place: auto, sim, sc2 or smac."""
-    opponent: str = MAP_SCRIPT
-    """Who commands the enemies: map (its own order), or random, nearest, focus, kite, heuristic."""
-    seed: int = 0
-    """Seed of the battles."""
-    deadline_ms: float = 1000.0
-    """Time limit of a joint step; without an answer by then, the agent's unit takes a fallback action."""
-    realtime: bool = False
-    """Play at the game's own speed, a step every 357 ms, and never wait longer for an agent."""
-    record: Path | None = None
-    """NAME.html: the first battles, to be watched; any other name: all actions, a JSON object per line."""
-    connect_timeout_s: float = 10.0
-    """How long to wait at the start for agents that are not there yet."""
-    tls_cert: str | None = None
-    """The host's certificate (PEM), issued for spiffe://lan/host."""
-    tls_key: str | None = None
-    """The certificate's private key (PEM)."""
-    tls_ca: str | None = None
-    """Certificate (PEM) of the authority that signed the agents' certificates."""
-    insecure: bool = False
-    """Talk to agents on other machines without encryption or identity."""
-    json: bool = False
-    """Print the report as one JSON object."""
-
-
-@dataclass(frozen=True)
-class ResolvedPlay:
-    """The flags of lan-play with their meaning: the environment's name; backend sim, sc2 or smac; TLS
-    credentials, None without.
-    """
-
-    config: PlayConfig
-    map: str
-    backend: str
-    addresses: list[Address]
-    tls: HostTls | None
-
-    @property
-    def records_page(self) -> bool:
-        """Whether the record is a page to be watched."""
-        return self.config.record is not None and self.config.record.suffix == ".html"
-
-
 @dataclass
 class Played:
     """The battles of a run so far, and the agents."""
 
     results: list[EpisodeResult] = field(default_factory=list)
     links: list[AgentLink] = field(default_factory=list)
+    enemies: list[AgentLink] = field(default_factory=list)
 
     def report(self, resolved: ResolvedPlay) -> dict[str, Any]:
         """The report as plain data."""
@@ -108,59 +53,8 @@ class Played:
             "model_sha256": self.links[0].model_sha256,
             "own_agents": resolved.config.model is not None,
             "episodes_wanted": resolved.config.episodes,
-            **make_report(self.results, self.links),
+            **make_report(self.results, self.links, self.enemies),
         }
-
-
-def resolve(config: PlayConfig) -> ResolvedPlay:
-    """Read what the flags name; InputError when one cannot be used."""
-    from envs.make import resolve_backend
-    from runtime.host.environment import check_record, check_team, map_to_play
-
-    if config.episodes < 1:
-        raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
-    if not 0 <= config.seed < 2**64:
-        raise InputError(f"--seed {config.seed}: a seed is 0 or more, and less than 2^64")
-    if not 0 < config.deadline_ms <= 3_600_000 or not 0 < config.connect_timeout_s <= 3_600:
-        raise InputError("--deadline-ms and --connect-timeout-s must be above 0 and at most an hour")
-    tls, addresses = running_agents(config)
-    map_name = map_to_play(config.map, config.model)
-    if config.record is not None:
-        check_record(config.record, map_name)
-        config = replace(config, record=config.record.absolute())  # an environment may change the folder
-    resolved = ResolvedPlay(config, map_name, resolve_backend(config.env, map_name), addresses, tls)
-    if resolved.backend != "sim" and resolved.records_page:
-        raise InputError(f"--record {config.record}: only the simulator can be recorded as a page, --env sim")
-    check_team(config.opponent, map_name, resolved.backend)
-    return resolved
-
-
-def running_agents(config: PlayConfig) -> tuple[HostTls | None, list[Address]]:
-    """How and where running agents are reached: nowhere yet with --model; InputError when nobody may be."""
-    if (config.agents is None) == (config.model is None):
-        raise InputError(
-            "give either --model FILE, whose agents are then started, or --agents ADDRESSES of running ones"
-        )
-    if config.agents is None:
-        for flag in ("tls_cert", "tls_key", "tls_ca", "insecure"):
-            if getattr(config, flag):
-                name = flag.replace("_", "-")
-                raise InputError(
-                    f"--{name} is for --agents: those of --model stay on this machine's loopback"
-                )
-        return None, []
-    files = tls_files(config.tls_cert, config.tls_key, config.tls_ca)
-    tls = None if files is None else HostTls(files)
-    addresses = parse_addresses(config.agents)
-    for address in addresses:
-        if not address.port:
-            raise InputError(f"{address}: no agent listens on port 0; say the port that it printed")
-        if not address.is_loopback and tls is None and not config.insecure:
-            raise InputError(
-                f"{address} is another machine, and what it is sent could be read and changed on the way: "
-                "give --tls-cert, --tls-key and --tls-ca, or say --insecure if you mean it"
-            )
-    return tls, addresses
 
 
 async def play_env(
@@ -193,8 +87,12 @@ async def play_env(
 
         links = await connect_team(resolved.addresses, env.spec, config.connect_timeout_s, resolved.tls)
         played.links += links
+        if resolved.enemies:
+            played.enemies += await connect_team(
+                resolved.enemies, env.spec, config.connect_timeout_s, called="enemies' agent"
+            )
         async with GameHost(
-            env, links, config.deadline_ms, realtime=config.realtime, watcher=watcher
+            env, links, config.deadline_ms, realtime=config.realtime, watcher=watcher, enemies=played.enemies
         ) as host:
             await host.play(config.episodes, note)
     return played.report(resolved)
@@ -224,7 +122,7 @@ def play(config: PlayConfig, stop: StopWish) -> int:
             screen.print(count, markup=False, highlight=False)
     if config.record is not None:
         screen.print(f"recorded in {one_line(config.record)}", markup=False, highlight=False)
-    silent = never_answered(played.links)
+    silent = never_answered([*played.links, *played.enemies])
     for link in silent:
         print(f"lan-play: error: {link} never answered a step: {one_line(link.why_lost)}", file=sys.stderr)
     return 1 if silent or not is_printed else 0
@@ -232,15 +130,22 @@ def play(config: PlayConfig, stop: StopWish) -> int:
 
 @contextlib.contextmanager
 def agents_of(resolved: ResolvedPlay, screen: Console) -> Iterator[ResolvedPlay]:
-    """The flags with the addresses of the agents, which --model starts for the block; InputError."""
-    if resolved.config.model is None:
-        yield resolved
-        return
+    """The flags with the addresses of the agents that models start for the block; InputError."""
     from runtime.host.own_agents import own_agents
 
-    with own_agents(resolved.config.model, resolved.map) as addresses:
-        screen.print(f"{len(addresses)} agents started, one process each", markup=False, highlight=False)
-        yield replace(resolved, addresses=addresses)
+    with contextlib.ExitStack() as stack:
+
+        def start(model: Path, whose: str) -> list[Address]:
+            addresses = stack.enter_context(own_agents(model, resolved.map))
+            text = f"{len(addresses)} {whose} started, one process each"
+            screen.print(text, markup=False, highlight=False)
+            return addresses
+
+        if resolved.config.model is not None:
+            resolved = replace(resolved, addresses=start(resolved.config.model, "agents"))
+        if resolved.opponent_model is not None:
+            resolved = replace(resolved, enemies=tuple(start(resolved.opponent_model, "enemies' agents")))
+        yield resolved
 
 
 def play_battles(resolved: ResolvedPlay, screen: Console, stop: StopWish, played: Played) -> None:

@@ -6,17 +6,17 @@ import os
 from pathlib import Path
 
 from envs.errors import InputError
-from envs.make import is_code, is_smac_map
+from envs.files import expanded
+from envs.make import find_map, is_code, is_smac_map
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import environment_name, is_own_map, learn_map
 from envs.text import shell_word
 from envs.types import MultiAgentEnv
+from runtime.model_file.metadata import environment_in
 
 
 def map_to_play(given: str | None, model: Path | None) -> str:
     """The environment that --map names, else the one that --model was made for; InputError."""
-    from runtime.model_file.metadata import environment_in
-
     if model is None or not (given is None or is_own_map(given)):
         if given is None:
             raise InputError("say which map the agents play, e.g. --map 3m or --map FILE.json")
@@ -48,23 +48,32 @@ def check_record(path: Path, map_name: str) -> None:
         )
 
 
-def check_team(opponent: str, map_name: str, backend: str) -> None:
-    """InputError unless a scripted team of that name can command the enemies."""
-    if opponent == MAP_SCRIPT:
-        return
-    from envs.battle.opponent import check_opponent
+def model_of_opponent(name: str, map_name: str, backend: str) -> Path | None:
+    """The model file that --opponent names, None where it names a team; InputError where neither can play."""
+    if name == MAP_SCRIPT:
+        return None
+    from envs.battle.opponent import SCRIPTED, check_opponent, trained_side
 
-    if Path(opponent).suffix == ".onnx" or os.path.lexists(opponent):
-        raise InputError(
-            f"--opponent {opponent}: lan-play runs no model; give a scripted team, or let lan-eval play it"
-        )
-    check_opponent(opponent, map_name, backend)
+    model = expanded(name)
+    if name in SCRIPTED or not (model.suffix == ".onnx" or os.path.lexists(model)):
+        check_opponent(name, map_name, backend)
+        return None
+    if backend != "sim":
+        raise InputError(f"--opponent {name}: only the simulator's enemies can be commanded, --env sim")
+    if not is_smac_map(map_name):
+        raise InputError(f"--opponent {name}: {map_name} has no enemies that could be commanded")
+    spec, _ = environment_in(model)
+    trained_side(find_map(map_name), name, spec)
+    return model
 
 
-def with_opponent(env: MultiAgentEnv, opponent: str, seed: int) -> MultiAgentEnv:
-    """The environment with a scripted team in command of the enemies, unless that is the map's own order."""
-    if opponent == MAP_SCRIPT:
+def with_opponent(env: MultiAgentEnv, name: str, seed: int) -> MultiAgentEnv:
+    """The environment with --opponent in command of the enemies; the host asks the agents of a model."""
+    if name == MAP_SCRIPT:
         return env
-    from envs.battle.opponent import with_scripted_opponent
+    from envs.battle.mirror import turn_of
+    from envs.battle.opponent import SCRIPTED, TwoSidedEnv, with_scripted_opponent
 
-    return with_scripted_opponent(env, opponent, seed)
+    if name in SCRIPTED:
+        return with_scripted_opponent(env, name, seed)
+    return TwoSidedEnv(env, turn_of(find_map(env.spec.name)))

@@ -1,4 +1,7 @@
-"""Playing battles through agents: the host owns the game, asks every agent, and steps the game."""
+"""Playing battles through agents: the host owns the game, asks every agent, and steps the game.
+
+Where the enemies have agents too, both teams are asked at the same time.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,16 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
-from envs.errors import EpisodeLostError, InputError
+from envs.errors import EpisodeLostError
 from envs.outcomes import EpisodeStats
 from envs.text import one_line
-from envs.types import FloatArray, IntArray, MultiAgentEnv, TimeStep
-from runtime.host.agent_link import MODEL_CHANGE_TIMEOUT_S, AgentLink
-from runtime.host.fallback import fallback_action
+from envs.types import FloatArray, IntArray, MultiAgentEnv, TimeStep, TwoSided
+from runtime.host.agent_link import AgentLink
+from runtime.host.asked_team import AskedTeam
 
 REALTIME_STEP_S = 8 / 22.4
 """The time StarCraft II leaves for a step: SMAC acts every 8 game loops, of which 22.4 pass in a second."""
@@ -59,8 +62,9 @@ class GameHost:
     """A game with B = 1 and the links to its agents, agent i at index i.
 
     In `realtime` the game goes on every 357 ms: no joint step takes longer than that, and none less. For a
-    `watcher` the agents are asked for their advantages too. Leaving the host's `async with` closes the links;
-    the game is its owner's to close.
+    `watcher` the agents are asked for their advantages too. `enemies` are the links to the enemies' agents;
+    the game must then be `TwoSided`. Leaving the host's `async with` closes the links; the game is its
+    owner's to close.
     """
 
     def __init__(
@@ -71,12 +75,14 @@ class GameHost:
         *,
         realtime: bool = False,
         watcher: Watcher | None = None,
+        enemies: Sequence[AgentLink] = (),
     ) -> None:
         self.env = env
         self.links = links
         self.watcher = watcher
         for link in links:
             link.asks_advantages = watcher is not None
+        self.team, self.enemies = (AskedTeam(side, env.idle_actions) for side in (links, enemies))
         self.realtime = realtime
         self.deadline_s = min(deadline_ms / 1000, REALTIME_STEP_S) if realtime else deadline_ms / 1000
         self._has_begun = False
@@ -86,20 +92,24 @@ class GameHost:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await asyncio.gather(*(link.close() for link in self.links))
+        await asyncio.gather(*(team.close() for team in self.teams))
+
+    @property
+    def teams(self) -> list[AskedTeam]:
+        """Who is asked: the agents, and the enemies' agents where there are any."""
+        return [self.team, self.enemies] if self.enemies.links else [self.team]
 
     async def play_episode(self) -> EpisodeResult:
         """One battle from its start to its end; the agents are told to forget it, however it ends."""
         try:
             return await self._play_episode()
         finally:
-            await asyncio.gather(*(link.end() for link in self.links))
+            await asyncio.gather(*(team.end() for team in self.teams))
 
     async def _play_episode(self) -> EpisodeResult:
         episode = self.env.next_episode
-        before = [link.counts.fallbacks for link in self.links]
-        await asyncio.gather(*(link.begin(f"{self._run_id}-{episode}") for link in self.links))
-        await self._agree_on_a_model()
+        before = self.team.fallbacks
+        await asyncio.gather(*(team.begin(f"{self._run_id}-{episode}") for team in self.teams))
         time_step = self.env.reset()
         if self.watcher is not None:
             self.watcher.begin(time_step)
@@ -116,14 +126,15 @@ class GameHost:
                 await asyncio.sleep(start_s + REALTIME_STEP_S - time.perf_counter())
             time_step = self.env.step(actions[-1][None])
             if self.watcher is not None:
-                self.watcher.step(time_step, actions[-1][None], self.last_advantages()[None])
+                advantages = self.team.advantages(self.env.spec.n_actions)
+                self.watcher.step(time_step, actions[-1][None], advantages[None])
             episode_return += float(time_step.reward[0])
         return EpisodeResult(
             episode=episode,
             won=bool(time_step.won[0]),
             episode_return=episode_return,
             steps=len(actions),
-            fallbacks=sum(link.counts.fallbacks for link in self.links) - sum(before),
+            fallbacks=self.team.fallbacks - before,
             latency_ms=latency_ms,
             actions=np.array(actions),
         )
@@ -134,52 +145,23 @@ class GameHost:
         Later an agent that is full costs its unit the battle, and not everybody the run.
         """
         self._has_begun = True
-        for link in self.links:
-            if link.has_no_room:
-                raise InputError(f"{link}: {link.why_lost}")
-
-    async def _agree_on_a_model(self) -> None:
-        """Wait a little until all agents that are there have one model; play without those that differ."""
-        give_up_s = time.monotonic() + MODEL_CHANGE_TIMEOUT_S
-        while True:
-            await asyncio.gather(*(link.refresh() for link in self.links))
-            models = {link.model_sha256 for link in self.links if not link.is_lost}
-            if len(models) <= 1:
-                return
-            if time.monotonic() > give_up_s:
-                break
-            await asyncio.sleep(0.05)
-        there = [link for link in self.links if not link.is_lost]
-        for link in there:
-            if link.model_sha256 != there[0].model_sha256:
-                link.lose("it has another model than the rest of the team", there[0].model_sha256)
+        for team in self.teams:
+            team.check_room()
 
     async def joint_step(self, time_step: TimeStep) -> IntArray:
-        """The team's actions [N]: agent i is sent row i and nothing else."""
+        """The agents' actions [N]; the game has the enemies' by then, where those have agents."""
         deadline_s = asyncio.get_running_loop().time() + self.deadline_s
-        obs, avail_actions = time_step.obs[0].astype("<f4", copy=False), time_step.avail_actions[0]
-        answers = await asyncio.gather(
-            *(
-                link.act(obs[i].tobytes(), avail_actions[i].tobytes(), deadline_s)
-                for i, link in enumerate(self.links)
-            )
+        obs, avail_actions = time_step.obs[0], time_step.avail_actions[0]
+        if not self.enemies.links:
+            return await self.team.act(obs, avail_actions, deadline_s)
+        game = cast("TwoSided", self.env)
+        seen = game.seen_by_enemies()
+        actions, theirs = await asyncio.gather(
+            self.team.act(obs, avail_actions, deadline_s),
+            self.enemies.act(seen.obs[0], seen.avail_actions[0], deadline_s),
         )
-        return np.array(
-            [
-                fallback_action(avail_actions[i], self.env.idle_actions) if action is None else action
-                for i, action in enumerate(answers)
-            ],
-            np.int64,
-        )
-
-    def last_advantages(self) -> FloatArray:
-        """[N, A]: the agents' advantages in the last joint step; NaN where none that can be used came."""
-        advantages = np.full((len(self.links), self.env.spec.n_actions), np.nan, np.float32)
-        for row, link in zip(advantages, self.links, strict=True):
-            if len(link.advantages) == row.nbytes:
-                answered = np.frombuffer(link.advantages, "<f4")
-                row[:] = answered if np.isfinite(answered).all() else np.nan
-        return advantages
+        game.command_enemies(theirs[None])
+        return actions
 
     async def play(self, episodes: int, on_episode: Callable[[EpisodeResult], None]) -> list[EpisodeResult]:
         """Play `episodes` battles one after the other, and call `on_episode` after each.

@@ -13,8 +13,13 @@ from runtime.host.agent_link import AgentLink
 from runtime.host.game import EpisodeResult
 
 
-def make_report(results: Sequence[EpisodeResult], links: Sequence[AgentLink]) -> dict[str, Any]:
-    """The report as plain data: rates of the battles, latencies of all joint steps, one row per agent."""
+def make_report(
+    results: Sequence[EpisodeResult], links: Sequence[AgentLink], enemies: Sequence[AgentLink] = ()
+) -> dict[str, Any]:
+    """The report as plain data: rates of the battles, latencies of all joint steps, one row per agent.
+
+    `enemies` are the links to the enemies' agents where they have some; else that entry is None.
+    """
     summary = summarise([result.stats for result in results])
     latency_ms = [ms for result in results for ms in result.latency_ms]
     p50, p99 = np.percentile(latency_ms, (50, 99)).tolist() if latency_ms else (0.0, 0.0)
@@ -28,6 +33,13 @@ def make_report(results: Sequence[EpisodeResult], links: Sequence[AgentLink]) ->
         "fallbacks": sum(result.fallbacks for result in results),
         "latency_ms": {"p50": p50, "p99": p99},
         "agents": [agent_row(link) for link in links],
+        "enemies": None
+        if not enemies
+        else {
+            "model_sha256": enemies[0].model_sha256,
+            "fallbacks": sum(link.counts.fallbacks for link in enemies),
+            "agents": [agent_row(link) for link in enemies],
+        },
     }
 
 
@@ -48,6 +60,11 @@ def agent_row(link: AgentLink) -> dict[str, Any]:
         "reconnects": counts.reconnects,
         "replayed_steps": counts.replayed_steps,
     }
+
+
+def reached(row: dict[str, Any]) -> str:
+    """How well an agent could be reached, in words."""
+    return f"answered {row['availability']:.1%} of {row['steps']} steps, {row['reconnects']} reconnects"
 
 
 def report_table(report: dict[str, Any]) -> str:
@@ -73,8 +90,14 @@ def report_table(report: dict[str, Any]) -> str:
         table.add_row("agents", f"{len(report['agents'])}, started by lan-play, one process each")
     for row in report["agents"]:
         if row["fallbacks"] or row["reconnects"]:
-            answered = f"answered {row['availability']:.1%} of {row['steps']} steps"
-            table.add_row(f"agent {row['agent_id']}", f"{answered}, {row['reconnects']} reconnects")
+            table.add_row(f"agent {row['agent_id']}", reached(row))
+    if report["enemies"] is not None:
+        rows, missed = report["enemies"]["agents"], report["enemies"]["fallbacks"]
+        table.add_row("enemies", f"{len(rows)} agents, started by lan-play, one process each")
+        table.add_row("enemies' fallbacks", str(missed))
+        for row in rows:
+            if row["fallbacks"] or row["reconnects"]:
+                table.add_row(f"enemies' agent {row['agent_id']}", reached(row))
     console = Console()
     with console.capture() as capture:
         console.print(table)

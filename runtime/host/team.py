@@ -41,9 +41,16 @@ log = logging.getLogger("lan.play")
 
 
 async def connect_team(
-    addresses: Sequence[Address], spec: EnvSpec, timeout_s: float, tls: HostTls | None = None
+    addresses: Sequence[Address],
+    spec: EnvSpec,
+    timeout_s: float,
+    tls: HostTls | None = None,
+    *,
+    called: str = "agent",
 ) -> list[AgentLink]:
     """Open links to the agents of `spec`'s team, in the order of their ids; the caller closes them.
+
+    `called`: what an agent is in messages.
 
     It waits until `timeout_s` for agents that are not there yet: connections refused, names that nobody
     knows, certificates not valid yet. InputError then names every address that is still silent; and at once
@@ -51,7 +58,9 @@ async def connect_team(
     missing or there twice.
     """
     async with contextlib.AsyncExitStack() as stack:
-        links = [await stack.enter_async_context(AgentLink(address, tls)) for address in addresses]
+        links = [
+            await stack.enter_async_context(AgentLink(address, tls, called=called)) for address in addresses
+        ]
         identities = await find_all(links, spec, timeout_s)
         check_team(addresses, identities, spec)
         stack.pop_all()  # they stay open: the caller closes them

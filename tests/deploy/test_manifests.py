@@ -13,7 +13,7 @@ import tyro
 
 from envs.start import COMMANDS
 from runtime.agent.cli import AgentConfig
-from runtime.host.cli import PlayConfig
+from runtime.host.flags import PlayConfig
 from runtime.identity.addresses import parse_addresses
 from tests.paths import ROOT
 

@@ -14,7 +14,7 @@ import pytest
 
 from envs.make import env_spec
 from envs.types import EnvSpec, TimeStep
-from runtime.host.game import GameHost
+from runtime.host.asked_team import AskedTeam
 from runtime.host.team import connect_team
 from runtime.identity.addresses import parse_addresses
 from tests.runtime.support.processes import free_ports, started
@@ -61,17 +61,18 @@ def test_a_million_steps_leave_no_trace(tmp_path: Path) -> None:
     async def run(pids: list[int]) -> int:
         addresses = ",".join(f"127.0.0.1:{port + index}" for index in range(N))
         links = await connect_team(parse_addresses(addresses), spec, 30.0)
-        async with GameHost(None, links, 30_000.0) as host:  # type: ignore[arg-type]
+        async with AskedTeam(links, ()) as team:
             for step in range(joint_steps):
                 if step % EPISODE_STEPS == 0:
                     await asyncio.gather(*(link.end(10.0) for link in links))
                     await asyncio.gather(*(link.begin(f"soak-{step}") for link in links))
-                start_s = time.perf_counter()
-                await host.joint_step(time_steps[step % len(time_steps)])
+                shown, start_s = time_steps[step % len(time_steps)], time.perf_counter()
+                deadline_s = asyncio.get_running_loop().time() + 30.0
+                await team.act(shown.obs[0], shown.avail_actions[0], deadline_s)
                 latency_ms.append(1000 * (time.perf_counter() - start_s))
                 if step in (joint_steps // 10, joint_steps - 1):
                     footprints.append(footprint(pids))
-        return sum(link.counts.fallbacks for link in links)
+        return team.fallbacks
 
     with started(
         "agents", "--model", model, "--agents", f"0-{N - 1}", "--listen", f"127.0.0.1:{port}",

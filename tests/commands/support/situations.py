@@ -14,7 +14,7 @@ from exporters.evaluate import EvaluateConfig
 from exporters.export import ExportConfig, export_checkpoint
 from runtime.agent.cli import AgentConfig
 from runtime.agent.many import AgentsConfig
-from runtime.host.cli import PlayConfig
+from runtime.host.flags import PlayConfig
 from runtime.host.status import StatusConfig
 from runtime.identity.certs import CertsConfig, certs
 from trainer import TrainConfig, train

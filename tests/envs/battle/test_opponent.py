@@ -12,7 +12,7 @@ import pytest
 from envs.battle.env import BattleEnv
 from envs.battle.fields import Order
 from envs.battle.mirror import Turn, turn_of
-from envs.battle.opponent import SCRIPTED, OpponentEnv, check_opponent, with_scripted_opponent
+from envs.battle.opponent import SCRIPTED, OpponentEnv, TwoSidedEnv, check_opponent, with_scripted_opponent
 from envs.battle.teams import NearestTeam, RandomTeam
 from envs.battle.views import Side
 from envs.checkers import CheckersEnv
@@ -93,7 +93,7 @@ def test_units_in_mirror_image_see_the_same(name: str, turn: Turn) -> None:
 
     for ours, theirs in zip(parts(shown), parts(seen), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-4)
-    env._decide(shown)
+    env._played(shown, ~shown.done)
     actions = always(EAST)(mirror)(shown)
     before = units.x.copy(), units.y.copy()
     env.step(actions)
@@ -162,6 +162,30 @@ def test_a_refused_action_changes_nothing() -> None:
             first.step(np.zeros((4, 3), np.int64))
         step, other = first.step(actions), second.step(actions)
         np.testing.assert_array_equal(step.obs, other.obs)
+
+
+def test_enemies_commanded_from_outside_do_as_a_team_of_the_same_actions() -> None:
+    def make() -> BattleEnv:
+        return BattleEnv(find_map("2s3z"), n_battles=3, seed=3)
+
+    by_team, from_outside = OpponentEnv(make(), NearestTeam), TwoSidedEnv(make())
+    with pytest.raises(ValueError, match="no battle has begun"):
+        from_outside.seen_by_enemies()
+    agents, twins = NearestTeam(by_team), NearestTeam(from_outside)
+    steps = by_team.reset(), from_outside.reset()
+    enemies = NearestTeam(from_outside.mirror)
+    for _ in range(60):
+        np.testing.assert_equal(vars(steps[0]), vars(steps[1]))
+        if steps[0].done.all():
+            break
+        actions = agents(steps[0])
+        np.testing.assert_array_equal(actions, twins(steps[1]))
+        from_outside.command_enemies(enemies(from_outside.seen_by_enemies()))
+        steps = by_team.step(actions), from_outside.step(actions)
+    assert steps[0].done.all()
+    from_outside.reset()
+    with pytest.raises(ValueError, match="battle 0, agent 0"):
+        from_outside.command_enemies(np.zeros((3, 5), np.int64))  # only the dead may do nothing
 
 
 def test_opponents_that_do_not_fit_are_refused() -> None:

@@ -318,7 +318,8 @@ def test_base_install_serves_a_team(model_file: Path) -> None:
         code = (
             "import asyncio, sys\n"
             "from tests.runtime.support.tag_env import TagEnv\n"
-            "from runtime.host.cli import PlayConfig, play_env, resolve\n"
+            "from runtime.host.cli import play_env\n"
+            "from runtime.host.flags import PlayConfig, resolve\n"
             f"agents = ','.join(f'127.0.0.1:{{{port} + i}}' for i in range(3))\n"
             "config = PlayConfig(map='tag', agents=agents, episodes=3)\n"
             "report = asyncio.run(play_env(TagEnv(), resolve(config), lambda result: None))\n"

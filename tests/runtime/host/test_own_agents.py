@@ -19,7 +19,7 @@ import pytest
 from envs.errors import InputError
 from envs.make import env_spec
 from runtime.host import own_agents as module
-from runtime.host.cli import PlayConfig, resolve
+from runtime.host.flags import PlayConfig, resolve
 from runtime.host.own_agents import own_agents
 from tests.runtime.support.playing import team
 from tests.runtime.support.processes import wait_until

@@ -14,7 +14,8 @@ import pytest
 
 from envs.errors import InputError
 from envs.types import MultiAgentEnv
-from runtime.host.cli import PlayConfig, play_env, resolve
+from runtime.host.cli import play_env
+from runtime.host.flags import PlayConfig, resolve
 from runtime.host.game import EpisodeResult, GameHost
 from runtime.host.team import connect_team
 from runtime.identity.addresses import parse_addresses
@@ -193,7 +194,7 @@ def test_a_model_is_changed_between_episodes_and_not_within_one(
 def test_a_team_of_two_models_plays_without_those_that_differ(
     model_file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.host.game.MODEL_CHANGE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("runtime.host.asked_team.MODEL_CHANGE_TIMEOUT_S", 0.3)
 
     async def play() -> EpisodeResult:
         async with hosted(TagEnv(seed=7), addresses) as host:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from envs.errors import InputError
-from runtime.host.cli import PlayConfig, resolve
+from runtime.host.flags import PlayConfig, resolve
 from runtime.host.game import EpisodeResult
 from runtime.host.records import ActionsRecord, PageRecord
 from runtime.host.screen import Expendable

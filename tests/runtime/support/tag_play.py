@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -63,8 +64,10 @@ class Running:
         self.process = process
 
     def signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
+        """Send a signal; not by `send_signal`, which may reap the process before asyncio learns its code."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
 
     async def ended(self) -> Ended:
         async with asyncio.timeout(RUN_TIMEOUT_S):
