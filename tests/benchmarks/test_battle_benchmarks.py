@@ -41,6 +41,18 @@ def test_the_simulators_cost_is_split_into_its_parts_for_every_number_of_battles
     assert 0 < report["memory_mb_1024_corridor"] < 200
 
 
+def test_our_speed_is_measured_beside_those_who_are_installed() -> None:
+    done = benchmark("benchmarks.peers", "--map", "3m", "--seconds", "0.1", "--rounds", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    speeds = json.loads(done.stdout)["steps_per_processor_s"]["3m"]
+    assert {"batched", "StarCraft2Env"} <= set(speeds)
+    assert speeds["batched"] > speeds["StarCraft2Env"] > 0
+    table = benchmark("benchmarks.peers", "--map", "3m", "--seconds", "0.1", "--rounds", "1").stdout
+    assert table.splitlines()[0] == "| map | batched | StarCraft2Env | SMAClite | official SMAC |"
+    refused = benchmark("benchmarks.peers", "--map", "3mm")
+    assert (refused.returncode, "did you mean '3m'" in refused.stderr) == (2, True)
+
+
 @pytest.mark.slow
 def test_the_table_of_teams_has_the_numbers_of_lan_eval(capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--map", "3m", "2s3z", "--team", "nearest", "heuristic", "--battles", "16", "--seed", "1"]
