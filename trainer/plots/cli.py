@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -17,8 +17,9 @@ from envs.files import write_atomically
 from envs.text import one_line
 
 DESCRIPTION = (
-    "Draw the evaluations of runs: median and quartiles over seeds, a panel per map, and the average of win "
-    "rates over maps. Prints a table of the final values. Refuses runs that are not comparable."
+    "Draw the evaluations of runs: interquartile means over seeds with 95 % bootstrap intervals, a panel per "
+    "map, and, for win rates, what holds over all maps. Prints the final values, and the chance that one "
+    "learner's run ends higher than another's. Refuses runs that are not comparable."
 )
 SUFFIXES = (".png", ".svg", ".html")
 
@@ -28,11 +29,15 @@ class PlotConfig:
     """Flags of `lan-plot`."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = field(default=())
-    """Run directories of lan-train."""
+    """Run directories of lan-train, or CSV files that --data wrote."""
     out: Path = Path("curves.png")
     """Figure to write: .png, .svg, or .html (figure and table in one page)."""
     metric: str = "win_rate"
     """Metric to draw: win_rate, return_mean or episode_length_steps."""
+    summary: Literal["iqm", "median"] = "iqm"
+    """Line and band: iqm (interquartile mean, 95 % interval) or median (and quartiles, as in the paper)."""
+    beside: Path | None = None
+    """CSV file of others' numbers to draw too: columns map, name, env_steps (none: a line) and the metric."""
     data: Path | None = None
     """CSV file to write the drawn evaluations to."""
     until: int | None = None
@@ -51,9 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def plot(config: PlotConfig) -> None:
     """Check, draw, and print the table."""
     from trainer.plots.curves import find_differences, known_setting, load_run
-    from trainer.plots.figures import draw, render
+    from trainer.plots.drawn_data import evaluations_csv, read_runs
+    from trainer.plots.figures import HIGHER_IS_BETTER, draw, render
+    from trainer.plots.references import read_references
     from trainer.plots.statistics import make_curves
-    from trainer.plots.tables import evaluations_csv, markdown_table
+    from trainer.plots.tables import improvement_table, markdown_table
 
     if not config.runs:
         raise InputError("name the run directories to draw, e.g. lan-plot runs/3m-lan-seed* --out 3m.png")
@@ -65,14 +72,22 @@ def plot(config: PlotConfig) -> None:
     if config.until is not None and config.until < 1:
         raise InputError(f"--until must be at least 1, not {config.until}")
     by = None if config.by is None else known_setting(config.by)
-    runs = [load_run(path, config.metric, until_steps=config.until, by=by) for path in config.runs]
+    runs = []
+    for path in config.runs:
+        if path.suffix == ".csv":
+            runs += read_runs(path, config.metric, config.until)
+        else:
+            runs.append(load_run(path, config.metric, until_steps=config.until, by=by))
     differences = find_differences(runs)
     if differences and not config.force:
         listed = "; ".join(differences)
         raise InputError(f"these runs are not comparable ({listed}); --force draws them all the same")
+    references = [] if config.beside is None else read_references(config.beside, config.metric)
     curves = make_curves(runs)
-    figure = draw(curves, config.metric, sorted({run.backend for run in runs}))
-    table = markdown_table(curves)
+    figure = draw(curves, config.metric, sorted({run.backend for run in runs}), config.summary, references)
+    table = markdown_table(curves, config.summary, over_maps=config.metric == "win_rate")
+    if config.summary == "iqm" and config.metric in HIGHER_IS_BETTER:
+        table = "\n\n".join(filter(None, (table, improvement_table(curves))))
     write_atomically(config.out, render(config.out, figure, table))
     if config.data is not None:
         write_atomically(config.data, evaluations_csv(runs, config.metric).encode(errors="backslashreplace"))

@@ -24,11 +24,14 @@ from trainer.runs.grid import point_of
 from trainer.runs.metrics import read_metrics
 
 Reals = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run's evaluations: `steps` [E] environment steps, `values` [E] of the metric."""
+    """One run's evaluations: `steps` [E] environment steps, the `points` [E] of the grid that they belong to,
+    and `values` [E] of the metric.
+    """
 
     path: Path
     map: str
@@ -38,6 +41,7 @@ class Run:
     contract_version: int
     settings: dict[str, Any]
     steps: Reals
+    points: IntArray
     values: Reals
     by: str | None = None
     """The setting of which each value has a curve."""
@@ -56,8 +60,8 @@ class Run:
         between two points and is ignored.
         """
         values: dict[int, float] = {}
-        for steps, value in zip(self.steps.tolist(), self.values.tolist(), strict=True):
-            values.setdefault(point_of(steps, self.settings), value)
+        for point, value in zip(self.points.tolist(), self.values.tolist(), strict=True):
+            values.setdefault(point, value)
         return values
 
 
@@ -91,7 +95,11 @@ def make_run(path: Path, metric: str, until_steps: int | None, by: str | None) -
     evaluations = [record for record in records if record["kind"] == "evaluation"]
     if not evaluations:
         raise InputError(f"{path} is empty: it has no evaluation yet")
-    known = sorted(name for name in evaluations[0] if name not in ("kind", "env_steps", "wall_s"))
+    known = sorted(
+        name
+        for name, value in evaluations[0].items()
+        if name not in ("kind", "env_steps", "wall_s") and not isinstance(value, dict | list)
+    )
     if metric not in known:
         raise InputError(f"evaluations have no {metric!r}; they have {', '.join(known)}")
     if until_steps is not None:
@@ -107,6 +115,7 @@ def make_run(path: Path, metric: str, until_steps: int | None, by: str | None) -
         contract_version=config["spec"]["contract_version"],
         settings=settings,
         steps=np.array([record["env_steps"] for record in evaluations], float),
+        points=np.array([point_of(record["env_steps"], settings) for record in evaluations], np.int64),
         values=np.array([record[metric] for record in evaluations], float),
         by=by,
     )
@@ -136,20 +145,21 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
         values = {getattr(run, name) for run in runs}
         if len(values) > 1:
             found.append(f"{name}: {', '.join(map(str, sorted(values)))}")
-    names = {name for run in runs for name in run.settings if not may_differ(name, Free.WHEN_DRAWN)}
+    known = [run for run in runs if run.settings]  # a CSV file holds none
+    names = {name for run in known for name in run.settings if not may_differ(name, Free.WHEN_DRAWN)}
     for name in sorted(names - {run.by for run in runs}):
         by_group = defaultdict(set)
-        for run in runs:
+        for run in known:
             group = run.algorithm if may_differ(name, Free.BETWEEN_ALGORITHMS) else "all"
             by_group[group].add(json.dumps(setting(run, name)))
         for group, values in by_group.items():
             if len(values) > 1:
                 where = "" if group == "all" else f" of {group}"
                 found.append(f"{name}{where}: {', '.join(sorted(values))}")
-    ends = {run.path: max(run.by_point) for run in runs}
-    if len(set(ends.values())) > 1:
-        shortest, longest = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
-        found.append(f"length: {shortest} ends at {ends[shortest]:,} steps, {longest} at {ends[longest]:,}")
+    ends = [(max(run.by_point), run) for run in runs]
+    (shortest, one), (longest, other) = (chosen(ends, key=lambda end: end[0]) for chosen in (min, max))
+    if shortest != longest:
+        found.append(f"length: {one.path} ends at {shortest:,} steps, {other.path} at {longest:,}")
     taken: dict[tuple[str, str, int], Path] = {}
     for run in runs:
         key = (run.map, run.learner, run.seed)

@@ -1,16 +1,27 @@
-"""The figure: a panel per map, the averages over maps, one legend beside them; and its file."""
+"""The figure: a panel per map, what holds over maps, who is ahead, one legend beside them; and its file."""
 
 from __future__ import annotations
 
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envs.text import one_line
 from trainer.learning.algorithms import ALGORITHMS
-from trainer.plots.statistics import Curve, average_over_maps, count_first
+from trainer.plots.curves import Reals
+from trainer.plots.estimates import MIN_RUNS, Estimate
+from trainer.plots.references import Reference
+from trainer.plots.statistics import (
+    THRESHOLDS,
+    Curve,
+    Summary,
+    average_over_maps,
+    count_first,
+    improvements,
+    profiles,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,45 +30,52 @@ if TYPE_CHECKING:
 PANEL_INCHES = (4.2, 3.0)
 LEGEND_INCHES = 1.4
 LINE_STYLES = ("-", "--", ":", "-.")
+MARKERS = ("x", "+", "1", "2", "3", "4")
+HIGHER_IS_BETTER = ("win_rate", "return_mean")
+Styles = Mapping[str, dict[str, Any]]
 
 
-def draw(curves: Sequence[Curve], metric: str, backends: Sequence[str]) -> Figure:
-    """Draw a panel per map; for win rates on several maps also the average and the counts of firsts.
+def draw(
+    curves: Sequence[Curve],
+    metric: str,
+    backends: Sequence[str],
+    summary: Summary = "iqm",
+    references: Sequence[Reference] = (),
+) -> Figure:
+    """Draw a panel per map; for win rates on several maps also what holds over all, and who ends higher.
 
     Returns and lengths have another scale on every map, so they are not averaged.
     """
     from matplotlib.figure import Figure
 
-    maps = sorted({curve.map for curve in curves})
-    styles = styles_of(list({curve.learner for curve in curves}))
-    over_maps = len(maps) > 1 and metric == "win_rate"
-    n_panels = len(maps) + (2 if over_maps else 0)
-    columns = min(4, n_panels)
-    rows = -(-n_panels // columns)
+    maps, learners = sorted({curve.map for curve in curves}), {curve.learner for curve in curves}
+    styles = styles_of(list(learners))
+    drawers = [(draw_map, name) for name in maps]
+    if len(maps) > 1 and metric == "win_rate":
+        drawers += [(draw_average, ""), (draw_firsts if summary == "median" else draw_profiles, "")]
+    if len(learners) > 1 and metric in HIGHER_IS_BETTER and summary == "iqm":
+        drawers.append((draw_improvements, ""))
+    columns = min(4, len(drawers))
+    rows = -(-len(drawers) // columns)
     size = PANEL_INCHES[0] * columns + LEGEND_INCHES, PANEL_INCHES[1] * rows
     figure = Figure(size, layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for panel, map_name in zip(axes, maps, strict=False):
-        for curve in (curve for curve in curves if curve.map == map_name):
-            draw_curve(panel, curve, styles[curve.learner])
-        dress(panel, f"{one_line(map_name)} ({', '.join(backends)})", metric)
-    if over_maps:
-        for learner, (steps, mean) in average_over_maps(curves).items():
-            axes[len(maps)].plot(steps / 1000, mean, **styles[learner])
-        dress(axes[len(maps)], f"mean of the medians over {len(maps)} maps", metric)
-        counts, panel = count_first(curves), axes[len(maps) + 1]
-        places = range(len(counts))
-        panel.barh(places, list(counts.values()), color=[styles[name]["color"] for name in counts])
-        panel.set_yticks(places, [one_line(name) for name in counts], parse_math=False)
-        panel.set_title("maps led by 1/32 at the end", fontsize=10)
-        panel.xaxis.get_major_locator().set_params(integer=True)
-    for panel in axes[n_panels:]:
+    names = sorted({reference.name for reference in references if reference.map in maps})
+    for panel, (drawer, name) in zip(axes, drawers, strict=False):
+        shown = [curve for curve in curves if name in ("", curve.map)]
+        drawer(panel, shown, styles, summary)
+        if drawer is draw_map:
+            draw_references(panel, [ref for ref in references if ref.map == name], names)
+            dress(panel, f"{one_line(name)} ({', '.join(backends)})", metric)
+    for panel in axes[len(drawers) :]:
         panel.set_visible(False)
-    add_legend(figure, curves, styles)
+    add_legend(figure, curves, styles, names)
     return figure
 
 
-def add_legend(figure: Figure, curves: Sequence[Curve], styles: dict[str, dict[str, Any]]) -> None:
+def add_legend(
+    figure: Figure, curves: Sequence[Curve], styles: dict[str, dict[str, Any]], names: Sequence[str]
+) -> None:
     """One legend for all panels, beside them, where it hides no curve."""
     from matplotlib.lines import Line2D
 
@@ -65,19 +83,96 @@ def add_legend(figure: Figure, curves: Sequence[Curve], styles: dict[str, dict[s
     for learner, style in styles.items():
         n_seeds = sorted({curve.n_seeds for curve in curves if curve.learner == learner})
         seeds = " to ".join(str(n) for n in dict.fromkeys((n_seeds[0], n_seeds[-1])))
-        label = f"{one_line(learner)} ({seeds} seed{'s' * (n_seeds[-1] > 1)})"
+        few = ", no interval" if n_seeds[-1] < MIN_RUNS else ""
+        label = f"{one_line(learner)} ({seeds} seed{'s' * (n_seeds[-1] > 1)}{few})"
         lines.append((Line2D([], [], **style), label))
+    lines += [(Line2D([], [], **reference_style(names, name)), one_line(name)) for name in names]
     legend = figure.legend(*zip(*lines, strict=True), loc="outside right upper", fontsize=8)
     for text in legend.get_texts():
         text.set_parse_math(False)
 
 
-def draw_curve(panel: Axes, curve: Curve, style: dict[str, Any]) -> None:
-    """Median as a line, the quartiles as a band."""
-    panel.plot(curve.steps / 1000, curve.median, **style)
-    panel.fill_between(
-        curve.steps / 1000, curve.lower, curve.upper, color=style["color"], alpha=0.2, linewidth=0
-    )
+def draw_map(panel: Axes, curves: Sequence[Curve], styles: Styles, summary: Summary) -> None:
+    """The curves of one map."""
+    for curve in curves:
+        draw_estimate(panel, curve.steps / 1000, curve.summarise(summary), styles[curve.learner])
+        if summary == "iqm" and curve.n_seeds < MIN_RUNS:
+            for run in curve.values.T:
+                panel.plot(curve.steps / 1000, run, ".", color=styles[curve.learner]["color"], markersize=3)
+
+
+def draw_estimate(panel: Axes, x: Reals, estimate: Estimate, style: dict[str, Any]) -> None:
+    """A line, and a band where there is one."""
+    panel.plot(x, estimate.value, **style)
+    if estimate.low is not None and estimate.high is not None:
+        panel.fill_between(x, estimate.low, estimate.high, color=style["color"], alpha=0.2, linewidth=0)
+
+
+def draw_references(panel: Axes, references: Sequence[Reference], names: Sequence[str]) -> None:
+    """Others' numbers on a map: points, and horizontal lines where they have no steps."""
+    for reference in references:
+        style = reference_style(names, reference.name)
+        if reference.level is not None:
+            panel.axhline(reference.level, color=style["color"], linestyle=":", linewidth=1)
+        if reference.points:
+            steps, values = zip(*reference.points, strict=True)
+            right = panel.get_xlim()[1]
+            panel.plot([step / 1000 for step in steps], values, **style)
+            panel.set_xlim(right=right)  # they may go on where the runs end
+
+
+def reference_style(names: Sequence[str], name: str) -> dict[str, Any]:
+    """A grey and a marker for each of others' names."""
+    index = list(names).index(name)
+    grey = str(0.15 + 0.5 * index / max(1, len(names)))
+    return {"color": grey, "marker": MARKERS[index % len(MARKERS)], "linestyle": ":", "markersize": 4}
+
+
+def draw_average(panel: Axes, curves: Sequence[Curve], styles: Styles, summary: Summary) -> None:
+    """What holds over all maps, by steps."""
+    for learner, (steps, estimate) in average_over_maps(curves, summary).items():
+        draw_estimate(panel, steps / 1000, estimate, styles[learner])
+    n_maps = len({curve.map for curve in curves})
+    what = "interquartile mean" if summary == "iqm" else "mean of the medians"
+    dress(panel, f"{what} over {n_maps} maps", "win_rate")
+
+
+def draw_profiles(panel: Axes, curves: Sequence[Curve], styles: Styles, summary: Summary) -> None:
+    """The share of runs that end with more than each win rate."""
+    for learner, estimate in profiles(curves).items():
+        draw_estimate(panel, THRESHOLDS, estimate, styles[learner])
+    dress(panel, "share of runs that end above a win rate", "win_rate")
+    panel.set_xlabel("win rate at the end")
+    panel.set_ylabel("share of runs")
+
+
+def draw_firsts(panel: Axes, curves: Sequence[Curve], styles: Styles, summary: Summary) -> None:
+    """On how many maps each learner leads."""
+    from matplotlib.ticker import MaxNLocator
+
+    counts = count_first(curves)
+    places = range(len(counts))
+    panel.barh(places, list(counts.values()), color=[styles[name]["color"] for name in counts])
+    panel.set_yticks(places, [one_line(name) for name in counts], parse_math=False)
+    panel.set_title("maps led by 1/32 at the end", fontsize=10)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def draw_improvements(panel: Axes, curves: Sequence[Curve], styles: Styles, summary: Summary) -> None:
+    """The chance that a run of LAN, or else of the first learner, ends higher than one of each other."""
+    learners = sorted({curve.learner for curve in curves})
+    ours = "lan" if "lan" in learners else learners[0]
+    found = {other: chance for (one, other), chance in improvements(curves).items() if one == ours}
+    for place, (other, chance) in enumerate(found.items()):
+        color = styles[other]["color"]
+        if chance.low is not None and chance.high is not None:
+            panel.plot([float(chance.low), float(chance.high)], [place, place], color=color, linewidth=3)
+        panel.plot(float(chance.value), place, "o", color=color)
+    panel.axvline(0.5, color="0.5", linestyle="--", linewidth=1)
+    panel.set_yticks(range(len(found)), [one_line(name) for name in found], parse_math=False)
+    panel.set_ylim(-0.5, len(found) - 0.5)
+    panel.set_xlim(-0.03, 1.03)
+    panel.set_title(f"chance that {one_line(ours)} ends higher than …", fontsize=10, parse_math=False)
 
 
 def dress(panel: Axes, title: str, metric: str) -> None:

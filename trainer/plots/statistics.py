@@ -1,27 +1,43 @@
-"""Runs over seeds and maps: medians and quartiles, averages, counts of firsts."""
+"""Runs over seeds and maps: a line and a band per learner and map, averages, who is ahead."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from trainer.plots.curves import Reals, Run
+from trainer.plots.estimates import Estimate, estimate, improvement, interquartile_mean, profile
+
+Summary = Literal["iqm", "median"]
+"""`iqm`: interquartile mean and 95 % interval. `median`: median and quartiles, as in the LAN paper."""
+
+THRESHOLDS = np.linspace(0.0, 1.0, 33)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Seeds of one learner on one map: median and quartiles [G] on the grid `steps` [G]."""
+    """Seeds of one learner on one map: `values` [G, seeds] on the grid `steps` [G]."""
 
     map: str
     learner: str
-    n_seeds: int
     steps: Reals
-    median: Reals
-    lower: Reals
-    upper: Reals
+    values: Reals
+
+    @property
+    def n_seeds(self) -> int:
+        """How many runs there are."""
+        return int(self.values.shape[1])
+
+    def summarise(self, summary: Summary) -> Estimate:
+        """Line and band over the seeds, [G] each."""
+        if summary == "iqm":
+            return estimate(interquartile_mean, [self.values])
+        low, median, high = np.percentile(self.values, (25, 50, 75), axis=1)
+        return Estimate(median, low, high)
 
 
 def make_curves(runs: Sequence[Run]) -> list[Curve]:
@@ -36,24 +52,36 @@ def make_curves(runs: Sequence[Run]) -> list[Curve]:
 
 
 def make_curve(map_name: str, learner: str, runs: Sequence[Run]) -> Curve:
-    """Median and quartiles over the seeds of one learner on one map."""
+    """The seeds of one learner on one map."""
     by_point = [run.by_point for run in runs]
     points = sorted(set.intersection(*(set(points) for points in by_point)))
-    values = np.array([[seed[point] for point in points] for seed in by_point])  # [seeds, G]
-    lower, median, upper = np.percentile(values, (25, 50, 75), axis=0)
-    return Curve(map_name, learner, len(runs), np.array(points, float), median, lower, upper)
+    values = np.array([[seed[point] for seed in by_point] for point in points])
+    return Curve(map_name, learner, np.array(points, float), values)
 
 
-def average_over_maps(curves: Sequence[Curve]) -> dict[str, tuple[Reals, Reals]]:
-    """Per learner that was run on every map: grid and mean over maps of the medians (paper, Figure 4)."""
+def on_every_map(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
+    """The curves of each learner that was run on every map."""
     maps = {curve.map for curve in curves}
+    own = {
+        learner: [curve for curve in curves if curve.learner == learner]
+        for learner in sorted({curve.learner for curve in curves})
+    }
+    return {learner: its for learner, its in own.items() if {curve.map for curve in its} == maps}
+
+
+def average_over_maps(curves: Sequence[Curve], summary: Summary) -> dict[str, tuple[Reals, Estimate]]:
+    """Per learner that was run on every map: grid, and the estimate over maps on it.
+
+    `iqm`: of all runs of all maps, drawn map by map; `median`: mean of the medians (paper, Figure 4).
+    """
     averages = {}
-    for learner in sorted({curve.learner for curve in curves}):
-        own = [curve for curve in curves if curve.learner == learner]
-        if {curve.map for curve in own} == maps:
-            grid = sorted(set.intersection(*(set(curve.steps.tolist()) for curve in own)))
-            rows = [[dict(zip(c.steps, c.median, strict=True))[step] for step in grid] for c in own]
-            averages[learner] = (np.array(grid), np.mean(rows, axis=0))
+    for learner, own in on_every_map(curves).items():
+        grid = np.array(sorted(set.intersection(*(set(curve.steps.tolist()) for curve in own))))
+        values = [curve.values[np.isin(curve.steps, grid)] for curve in own]
+        if summary == "iqm":
+            averages[learner] = grid, estimate(interquartile_mean, values)
+        else:
+            averages[learner] = grid, Estimate(np.mean([np.median(rows, axis=1) for rows in values], axis=0))
     return averages
 
 
@@ -61,8 +89,35 @@ def count_first(curves: Sequence[Curve], margin: float = 1 / 32) -> dict[str, in
     """On how many maps a learner's final median leads all others' by `margin` (paper, Figure 4)."""
     counts = dict.fromkeys(sorted({curve.learner for curve in curves}), 0)
     for map_name in {curve.map for curve in curves}:
-        final = {curve.learner: float(curve.median[-1]) for curve in curves if curve.map == map_name}
+        final = {
+            curve.learner: float(np.median(curve.values[-1])) for curve in curves if curve.map == map_name
+        }
         for learner, value in final.items():
             others = [other for name, other in final.items() if name != learner]
             counts[learner] += bool(others) and all(value >= other + margin for other in others)
     return counts
+
+
+def profiles(curves: Sequence[Curve]) -> dict[str, Estimate]:
+    """Per learner that was run on every map, the share of runs that end above each of `THRESHOLDS`."""
+    return {
+        learner: estimate(lambda sample: profile(sample, THRESHOLDS), [curve.values[-1] for curve in own])
+        for learner, own in on_every_map(curves).items()
+    }
+
+
+def improvements(curves: Sequence[Curve]) -> dict[tuple[str, str], Estimate]:
+    """For each two learners, the chance that a run of the first ends higher than one of the second.
+
+    Over the maps on which both were run; pairs without such a map are left out.
+    """
+    finals = {(curve.map, curve.learner): curve.values[-1] for curve in curves}
+    learners = sorted({curve.learner for curve in curves})
+    found = {}
+    for one in learners:
+        for other in learners:
+            maps = [m for m, learner in sorted(finals) if learner == one and (m, other) in finals]
+            if one != other and maps:
+                ours, theirs = ([finals[m, learner] for m in maps] for learner in (one, other))
+                found[one, other] = estimate(improvement, ours, theirs)
+    return found

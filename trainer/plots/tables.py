@@ -1,36 +1,48 @@
-"""Curves and runs as text: a table of final values, and every evaluation as CSV."""
+"""Curves as text: tables of final values and of who is ahead."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from envs.text import one_line
-from trainer.plots.curves import Run
-from trainer.plots.statistics import Curve
+from trainer.plots.estimates import MIN_RUNS, Estimate
+from trainer.plots.statistics import Curve, Summary, average_over_maps, improvements
+
+RANGES: dict[Summary, str] = {
+    "iqm": f"interquartile means with 95 % bootstrap intervals, none with fewer than {MIN_RUNS} seeds",
+    "median": "medians with quartiles",
+}
 
 
-def markdown_table(curves: Sequence[Curve]) -> str:
-    """Final medians with interquartile ranges and the number of seeds, a row per map."""
+def markdown_table(curves: Sequence[Curve], summary: Summary, *, over_maps: bool = False) -> str:
+    """Final values with ranges and the number of seeds, a row per map, and `over_maps` one for all."""
     learners = sorted({curve.learner for curve in curves})
     lines = [f"| map | {' | '.join(map(cell, learners))} |", "|---" * (len(learners) + 1) + "|"]
     for map_name in sorted({curve.map for curve in curves}):
-        cells = {curve.learner: final_text(curve) for curve in curves if curve.map == map_name}
+        cells = {curve.learner: final_text(curve, summary) for curve in curves if curve.map == map_name}
         lines.append(f"| {cell(map_name)} | {' | '.join(cells.get(name, '-') for name in learners)} |")
-    return "\n".join(lines)
+    n_maps = len({curve.map for curve in curves})
+    if over_maps and n_maps > 1:
+        averages = average_over_maps(curves, summary)
+        cells = {name: text_of(average) for name, (_, average) in averages.items()}
+        lines.append(f"| all {n_maps} maps | {' | '.join(cells.get(name, '-') for name in learners)} |")
+    return "\n".join([*lines, "", f"Final values: {RANGES[summary]}."])
 
 
-def evaluations_csv(runs: Sequence[Run], metric: str) -> str:
-    """Every evaluation of every run as a line of CSV, from which the figure can be drawn again."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")  # quotes what needs it
-    writer.writerow(["map", "backend", "algorithm", "seed", "env_steps", metric])
-    for run in sorted(runs, key=lambda run: (run.map, run.learner, run.seed)):
-        name = [run.map, run.backend, run.learner, run.seed]
-        points = zip(run.steps.tolist(), run.values.tolist(), strict=True)
-        writer.writerows([*name, int(steps), f"{value:.6g}"] for steps, value in points)
-    return text.getvalue()
+def improvement_table(curves: Sequence[Curve]) -> str:
+    """The chance that a run of the row's learner ends higher than one of the column's; empty for one."""
+    found = improvements(curves)
+    learners = sorted({learner for pair in found for learner in pair})
+    if not found:
+        return ""
+    lines = [
+        f"| P(row ends higher) | {' | '.join(map(cell, learners))} |",
+        "|---" * (len(learners) + 1) + "|",
+    ]
+    for one in learners:
+        cells = [text_of(found[one, other]) if (one, other) in found else "-" for other in learners]
+        lines.append(f"| {cell(one)} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "A learner is ahead where the interval lies above .5."])
 
 
 def cell(text: str) -> str:
@@ -38,8 +50,16 @@ def cell(text: str) -> str:
     return one_line(text).replace("\\", "\\\\").replace("|", "\\|")
 
 
-def final_text(curve: Curve) -> str:
+def final_text(curve: Curve, summary: Summary) -> str:
     """`0.94 [0.88, 0.97] at 100k steps, 5 seeds`."""
-    steps = f"{curve.steps[-1] / 1000:g}k"
+    final = text_of(curve.summarise(summary))
     seeds = f"{curve.n_seeds} seed{'s' * (curve.n_seeds > 1)}"
-    return f"{curve.median[-1]:.2f} [{curve.lower[-1]:.2f}, {curve.upper[-1]:.2f}] at {steps} steps, {seeds}"
+    return f"{final} at {curve.steps[-1] / 1000:g}k steps, {seeds}"
+
+
+def text_of(estimate: Estimate) -> str:
+    """`0.94 [0.88, 0.97]`, the last point of an estimate; without a range where it has none."""
+    value, *ends = (
+        float(part.flat[-1]) for part in (estimate.value, estimate.low, estimate.high) if part is not None
+    )
+    return f"{value:.2f}" + (f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends else "")

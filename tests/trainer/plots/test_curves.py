@@ -41,10 +41,14 @@ def test_curves_are_medians_and_quartiles_as_far_as_every_seed_goes(tmp_path: Pa
     ]
     (curve,) = make_curves(runs)
     assert curve.steps.tolist() == [0, 10_000, 20_000]
-    np.testing.assert_allclose(curve.median, [0.05, 0.5, 0.6])
-    np.testing.assert_allclose(curve.lower, [0.0, 0.35, 0.475])
-    np.testing.assert_allclose(curve.upper, [0.1, 0.65, 0.775])
-    assert "0.60 [0.47, 0.77] at 20k steps, 4 seeds" in markdown_table([curve])
+    quartiles = curve.summarise("median")
+    np.testing.assert_allclose(quartiles.value, [0.05, 0.5, 0.6])
+    np.testing.assert_allclose(quartiles.low, [0.0, 0.35, 0.475])
+    np.testing.assert_allclose(quartiles.high, [0.1, 0.65, 0.775])
+    assert "0.60 [0.47, 0.77] at 20k steps, 4 seeds" in markdown_table([curve], "median")
+    means = curve.summarise("iqm")
+    np.testing.assert_allclose(means.value, [0.05, 0.5, 0.6])  # of four runs the middle two
+    assert "0.60 [0.40, 1.00] at 20k steps, 4 seeds" in markdown_table([curve], "iqm")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +68,7 @@ def test_the_last_evaluation_stands_at_the_runs_end(
     (curve,) = make_curves([load_run(path, "win_rate")])
     assert curve.steps.tolist() == points
     drawn = [steps for steps in evaluated if steps != 25_013 or end == 25_000]
-    np.testing.assert_allclose(curve.median, np.array(drawn) / 40_000)
+    np.testing.assert_allclose(curve.values[:, 0], np.array(drawn) / 40_000)
 
 
 def test_averages_and_firsts_over_maps(tmp_path: Path) -> None:
@@ -72,9 +76,9 @@ def test_averages_and_firsts_over_maps(tmp_path: Path) -> None:
     paths = [write_run(tmp_path, [0, final], map=m, algorithm=a) for (m, a), final in finals.items()]
     runs = [load_run(path, "win_rate") for path in paths]
     curves = make_curves(runs)
-    averages = average_over_maps(curves)
-    assert averages["lan"][1][-1] == pytest.approx(0.8)
-    assert averages["vdn"][1][-1] == pytest.approx(0.605)
+    averages = average_over_maps(curves, "median")
+    assert averages["lan"][1].value[-1] == pytest.approx(0.8)
+    assert averages["vdn"][1].value[-1] == pytest.approx(0.605)
     assert count_first(curves) == {"lan": 1, "vdn": 0}  # 0.01 is less than 1/32
     assert main([*(str(run.path) for run in runs), "--out", str(tmp_path / "all.svg")]) == 0
     text = (tmp_path / "all.svg").read_text()
@@ -86,9 +90,18 @@ def test_only_win_rates_are_averaged_over_maps(tmp_path: Path) -> None:
     panels = {}
     for metric in ("win_rate", "return_mean"):
         curves = make_curves([load_run(path, metric) for path in paths])
-        panels[metric] = [axes.get_title() for axes in draw(curves, metric, ["sim"]).axes]
-    assert panels["return_mean"] == ["3m (sim)", "8m (sim)"]
-    assert panels["win_rate"][2:] == ["mean of the medians over 2 maps", "maps led by 1/32 at the end"]
+        for summary in ("iqm", "median"):
+            figure = draw(curves, metric, ["sim"], summary)  # type: ignore[arg-type]
+            panels[metric, summary] = [axes.get_title() for axes in figure.axes]
+    assert panels["return_mean", "iqm"] == panels["return_mean", "median"] == ["3m (sim)", "8m (sim)"]
+    assert panels["win_rate", "iqm"][2:] == [
+        "interquartile mean over 2 maps",
+        "share of runs that end above a win rate",
+    ]
+    assert panels["win_rate", "median"][2:] == [
+        "mean of the medians over 2 maps",
+        "maps led by 1/32 at the end",
+    ]
 
 
 def test_one_legend_stands_beside_all_panels(tmp_path: Path) -> None:
@@ -99,7 +112,10 @@ def test_one_legend_stands_beside_all_panels(tmp_path: Path) -> None:
     figure = draw(curves, "win_rate", ["sim"])
     assert all(axes.get_legend() is None for axes in figure.axes)
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["lan (2 to 3 seeds)", "vdn (1 seed)"]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "lan (2 to 3 seeds)",
+        "vdn (1 seed, no interval)",
+    ]
     figure.draw_without_rendering()
     left = legend.get_window_extent().x0
     assert all(axes.get_window_extent().x1 <= left for axes in figure.axes)
@@ -158,7 +174,7 @@ def test_networks_by_unit_type_have_a_curve_of_their_own(tmp_path: Path) -> None
     split = write_run(tmp_path / "split", [0.0, 0.75], map="2s3z", sharing="type")
     runs = [load_run(path, "win_rate") for path in (shared, split)]
     assert find_differences(runs) == []
-    finals = {curve.learner: curve.median[-1] for curve in make_curves(runs)}
+    finals = {curve.learner: curve.values[-1, 0] for curve in make_curves(runs)}
     assert finals == {"lan": 0.25, "lan-by-type": 0.75}
     assert main([str(shared), str(split), "--out", str(tmp_path / "curves.svg")]) == 0
     assert "lan-by-type" in (tmp_path / "curves.svg").read_text()
@@ -179,7 +195,7 @@ def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(InputError, match="win_rate"):
         load_run(run, "elo")
     assert main([str(run), "--out", str(out), "--metric", "return_mean"]) == 0
-    assert "10.00 [10.00, 10.00]" in out.read_text()
+    assert "10.00 at 10k steps, 1 seed" in out.read_text()
     assert main([str(run), "--out", str(out)]) == 2
     assert "exists" in capsys.readouterr().err
 
@@ -198,11 +214,11 @@ def test_the_data_holds_every_evaluation_that_is_drawn(tmp_path: Path) -> None:
     ]
     assert main(words) == 0
     assert data.read_text().splitlines() == [
-        "map,backend,algorithm,seed,env_steps,return_mean",
-        "3m,sim,lan,0,0,0",
-        "3m,sim,lan,0,10037,5",
-        "3m,sim,lan,1,0,0",
-        "3m,sim,lan,1,10037,10",
+        "map,backend,contract_version,algorithm,seed,env_steps,point,return_mean",
+        "3m,sim,1,lan,0,0,0,0",
+        "3m,sim,1,lan,0,10037,10000,5",
+        "3m,sim,1,lan,1,0,0,0",
+        "3m,sim,1,lan,1,10037,10000,10",
     ]
     assert main([*words[:-4], "--data", str(data), "--out", str(tmp_path / "b.svg")]) == 2, "it exists"
     assert not (tmp_path / "b.svg").exists()
@@ -246,7 +262,7 @@ def test_a_settings_values_have_curves_of_their_own_when_asked(
     assert main([*paths, "--out", str(out), "--by", "replay-dtype"]) == 0
     table = capsys.readouterr().out
     assert "| map | lan replay_dtype=float16 | lan replay_dtype=float32 |" in table
-    assert "| 3m | 0.50 [0.50, 0.50] at 10k steps, 1 seed | 1.00" in table
+    assert "| 3m | 0.50 at 10k steps, 1 seed | 1.00" in table
 
 
 def test_algorithms_that_only_a_script_knows_have_colors_too() -> None:

@@ -15,9 +15,10 @@ import pytest
 from trainer.config import TrainConfig, resolve
 from trainer.plots.cli import main
 from trainer.plots.curves import load_run
+from trainer.plots.drawn_data import evaluations_csv
 from trainer.plots.figures import draw
 from trainer.plots.statistics import make_curves
-from trainer.plots.tables import evaluations_csv, markdown_table
+from trainer.plots.tables import markdown_table
 
 NAMES = (
     "pettingzoo:sized?size=(3,4)",
@@ -49,12 +50,12 @@ def test_a_name_means_itself_wherever_it_is_written(tmp_path: Path, name: str, f
     assert {row[field] for row in rows} == {name}
     assert not any(None in row for row in rows)
     curves = make_curves([run])
-    lines = markdown_table(curves).split("\n")
+    lines = markdown_table(curves, "iqm").split("\n\n")[0].split("\n")
     assert len(lines) == 3
     assert {len(re.sub(r"\\.", "", line).split("|")) for line in lines} == {4}
     figure = draw(curves, "win_rate", ["sim"])
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == [f"{shown(run.learner)} (1 seed)"]
+    assert [text.get_text() for text in legend.get_texts()] == [f"{shown(run.learner)} (1 seed, no interval)"]
     assert figure.axes[0].get_title() == f"{shown(run.map)} (sim)"
     assert not legend.get_texts()[0].get_parse_math()
 

@@ -1,0 +1,116 @@
+"""Figures are drawn again from the CSV file of --data, and others' numbers beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from envs.errors import InputError
+from tests.paths import ROOT
+from tests.trainer.plots.test_curves import write_run
+from trainer.plots.cli import main
+from trainer.plots.references import Reference, read_references
+
+RESULTS = ROOT / "results" / "2s3z-200k" / "curves.csv"
+
+
+def test_the_same_figure_and_tables_come_from_runs_and_from_their_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [
+        str(write_run(tmp_path, [0, 0.1 * seed, 0.2 * seed], seed=seed, algorithm=algorithm, map=name))
+        for name in ("3m", "8m")
+        for algorithm in ("lan", "vdn")
+        for seed in range(3)
+    ]
+    data, first, second = (tmp_path / name for name in ("data.csv", "first.png", "second.png"))
+    assert main([*runs, "--out", str(first), "--data", str(data)]) == 0
+    printed = capsys.readouterr().out
+    assert "| all 2 maps | 0.20 [" in printed
+    assert "| lan | - | 0.50 [" in printed
+    assert main([str(data), "--out", str(second)]) == 0
+    assert capsys.readouterr().out == printed
+    assert first.read_bytes() == second.read_bytes()
+    assert main([str(data), "--out", str(second), "--force", "--until", "10000"]) == 0
+    assert "at 10k steps" in capsys.readouterr().out
+
+
+def test_an_older_number_follows_from_its_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """LAN against IQL on the old 2s3z, five seeds: .68 [.28, 1], once worked out with rliable."""
+    assert main([str(RESULTS), "--out", str(tmp_path / "a.png")]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| lan | 0.68"))
+    assert row.startswith("| lan | 0.68 [0.28, 1.00] | - |")
+
+
+def test_runs_of_two_battlefields_are_refused_from_data_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = RESULTS.read_text().splitlines()
+    newer = tmp_path / "newer.csv"
+    newer.write_text("\n".join([lines[0], *(line.replace(",sim,1,", ",sim,2,") for line in lines[1:])]))
+    assert main([str(RESULTS), str(newer), "--out", str(tmp_path / "a.png")]) == 2
+    assert "contract_version: 1, 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("map,seed\n", "lacks the column backend"),
+        ("", "lacks the column map"),
+        ("map,backend,contract_version,algorithm,seed,env_steps,point,win_rate\n", "holds no evaluation"),
+        (
+            "map,backend,contract_version,algorithm,seed,env_steps,point,win_rate\n3m,sim,2,lan,0,5,0,much\n",
+            "line 2: win_rate is 'much', which is no number",
+        ),
+        (
+            "map,backend,contract_version,algorithm,seed,env_steps,point,win_rate\n3m,sim,2,lan,x,5,0,1\n",
+            "a seed is 'x'",
+        ),
+        ("map,backend,contract_version,algorithm,seed,env_steps,point,win_rate\n3m\n", "env_steps is ''"),
+    ],
+)
+def test_data_that_is_none_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text(text)
+    assert main([str(data), "--out", str(tmp_path / "a.png")]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_others_numbers_stand_beside_the_curves(tmp_path: Path) -> None:
+    run, beside = write_run(tmp_path, [0.0, 0.5]), tmp_path / "beside.csv"
+    beside.write_text(
+        "map,name,env_steps,win_rate\n3m,nearest,,0.8\n3m,QMIX,200000,0.9\n3m,QMIX,100000,0.7\n8m,x,,1\n"
+    )
+    assert read_references(beside, "win_rate") == [
+        Reference("3m", "QMIX", ((100_000.0, 0.7), (200_000.0, 0.9)), None),
+        Reference("3m", "nearest", (), 0.8),
+        Reference("8m", "x", (), 1.0),
+    ]
+    out = tmp_path / "a.svg"
+    assert main([str(run), "--out", str(out), "--beside", str(beside)]) == 0
+    drawn = out.read_text()
+    assert "<!-- nearest -->" in drawn
+    assert "<!-- QMIX -->" in drawn
+    assert "<!-- x -->" not in drawn, "its map is not drawn"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("map,name\n", "lacks the column env_steps"),
+        ("map,name,env_steps,win_rate\n3m,a,,nan\n", "line 2: win_rate is 'nan'"),
+        ("map,name,env_steps,win_rate\n3m,a,,1\n3m,a,,0\n", "3m a has a second number"),
+        (None, "cannot be read"),
+    ],
+)
+def test_what_cannot_stand_beside_is_one_sentence(tmp_path: Path, text: str | None, says: str) -> None:
+    path = tmp_path / "beside.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=says):
+        read_references(path, "win_rate")

@@ -1,0 +1,74 @@
+"""The CSV file of `lan-plot --data`: every evaluation of every run, from which a figure is drawn again."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from envs.errors import InputError
+from envs.files import read_regular
+from envs.text import one_line
+from trainer.plots.curves import Run
+from trainer.plots.references import number
+
+COLUMNS = ("map", "backend", "contract_version", "algorithm", "seed", "env_steps", "point")
+MAX_BYTES = 100_000_000
+
+
+def evaluations_csv(runs: Sequence[Run], metric: str) -> str:
+    """Every evaluation of every run as a line; `point` is the one at which it is drawn."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")  # quotes what needs it
+    writer.writerow([*COLUMNS, metric])
+    for run in sorted(runs, key=lambda run: (run.map, run.learner, run.seed)):
+        name = [run.map, run.backend, run.contract_version, run.learner, run.seed]
+        rows = zip(run.steps.tolist(), run.points.tolist(), run.values.tolist(), strict=True)
+        writer.writerows([*name, int(steps), point, f"{value:.6g}"] for steps, point, value in rows)
+    return text.getvalue()
+
+
+def read_runs(path: Path, metric: str, until_steps: int | None = None) -> list[Run]:
+    """The runs in such a file, up to the point `until_steps`; InputError when it is none of that metric."""
+    try:
+        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(f"{path} cannot be read: {one_line(reason)}") from None
+    rows = csv.DictReader(io.StringIO(text))
+    if lacking := [name for name in (*COLUMNS, metric) if name not in (rows.fieldnames or ())]:
+        raise InputError(f"{path} is no file of lan-plot --data: it lacks the column {lacking[0]}")
+    found: dict[tuple[str, ...], list[tuple[float, int, float]]] = {}
+    for row in rows:
+        where = f"{path}, line {rows.line_num}"
+        steps, point, value = (
+            number(row[name] or "", f"{where}: {name}") for name in ("env_steps", "point", metric)
+        )
+        if until_steps is None or point <= until_steps:
+            found.setdefault(tuple(row[name] or "" for name in COLUMNS[:5]), []).append(
+                (steps, int(point), value)
+            )
+    if not found:
+        raise InputError(f"{path} holds no evaluation")
+    return [make_run(path, key, evaluations) for key, evaluations in found.items()]
+
+
+def make_run(path: Path, key: tuple[str, ...], evaluations: Sequence[tuple[float, int, float]]) -> Run:
+    """One of the runs, by its first five columns; InputError where contract or seed is no number."""
+    map_name, backend, contract, learner, seed = key
+    steps, points, values = zip(*evaluations, strict=True)
+    return Run(
+        path=path,
+        map=map_name,
+        algorithm=learner,
+        seed=int(number(seed, f"{path}: a seed")),
+        backend=backend,
+        contract_version=int(number(contract, f"{path}: a contract_version")),
+        settings={},
+        steps=np.array(steps, float),
+        points=np.array(points, np.int64),
+        values=np.array(values, float),
+    )
