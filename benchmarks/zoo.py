@@ -35,17 +35,16 @@ from runtime.model_file.contract import METADATA_ENV_STEPS
 from runtime.model_file.loader import load_model
 from trainer.config import ResolvedConfig, TrainConfig, resolve, run_name
 from trainer.marks import flag
+from trainer.runs.absolute import BATTLES
+from trainer.runs.absolute import SEED as CARD_SEED
 from trainer.runs.assembly import EVALUATION_SEED_OFFSET
 from trainer.runs.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from trainer.runs.config_file import load_config, read_config
 from trainer.runs.directory import BEST_NAME
 from trainer.runs.metrics import read_metrics
 
-BATTLES = 320
 CHOOSING_SEED = 40_000_001
-"""Of the battles by which a team is chosen."""
-CARD_SEED = 50_000_001
-"""Of the battles that give a card's figures: nothing is chosen by them, and no run may have seen them."""
+"""Of the battles by which a team is chosen; a card's figures are of the absolute metric's battles."""
 NOT_SAID = (
     "map", "algorithm", "preset", "seed", "run_dir", "ray_address", "keep_checkpoints", "replay_memory",
 )  # fmt: skip

@@ -46,6 +46,15 @@ def summarise(stats: Sequence[EpisodeStats]) -> Summary:
     )
 
 
+def battles_of(stats: Sequence[EpisodeStats]) -> dict[str, list[float]]:
+    """Every battle's return, length and win (0 or 1), in lists."""
+    return {
+        "return": [stat.episode_return for stat in stats],
+        "length_steps": [stat.length_steps for stat in stats],
+        "won": [int(stat.won) for stat in stats],
+    }
+
+
 def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
     """Wilson's score interval of a proportion (E. B. Wilson, 1927), by default at 95 %.
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -21,6 +21,7 @@ from envs.smac.own_maps import take_map
 from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
 from envs.types import MultiAgentEnv
+from exporters.absolute import best_of, flags_of, save
 from exporters.contestants import Contestant, onnx_contestant, scripted_contestant, torch_contestant
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class EvaluateConfig:
     """Or: model file to evaluate with onnxruntime."""
     team: str | None = None
     """Or: scripted team to play --map in the simulator: random, nearest, focus, kite, heuristic (SMAC's)."""
+    absolute: Path | None = None
+    """Or: run directory whose best.pt plays the absolute metric's 320 battles; writes absolute.json there."""
     episodes: int = 32
     """Battles to play."""
     seed: int = 0
@@ -97,6 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(config: EvaluateConfig, stop: StopWish) -> int:
     """Evaluate, and print what was played, however that ends; InputError as `evaluate`."""
     is_printed = True
+    if config.absolute is not None:
+        said = [name for name, value in vars(config).items() if value != getattr(EvaluateConfig, name)]
+        config = replace(config, **flags_of(config.absolute, said))
     player = contestant(config)
     stats: list[EpisodeStats] = []
     try:
@@ -105,6 +111,8 @@ def run(config: EvaluateConfig, stop: StopWish) -> int:
             print(f"recorded in {one_line(config.record)}", file=sys.stderr)
         if config.dataset is not None:
             print(f"{len(stats)} battles written to {one_line(config.dataset)}", file=sys.stderr)
+        if config.absolute is not None:
+            print(f"written to {one_line(save(config.absolute, stats))}", file=sys.stderr)
     finally:
         stop.settle()
         if stats:
@@ -116,9 +124,11 @@ def run(config: EvaluateConfig, stop: StopWish) -> int:
 
 def contestant(config: EvaluateConfig) -> Contestant:
     """The player that the flags name; InputError unless they name exactly one."""
-    given = [config.ckpt, config.model, config.team]
+    given = [config.ckpt, config.model, config.team, config.absolute]
     if sum(each is not None for each in given) != 1:
-        raise InputError("give one of --ckpt FILE, --model FILE, or --team NAME --map MAP")
+        raise InputError("give one of --ckpt FILE, --model FILE, --team NAME --map MAP, or --absolute RUN")
+    if config.absolute is not None:
+        return torch_contestant(best_of(config.absolute))
     if config.ckpt is not None:
         return torch_contestant(config.ckpt)
     if config.model is not None:

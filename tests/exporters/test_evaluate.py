@@ -99,8 +99,11 @@ def test_lines_for_people_say_the_same(write_checkpoint: Write, capsys: pytest.C
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ([], "one of --ckpt FILE, --model FILE, or --team"),
-        (["--ckpt", "a", "--model", "b"], "one of --ckpt FILE, --model FILE, or --team"),
+        ([], "one of --ckpt FILE, --model FILE, --team NAME --map MAP, or --absolute RUN"),
+        (
+            ["--ckpt", "a", "--model", "b"],
+            "one of --ckpt FILE, --model FILE, --team NAME --map MAP, or --absolute RUN",
+        ),
         (["--ckpt", "missing.pt"], "no checkpoint at missing.pt"),
         (["--model", "missing.onnx"], "missing.onnx"),
         (["--team", "nearest", "--ckpt", "run"], "one of"),

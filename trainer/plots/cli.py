@@ -40,6 +40,8 @@ class PlotConfig:
     """CSV file of others' numbers to draw too: columns map, name, env_steps (none: a line) and the metric."""
     data: Path | None = None
     """CSV file to write the drawn evaluations to."""
+    marl_eval: Path | None = None
+    """JSON file to write for marl-eval, with every battle and every run's absolute metric."""
     until: int | None = None
     """Draw evaluations up to this environment step only, to compare longer runs with shorter ones."""
     by: str | None = None
@@ -58,17 +60,19 @@ def plot(config: PlotConfig) -> None:
     from trainer.plots.curves import find_differences, known_setting, load_run
     from trainer.plots.drawn_data import evaluations_csv, read_runs
     from trainer.plots.figures import HIGHER_IS_BETTER, draw, render
+    from trainer.plots.marl_eval import marl_eval_json
     from trainer.plots.references import read_references
     from trainer.plots.statistics import make_curves
-    from trainer.plots.tables import improvement_table, markdown_table
+    from trainer.plots.tables import absolute_table, improvement_table, markdown_table
 
     if not config.runs:
         raise InputError("name the run directories to draw, e.g. lan-plot runs/3m-lan-seed* --out 3m.png")
     if config.out.suffix not in SUFFIXES:
         raise InputError(f"--out {config.out}: the name must end in {', '.join(SUFFIXES)}")
     check_target("--out", config.out, force=config.force)
-    if config.data is not None:
-        check_target("--data", config.data, force=config.force)
+    for flag, target in (("--data", config.data), ("--marl-eval", config.marl_eval)):
+        if target is not None:
+            check_target(flag, target, force=config.force)
     if config.until is not None and config.until < 1:
         raise InputError(f"--until must be at least 1, not {config.until}")
     by = None if config.by is None else known_setting(config.by)
@@ -88,9 +92,14 @@ def plot(config: PlotConfig) -> None:
     table = markdown_table(curves, config.summary, over_maps=config.metric == "win_rate")
     if config.summary == "iqm" and config.metric in HIGHER_IS_BETTER:
         table = "\n\n".join(filter(None, (table, improvement_table(curves))))
+    if config.metric == "win_rate":
+        table = "\n\n".join(filter(None, (table, absolute_table(runs, config.summary))))
+    battles = None if config.marl_eval is None else marl_eval_json(runs)
     write_atomically(config.out, render(config.out, figure, table))
     if config.data is not None:
         write_atomically(config.data, evaluations_csv(runs, config.metric).encode(errors="backslashreplace"))
+    if config.marl_eval is not None and battles is not None:
+        write_atomically(config.marl_eval, battles.encode())
     for difference in differences:
         print(f"lan-plot: drawn in spite of {one_line(difference)}", file=sys.stderr)
     print(table)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from trainer.plots.curves import Reals, Run
 from trainer.plots.estimates import Estimate, estimate, improvement, interquartile_mean, profile
+from trainer.runs.absolute import load_absolute
 
 Summary = Literal["iqm", "median"]
 """`iqm`: interquartile mean and 95 % interval. `median`: median and quartiles, as in the LAN paper."""
@@ -57,6 +58,18 @@ def make_curve(map_name: str, learner: str, runs: Sequence[Run]) -> Curve:
     points = sorted(set.intersection(*(set(points) for points in by_point)))
     values = np.array([[seed[point] for seed in by_point] for point in points])
     return Curve(map_name, learner, np.array(points, float), values)
+
+
+def absolute_curves(runs: Sequence[Run]) -> list[Curve]:
+    """As `make_curves`, of the runs' absolute win rates alone; none unless every run has its metric."""
+    found = []
+    for run in runs:
+        metric = load_absolute(run.path) if run.settings else None
+        if metric is None:
+            return []
+        steps, points = np.zeros(1), np.zeros(1, np.int64)
+        found.append(replace(run, steps=steps, points=points, values=np.array([metric.win_rate])))
+    return make_curves(found)
 
 
 def on_every_map(curves: Sequence[Curve]) -> dict[str, list[Curve]]:

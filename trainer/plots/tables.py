@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from envs.text import one_line
+from trainer.plots.curves import Run
 from trainer.plots.estimates import MIN_RUNS, Estimate
-from trainer.plots.statistics import Curve, Summary, average_over_maps, improvements
+from trainer.plots.statistics import Curve, Summary, absolute_curves, average_over_maps, improvements
+from trainer.runs.absolute import BATTLES
 
 RANGES: dict[Summary, str] = {
     "iqm": f"interquartile means with 95 % bootstrap intervals, none with fewer than {MIN_RUNS} seeds",
     "median": "medians with quartiles",
 }
+
+
+def absolute_table(runs: Sequence[Run], summary: Summary) -> str:
+    """The absolute metric's win rates, and who is ahead by them; empty unless every run has the metric."""
+    curves = absolute_curves(runs)
+    if not curves:
+        return ""
+    title = f"Absolute metric: the win rate of each run's best checkpoint over {BATTLES} battles."
+    table = markdown_table(curves, summary, over_maps=True).replace(" at 0k steps", "")
+    return "\n\n".join(filter(None, (title, table, improvement_table(curves))))
 
 
 def markdown_table(curves: Sequence[Curve], summary: Summary, *, over_maps: bool = False) -> str:
@@ -24,9 +36,12 @@ def markdown_table(curves: Sequence[Curve], summary: Summary, *, over_maps: bool
     n_maps = len({curve.map for curve in curves})
     if over_maps and n_maps > 1:
         averages = average_over_maps(curves, summary)
-        cells = {name: text_of(average) for name, (_, average) in averages.items()}
+        cells = {
+            name: f"{text_of(average)} at {steps[-1] / 1000:g}k steps"
+            for name, (steps, average) in averages.items()
+        }
         lines.append(f"| all {n_maps} maps | {' | '.join(cells.get(name, '-') for name in learners)} |")
-    return "\n".join([*lines, "", f"Final values: {RANGES[summary]}."])
+    return "\n".join([*lines, "", f"Values: {RANGES[summary]}."])
 
 
 def improvement_table(curves: Sequence[Curve]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from envs.errors import InputError
+from envs.outcomes import battles_of
 from envs.text import one_line
 from envs.types import EnvSpec, MultiAgentEnv
 from envs.version import project_version
@@ -210,7 +211,7 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
                 for name, value in result.items():
                     self.window.add(name, value)
 
-    def _write(self, kind: str, numbers: dict[str, float]) -> dict[str, Any]:
+    def _write(self, kind: str, numbers: dict[str, Any]) -> dict[str, Any]:
         clocks = self.clocks
         record = {
             "kind": kind,
@@ -244,7 +245,7 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         clocks.win_rate = result["win_rate"]
         good = config.until_win_rate is not None and clocks.win_rate >= config.until_win_rate
         clocks.good_evaluations = clocks.good_evaluations + 1 if good else 0
-        record = self._write("evaluation", result)
+        record = self._write("evaluation", {**result, "battles": battles_of(stats)})
         self.checkpoint(reporter, best=clocks.win_rate >= clocks.best_win_rate and clocks.env_steps > 0)
         reporter.record(record)  # last, so that a callback that raises costs nothing
 

@@ -1,0 +1,51 @@
+"""`lan-eval --absolute RUN`: the absolute metric of a run, kept in its directory for `lan-plot`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from envs.errors import InputError
+from envs.outcomes import EpisodeStats
+
+
+def flags_of(run_dir: Path, said: Sequence[str]) -> dict[str, Any]:
+    """The flags that the metric has, by name; InputError where one is among those that were `said`."""
+    from trainer.runs.absolute import BATTLES, SEED
+    from trainer.runs.config_file import load_config
+    from trainer.runs.opponents import scripted
+
+    opponent = load_config(run_dir).opponent
+    flags = {"episodes": BATTLES, "seed": SEED, "opponent": opponent}
+    for name in said:
+        if name in flags:
+            raise InputError(
+                f"--{name}: the absolute metric is {BATTLES} battles of one seed, as in training"
+            )
+    if opponent not in scripted():
+        raise InputError(f"--absolute {run_dir}: it was trained against a file, {opponent}")
+    return flags
+
+
+def best_of(run_dir: Path) -> Path:
+    """The run's best checkpoint; InputError where it has none, or has seen the battles."""
+    from trainer.runs.absolute import check_unseen
+    from trainer.runs.config_file import load_config
+    from trainer.runs.directory import BEST_NAME
+
+    config = load_config(run_dir)
+    check_unseen(run_dir, config.seed)
+    best = run_dir / BEST_NAME
+    if not best.is_file():
+        raise InputError(f"--absolute {run_dir}: it has no {BEST_NAME} yet")
+    return best
+
+
+def save(run_dir: Path, stats: Sequence[EpisodeStats]) -> Path:
+    """Write the metric; the file's path."""
+    from trainer.runs.absolute import save_absolute
+    from trainer.runs.checkpoint import load_checkpoint
+    from trainer.runs.directory import BEST_NAME
+
+    return save_absolute(run_dir, load_checkpoint(run_dir / BEST_NAME).env_steps, stats)

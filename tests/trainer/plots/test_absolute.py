@@ -1,0 +1,130 @@
+"""The absolute metric of runs, its table, and runs in marl-eval's form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from exporters.evaluate import main as lan_eval
+from trainer import TrainConfig, train
+from trainer.plots.cli import main as lan_plot
+from trainer.runs.absolute import BATTLES, SEED, load_absolute
+from trainer.runs.assembly import EVALUATION_SEED_OFFSET
+from trainer.runs.metrics import read_metrics
+
+
+def small_run(folder: Path, seed: int, algorithm: str = "lan") -> Path:
+    run_dir = folder / f"3m-{algorithm}-seed{seed}"
+    train(
+        TrainConfig(
+            map="3m", env="sim", algorithm=algorithm, seed=seed, run_dir=run_dir, threads=1, steps=400,
+            envs=4, eval_interval_steps=200, eval_episodes=4, batch_episodes=4, first_update_episodes=4,
+        )
+    )  # fmt: skip
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    return [small_run(folder, seed, algorithm) for algorithm in ("lan", "vdn") for seed in (0, 1, 2)]
+
+
+def test_an_evaluation_keeps_every_battle(runs: list[Path]) -> None:
+    evaluations = [record for record in read_metrics(runs[0]) if record["kind"] == "evaluation"]
+    assert len(evaluations) == 3
+    for record in evaluations:
+        battles = record["battles"]
+        assert {name: len(values) for name, values in battles.items()} == {
+            "return": 4,
+            "length_steps": 4,
+            "won": 4,
+        }
+        assert record["win_rate"] == sum(battles["won"]) / 4
+        assert record["return_mean"] == pytest.approx(sum(battles["return"]) / 4)
+        assert record["episode_length_steps"] == sum(battles["length_steps"]) / 4
+
+
+def test_the_absolute_metric_is_the_best_checkpoints_and_has_a_table(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*map(str, runs), "--out", str(tmp_path / "a.png"), "--force"]
+    marl_eval = tmp_path / "runs.json"
+    for path in runs[:-1]:
+        assert lan_eval(["--absolute", str(path)]) == 0
+    assert lan_plot(words) == 0
+    assert "Absolute metric" not in capsys.readouterr().out, "a run lacks it"
+    assert lan_plot([*words, "--marl-eval", str(marl_eval)]) == 2
+    assert f"no absolute metric yet: lan-eval --absolute {runs[-1]}" in capsys.readouterr().err
+    assert not marl_eval.exists()
+    assert lan_eval(["--absolute", str(runs[-1])]) == 0
+    metric = load_absolute(runs[-1])
+    assert metric is not None
+    assert {len(values) for values in metric.battles.values()} == {BATTLES}
+    assert metric.seed == SEED
+    capsys.readouterr()
+    assert (
+        lan_eval(
+            ["--ckpt", str(runs[-1] / "best.pt"), "--episodes", str(BATTLES), "--seed", str(SEED), "--json"]
+        )
+        == 0
+    )
+    same = json.loads(capsys.readouterr().out)
+    assert (same["win_rate"], same["return_mean"]) == (metric.win_rate, metric.return_mean)
+    assert lan_plot([*words, "--marl-eval", str(marl_eval)]) == 0
+    assert (
+        "Absolute metric: the win rate of each run's best checkpoint over 320 battles."
+        in capsys.readouterr().out
+    )
+    data = json.loads(marl_eval.read_text())
+    assert list(data) == ["smac"]
+    assert set(data["smac"]["3m"]) == {"lan", "vdn"}
+    seeds = data["smac"]["3m"]["vdn"]
+    assert set(seeds) == {"seed_0", "seed_1", "seed_2"}
+    steps = {name: entry for name, entry in seeds["seed_2"].items() if name != "absolute_metrics"}
+    assert [entry["step_count"] for entry in steps.values()] == [0, 200, 400]
+    assert {len(entry["win_rate"]) for entry in steps.values()} == {4}
+    assert seeds["seed_2"]["absolute_metrics"]["return"] == metric.battles["return"]
+
+
+def test_marl_eval_reads_the_file_where_it_is_installed(runs: list[Path], tmp_path: Path) -> None:
+    processing = pytest.importorskip("marl_eval.utils.data_processing_utils")
+    for path in runs:
+        if load_absolute(path) is None:
+            assert lan_eval(["--absolute", str(path)]) == 0
+    out, file = tmp_path / "a.png", tmp_path / "runs.json"
+    assert lan_plot([*map(str, runs), "--out", str(out), "--force", "--marl-eval", str(file)]) == 0
+    data = processing.data_process_pipeline(json.loads(file.read_text()), metrics_to_normalize=["return"])
+    matrices, _ = processing.create_matrices_for_rliable(data, "smac", ["return"])
+    assert matrices["mean_win_rate"]["lan"].shape == (3, 1)
+
+
+def test_what_has_no_absolute_metric_is_one_sentence(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare, seen, broken = (tmp_path / name for name in ("bare", "seen", "broken"))
+    for path in (bare, seen, broken):
+        path.mkdir()
+        (path / "config.json").write_bytes((runs[0] / "config.json").read_bytes())
+    config = json.loads((seen / "config.json").read_text())
+    config["config"]["seed"] = SEED - EVALUATION_SEED_OFFSET
+    (seen / "config.json").write_text(json.dumps(config))
+    (broken / "best.pt").write_bytes(b"no checkpoint")
+    for words, says in [
+        (["--absolute", str(bare)], "it has no best.pt yet"),
+        (["--absolute", str(seen)], "has seen the battles of the absolute metric"),
+        (["--absolute", str(broken)], "best.pt"),
+        (["--absolute", str(tmp_path)], "config.json"),
+        (["--absolute", str(runs[0]), "--seed", "3"], "--seed: the absolute metric is 320 battles"),
+        (["--absolute", str(runs[0]), "--ckpt", str(runs[0])], "give one of --ckpt FILE"),
+    ]:
+        assert lan_eval(words) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.count("\n") == 1
+    (bare / "metrics.jsonl").write_bytes((runs[0] / "metrics.jsonl").read_bytes())
+    (bare / "absolute.json").write_text("{}")
+    assert lan_plot([str(bare), "--out", str(tmp_path / "a.png")]) == 2
+    assert "lan-eval --absolute writes it anew" in capsys.readouterr().err
