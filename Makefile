@@ -9,7 +9,7 @@ VENV ?= .venv
 BASE_VENV ?= .venv-base
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test lint types imports protos unit slow clean
+.PHONY: help install demo test lint types imports protos unit slow results clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ unit: install $(BASE_VENV)/.installed  ## The fast tests
 
 slow: install $(BASE_VENV)/.installed  ## The long tests
 	@LAN_BASE_PYTHON=$(abspath $(BASE_VENV))/bin/python $(BIN)/pytest -m slow
+
+results: install  ## Draw the figures of results/ again from their CSV files
+	$(VENV)/bin/python -m benchmarks.results
 
 clean:  ## Remove virtual environments and caches
 	rm -rf .venv .venv-* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

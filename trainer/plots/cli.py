@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from envs.command import run_command
+from envs.command import nearest_names, run_command
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.text import one_line
@@ -36,6 +36,8 @@ class PlotConfig:
     """Metric to draw: win_rate, return_mean or episode_length_steps."""
     summary: Literal["iqm", "median"] = "iqm"
     """Line and band: iqm (interquartile mean, 95 % interval) or median (and quartiles, as in the paper)."""
+    maps: tuple[str, ...] = ()
+    """Maps to draw; all when none is named."""
     beside: Path | None = None
     """CSV file of others' numbers to draw too: columns map, name, env_steps (none: a line) and the metric."""
     data: Path | None = None
@@ -82,6 +84,10 @@ def plot(config: PlotConfig) -> None:
             runs += read_runs(path, config.metric, config.until)
         else:
             runs.append(load_run(path, config.metric, until_steps=config.until, by=by))
+    known = {run.map for run in runs}
+    if unknown := [name for name in config.maps if name not in known]:
+        raise InputError(f"--maps {one_line(unknown[0])}: no run on it; {nearest_names(unknown[0], known)}")
+    runs = [run for run in runs if not config.maps or run.map in config.maps]
     differences = find_differences(runs)
     if differences and not config.force:
         listed = "; ".join(differences)

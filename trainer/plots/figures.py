@@ -204,8 +204,11 @@ def styles_of(learners: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def render(path: Path, figure: Figure, table: str) -> bytes:
     """The figure, or the page with figure and table, in the format of the path's suffix."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg" if path.suffix == ".html" else path.suffix[1:], dpi=150)
+    import matplotlib
+
+    kind, buffer = "svg" if path.suffix == ".html" else path.suffix[1:], io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "lan-plot"}):  # the same figure is the same file
+        figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
     content = buffer.getvalue()
     if path.suffix == ".html":
         svg = content[content.index(b"<svg") :].decode()
