@@ -116,9 +116,9 @@ def draw_references(panel: Axes, references: Sequence[Reference], names: Sequenc
             panel.axhline(reference.level, color=style["color"], linestyle=":", linewidth=1)
         if reference.points:
             steps, values = zip(*reference.points, strict=True)
-            right = panel.get_xlim()[1]
+            limits = panel.get_xlim()
             panel.plot([step / 1000 for step in steps], values, **style)
-            panel.set_xlim(right=right)  # they may go on where the runs end
+            panel.set_xlim(limits)  # they may go on where the runs end
 
 
 def reference_style(names: Sequence[str], name: str) -> dict[str, Any]:
