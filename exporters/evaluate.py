@@ -58,7 +58,7 @@ class EvaluateConfig:
     opponent: str = MAP_SCRIPT
     """Who commands the enemies: map (its own order), a scripted team's name, a checkpoint or a model file."""
     record: Path | None = None
-    """HTML page to write, on which the first battles can be watched."""
+    """HTML page to write, on which the first battles can be watched; NAME.svg: the first, as a picture."""
     dataset: Path | None = None
     """File to write, NAME.npz: every step of every battle, for offline learners."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from envs.battle.animation import animation
 from envs.battle.env import BattleEnv
 from envs.errors import InputError
 from envs.files import write_atomically
@@ -98,9 +99,16 @@ class Recorder:
         page = page.replace("/* scripts */", "\n".join(_viewer_file(name) for name in SCRIPTS))
         return page.replace("{title}", _escape(self._env.smac_map.name)).replace('"{data}"', text)
 
+    def picture(self) -> str:
+        """The first battle as an animated picture; ValueError when nothing was recorded."""
+        if self._env is None:
+            raise ValueError("no battle has been recorded")
+        return animation(self._battles[0], self._env.smac_map, self._env.spec.n_agents, self.player)
+
     def write(self, path: Path | str) -> None:
-        """Write the page atomically; InputError when the file cannot be written."""
-        write_atomically(Path(path), self.page().encode())
+        """Write the page, or NAME.svg the picture, atomically; InputError when the file cannot be written."""
+        path = Path(path)
+        write_atomically(path, (self.picture() if path.suffix == ".svg" else self.page()).encode())
 
 
 class _Battle:

@@ -14,6 +14,9 @@ from envs.text import shell_word
 from envs.types import MultiAgentEnv
 from runtime.model_file.metadata import environment_in
 
+PAGES = (".html", ".svg")
+"""Records that show battles: a page and a picture. They need the simulator's units."""
+
 
 def map_to_play(given: str | None, model: Path | None) -> str:
     """The environment that --map names, else the one that --model was made for; InputError."""
@@ -40,7 +43,7 @@ def check_record(path: Path, map_name: str) -> None:
         raise InputError(f"--record {path}: something that is no file has this name")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise InputError(f"--record {path}: it may not be written")
-    if path.suffix == ".html" and not is_smac_map(map_name):
+    if path.suffix in PAGES and not is_smac_map(map_name):
         other = path.with_suffix(".jsonl")
         raise InputError(
             f"--record {path}: a page shows battles on SMAC's maps only; {map_name}'s actions can be "

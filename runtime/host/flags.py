@@ -35,7 +35,8 @@ class PlayConfig:
     realtime: bool = False
     """Play at the game's own speed, a step every 357 ms, and never wait longer for an agent."""
     record: Path | None = None
-    """NAME.html: the first battles, to be watched; any other name: all actions, a JSON object per line."""
+    """NAME.html: the first battles, to be watched; NAME.svg: the first one as an animated picture; any other
+    name: all actions, a JSON object per line."""
     connect_timeout_s: float = 10.0
     """How long to wait at the start for agents that are not there yet."""
     tls_cert: str | None = None
@@ -67,8 +68,10 @@ class ResolvedPlay:
 
     @property
     def records_page(self) -> bool:
-        """Whether the record is a page to be watched."""
-        return self.config.record is not None and self.config.record.suffix == ".html"
+        """Whether the record is a page or a picture to be watched."""
+        from runtime.host.environment import PAGES
+
+        return self.config.record is not None and self.config.record.suffix in PAGES
 
 
 def resolve(config: PlayConfig) -> ResolvedPlay:

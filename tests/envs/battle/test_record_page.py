@@ -267,3 +267,25 @@ def test_nothing_is_cut_off_on_any_screen(shown: Any, size: tuple[int, int]) -> 
     field = shown.find_element(By.ID, "field").rect
     assert field["width"] >= min(size[0], 600)
     assert field["height"] >= 300
+
+
+def test_the_animated_picture_moves_inside_an_image(browser: Any, tmp_path: Path) -> None:
+    """As in a README: no script, and the picture is an `img`."""
+    with BattleEnv(load_map("3m"), seed=4) as env:
+        team, recorder, step = TEAMS["nearest"](env, 0), Recorder("nearest"), env.reset()
+        recorder.begin(env, step)
+        while not step.done.all():
+            actions = team(step)
+            step = env.step(actions)
+            recorder.step(env, step, actions)
+    recorder.write(tmp_path / "battle.svg")
+    (tmp_path / "page.html").write_text("<img src=battle.svg width=400>")
+    browser.get((tmp_path / "page.html").as_uri())
+    image = browser.find_element(By.TAG_NAME, "img")
+    wait_for(lambda: image.get_property("naturalWidth") > 0)
+    seen = {image.screenshot_as_png}
+    give_up_s = time.monotonic() + DEADLINE_S
+    while len(seen) < 3 and time.monotonic() < give_up_s:
+        time.sleep(0.3)
+        seen.add(image.screenshot_as_png)
+    assert len(seen) >= 3
