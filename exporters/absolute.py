@@ -19,7 +19,7 @@ def flags_of(run_dir: Path, said: Sequence[str]) -> dict[str, Any]:
     opponent = load_config(run_dir).opponent
     flags = {"episodes": BATTLES, "seed": SEED, "opponent": opponent}
     for name in said:
-        if name in flags:
+        if name in (*flags, "env"):
             raise InputError(
                 f"--{name}: the absolute metric is {BATTLES} battles of one seed, as in training"
             )
@@ -42,10 +42,17 @@ def best_of(run_dir: Path) -> Path:
     return best
 
 
-def save(run_dir: Path, stats: Sequence[EpisodeStats]) -> Path:
+def mark_of(run_dir: Path) -> tuple[int, str]:
+    """The best checkpoint's steps and digest, by which its metric is known."""
+    from trainer.runs.absolute import digest_of_best
+    from trainer.runs.checkpoint import load_checkpoint
+
+    digest = digest_of_best(run_dir)
+    return load_checkpoint(best_of(run_dir)).env_steps, digest or ""
+
+
+def save(run_dir: Path, mark: tuple[int, str], stats: Sequence[EpisodeStats]) -> Path:
     """Write the metric; the file's path."""
     from trainer.runs.absolute import save_absolute
-    from trainer.runs.checkpoint import load_checkpoint
-    from trainer.runs.directory import BEST_NAME
 
-    return save_absolute(run_dir, load_checkpoint(run_dir / BEST_NAME).env_steps, stats)
+    return save_absolute(run_dir, *mark, stats)

@@ -21,7 +21,7 @@ from envs.smac.own_maps import take_map
 from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
 from envs.types import MultiAgentEnv
-from exporters.absolute import best_of, flags_of, save
+from exporters.absolute import best_of, flags_of, mark_of, save
 from exporters.contestants import Contestant, onnx_contestant, scripted_contestant, torch_contestant
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def run(config: EvaluateConfig, stop: StopWish) -> int:
         said = [name for name, value in vars(config).items() if value != getattr(EvaluateConfig, name)]
         config = replace(config, **flags_of(config.absolute, said))
     player = contestant(config)
+    mark = (0, "") if config.absolute is None else mark_of(config.absolute)
     stats: list[EpisodeStats] = []
     try:
         evaluate(player, config, stats)
@@ -112,7 +113,7 @@ def run(config: EvaluateConfig, stop: StopWish) -> int:
         if config.dataset is not None:
             print(f"{len(stats)} battles written to {one_line(config.dataset)}", file=sys.stderr)
         if config.absolute is not None:
-            print(f"written to {one_line(save(config.absolute, stats))}", file=sys.stderr)
+            print(f"written to {one_line(save(config.absolute, mark, stats))}", file=sys.stderr)
     finally:
         stop.settle()
         if stats:

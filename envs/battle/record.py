@@ -108,7 +108,7 @@ class Recorder:
     def write(self, path: Path | str) -> None:
         """Write the page, or NAME.svg the picture, atomically; InputError when the file cannot be written."""
         path = Path(path)
-        write_atomically(path, (self.picture() if path.suffix == ".svg" else self.page()).encode())
+        write_atomically(path, (self.picture() if path.suffix.lower() == ".svg" else self.page()).encode())
 
 
 class _Battle:

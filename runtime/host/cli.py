@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import sys
@@ -88,9 +89,13 @@ async def play_env(
         links = await connect_team(resolved.addresses, env.spec, config.connect_timeout_s, resolved.tls)
         played.links += links
         if resolved.enemies:
-            played.enemies += await connect_team(
-                resolved.enemies, env.spec, config.connect_timeout_s, called="enemies' agent"
-            )
+            try:
+                played.enemies += await connect_team(
+                    resolved.enemies, env.spec, config.connect_timeout_s, called="enemies' agent"
+                )
+            except BaseException:
+                await asyncio.gather(*(link.close() for link in links))
+                raise
         async with GameHost(
             env, links, config.deadline_ms, realtime=config.realtime, watcher=watcher, enemies=played.enemies
         ) as host:
@@ -136,15 +141,15 @@ def agents_of(resolved: ResolvedPlay, screen: Console) -> Iterator[ResolvedPlay]
     with contextlib.ExitStack() as stack:
 
         def start(model: Path, whose: str) -> list[Address]:
-            addresses = stack.enter_context(own_agents(model, resolved.map))
-            text = f"{len(addresses)} {whose} started, one process each"
+            addresses = stack.enter_context(own_agents(model, resolved.map, whose))
+            text = f"{len(addresses)} {whose}agents started, one process each"
             screen.print(text, markup=False, highlight=False)
             return addresses
 
         if resolved.config.model is not None:
-            resolved = replace(resolved, addresses=start(resolved.config.model, "agents"))
+            resolved = replace(resolved, addresses=start(resolved.config.model, ""))
         if resolved.opponent_model is not None:
-            resolved = replace(resolved, enemies=tuple(start(resolved.opponent_model, "enemies' agents")))
+            resolved = replace(resolved, enemies=tuple(start(resolved.opponent_model, "enemies' ")))
         yield resolved
 
 

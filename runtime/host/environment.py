@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 from envs.errors import InputError
@@ -43,7 +44,7 @@ def check_record(path: Path, map_name: str) -> None:
         raise InputError(f"--record {path}: something that is no file has this name")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise InputError(f"--record {path}: it may not be written")
-    if path.suffix in PAGES and not is_smac_map(map_name):
+    if path.suffix.lower() in PAGES and not is_smac_map(map_name):
         other = path.with_suffix(".jsonl")
         raise InputError(
             f"--record {path}: a page shows battles on SMAC's maps only; {map_name}'s actions can be "
@@ -65,6 +66,8 @@ def model_of_opponent(name: str, map_name: str, backend: str) -> Path | None:
         raise InputError(f"--opponent {name}: only the simulator's enemies can be commanded, --env sim")
     if not is_smac_map(map_name):
         raise InputError(f"--opponent {name}: {map_name} has no enemies that could be commanded")
+    if model.is_dir() or zipfile.is_zipfile(model):
+        raise InputError(f"--opponent {name} is no model file; lan-export makes one of a run or checkpoint")
     spec, _ = environment_in(model)
     trained_side(find_map(map_name), name, spec)
     return model

@@ -71,7 +71,7 @@ class ResolvedPlay:
         """Whether the record is a page or a picture to be watched."""
         from runtime.host.environment import PAGES
 
-        return self.config.record is not None and self.config.record.suffix in PAGES
+        return self.config.record is not None and self.config.record.suffix.lower() in PAGES
 
 
 def resolve(config: PlayConfig) -> ResolvedPlay:

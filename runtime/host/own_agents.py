@@ -36,8 +36,10 @@ log = logging.getLogger("lan.play")
 
 
 @contextlib.contextmanager
-def own_agents(model: Path, map_name: str) -> Iterator[list[Address]]:
+def own_agents(model: Path, map_name: str, whose: str = "") -> Iterator[list[Address]]:
     """Start one process per agent of a map's team, yield their addresses, and end them with the block.
+
+    `whose`: in messages, before the word agents.
 
     They end with this process too, however it ends. InputError when they do not start; what they said before
     is in the log.
@@ -60,14 +62,17 @@ def own_agents(model: Path, map_name: str) -> Iterator[list[Address]]:
         try:
             addresses = addresses_said(process, process.stdout)
         except InputError as error:
-            raise InputError(f"the {n_agents} agents of {map_name} did not start: {error}") from None
+            raise InputError(f"the {n_agents} {whose}agents of {map_name} did not start: {error}") from None
         reader.start()  # a full pipe would have the agents drop what they say
         yield addresses
     finally:
         if reader.ident is not None and process.poll() is not None:
             said = "".join(last).rstrip() or "it said nothing"
             log.error(
-                "lan-agents %s, so nobody starts its agents again: %s", how_ended(process), one_line(said)
+                "%slan-agents %s, so nobody starts its agents again: %s",
+                f"the {whose}" if whose else "",
+                how_ended(process),
+                one_line(said),
             )
         end(process)
         if reader.ident is not None:

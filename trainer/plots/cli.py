@@ -75,12 +75,15 @@ def plot(config: PlotConfig) -> None:
     for flag, target in (("--data", config.data), ("--marl-eval", config.marl_eval)):
         if target is not None:
             check_target(flag, target, force=config.force)
+    check_apart(config)
     if config.until is not None and config.until < 1:
         raise InputError(f"--until must be at least 1, not {config.until}")
     by = None if config.by is None else known_setting(config.by)
     runs = []
     for path in config.runs:
-        if path.suffix == ".csv":
+        if path.suffix.lower() == ".csv":
+            if by is not None:
+                raise InputError(f"--by {config.by}: {path} holds no settings; name the run directories")
             runs += read_runs(path, config.metric, config.until)
         else:
             runs.append(load_run(path, config.metric, until_steps=config.until, by=by))
@@ -99,7 +102,7 @@ def plot(config: PlotConfig) -> None:
     if config.summary == "iqm" and config.metric in HIGHER_IS_BETTER:
         table = "\n\n".join(filter(None, (table, improvement_table(curves))))
     if config.metric == "win_rate":
-        table = "\n\n".join(filter(None, (table, absolute_table(runs, config.summary))))
+        table = "\n\n".join(filter(None, (table, absolute_table(runs, config.summary, config.until))))
     battles = None if config.marl_eval is None else marl_eval_json(runs)
     write_atomically(config.out, render(config.out, figure, table))
     if config.data is not None:
@@ -109,6 +112,19 @@ def plot(config: PlotConfig) -> None:
     for difference in differences:
         print(f"lan-plot: drawn in spite of {one_line(difference)}", file=sys.stderr)
     print(table)
+
+
+def check_apart(config: PlotConfig) -> None:
+    """InputError when a file would be written over another, or over one that is read."""
+    outputs = {"--out": config.out, "--data": config.data, "--marl-eval": config.marl_eval}
+    taken = {path.resolve(): "a file to draw" for path in config.runs}
+    if config.beside is not None:
+        taken[config.beside.resolve()] = "--beside"
+    for flag, path in outputs.items():
+        if path is not None:
+            if (other := taken.get(path.resolve())) is not None:
+                raise InputError(f"{flag} {path} is {other} too: choose another name")
+            taken[path.resolve()] = flag
 
 
 def check_target(flag: str, path: Path, *, force: bool) -> None:

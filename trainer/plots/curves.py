@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -106,6 +107,10 @@ def make_run(path: Path, metric: str, until_steps: int | None, by: str | None) -
         evaluations = [r for r in evaluations if point_of(r["env_steps"], settings) <= until_steps]
     if not evaluations:
         raise InputError(f"{path} has no evaluation up to step {until_steps}")
+    for record in evaluations:
+        value = record[metric]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"its {metric} at step {record['env_steps']} is {one_line(repr(value), 80)}")
     return Run(
         path=path,
         map=settings["map"],

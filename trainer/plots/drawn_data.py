@@ -13,7 +13,7 @@ from envs.errors import InputError
 from envs.files import read_regular
 from envs.text import one_line
 from trainer.plots.curves import Run
-from trainer.plots.references import number
+from trainer.plots.references import csv_rows, number, whole_number
 
 COLUMNS = ("map", "backend", "contract_version", "algorithm", "seed", "env_steps", "point")
 MAX_BYTES = 100_000_000
@@ -38,35 +38,46 @@ def read_runs(path: Path, metric: str, until_steps: int | None = None) -> list[R
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"{path} cannot be read: {one_line(reason)}") from None
-    rows = csv.DictReader(io.StringIO(text))
+    if metric in COLUMNS:
+        raise InputError(f"--metric {metric} is no metric, but a column of {path} that says what a row is")
+    rows = csv_rows(text, path)
     if lacking := [name for name in (*COLUMNS, metric) if name not in (rows.fieldnames or ())]:
         raise InputError(f"{path} is no file of lan-plot --data: it lacks the column {lacking[0]}")
-    found: dict[tuple[str, ...], list[tuple[float, int, float]]] = {}
+    found: dict[tuple[str, ...], dict[int, tuple[int, float]]] = {}
     for row in rows:
         where = f"{path}, line {rows.line_num}"
-        steps, point, value = (
-            number(row[name] or "", f"{where}: {name}") for name in ("env_steps", "point", metric)
-        )
-        if until_steps is None or point <= until_steps:
-            found.setdefault(tuple(row[name] or "" for name in COLUMNS[:5]), []).append(
-                (steps, int(point), value)
-            )
+        steps, point = (whole_number(row[name] or "", f"{where}: {name}") for name in ("env_steps", "point"))
+        value = number(row[metric] or "", f"{where}: {metric}")
+        run = found.setdefault(tuple(row[name] or "" for name in COLUMNS[:5]), {})
+        if steps in run:
+            raise InputError(f"{where}: this run has a line with env_steps {steps} already")
+        run[steps] = point, value
     if not found:
         raise InputError(f"{path} holds no evaluation")
-    return [make_run(path, key, evaluations) for key, evaluations in found.items()]
+    return [make_run(path, key, evaluations, until_steps) for key, evaluations in found.items()]
 
 
-def make_run(path: Path, key: tuple[str, ...], evaluations: Sequence[tuple[float, int, float]]) -> Run:
+def make_run(
+    path: Path, key: tuple[str, ...], evaluations: dict[int, tuple[int, float]], until_steps: int | None
+) -> Run:
     """One of the runs, by its first five columns; InputError where contract or seed is no number."""
     map_name, backend, contract, learner, seed = key
-    steps, points, values = zip(*evaluations, strict=True)
+    kept = [
+        (steps, point, value)
+        for steps, (point, value) in evaluations.items()
+        if until_steps is None or point <= until_steps
+    ]
+    if not kept:
+        who = one_line(f"seed {seed} of {learner} on {map_name}")
+        raise InputError(f"{path}: {who} has no evaluation up to step {until_steps}")
+    steps, points, values = zip(*kept, strict=True)
     return Run(
         path=path,
         map=map_name,
         algorithm=learner,
-        seed=int(number(seed, f"{path}: a seed")),
+        seed=whole_number(seed, f"{path}: a seed"),
         backend=backend,
-        contract_version=int(number(contract, f"{path}: a contract_version")),
+        contract_version=whole_number(contract, f"{path}: a contract_version"),
         settings={},
         steps=np.array(steps, float),
         points=np.array(points, np.int64),

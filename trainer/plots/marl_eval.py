@@ -23,6 +23,8 @@ def marl_eval_json(runs: Sequence[Run]) -> str:
     battles, or has no absolute metric yet.
     """
     shared = set.intersection(*(set(run.by_point) for run in runs))
+    if not shared:
+        raise InputError("--marl-eval: the runs have no point in common")
     data: dict[str, Any] = {}
     for run in runs:
         environment = "smac" if is_smac_map(run.map) else run.map
@@ -38,7 +40,9 @@ def run_entry(run: Run, shared: set[int]) -> dict[str, Any]:
         raise InputError(f"--marl-eval needs run directories, which keep every battle; {run.path} does not")
     absolute = load_absolute(run.path)
     if absolute is None:
-        raise InputError(f"{run.path} has no absolute metric yet: lan-eval --absolute {run.path}")
+        raise InputError(
+            f"{run.path} has no absolute metric of its best.pt yet: lan-eval --absolute {run.path}"
+        )
     evaluations = [record for record in read_metrics(run.path) if record["kind"] == "evaluation"]
     by_point: dict[int, Any] = {}
     for point, record in zip(run.points.tolist(), evaluations, strict=False):

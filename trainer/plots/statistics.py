@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from envs.errors import InputError
 from trainer.plots.curves import Reals, Run
 from trainer.plots.estimates import Estimate, estimate, improvement, interquartile_mean, profile
 from trainer.runs.absolute import load_absolute
@@ -56,16 +57,21 @@ def make_curve(map_name: str, learner: str, runs: Sequence[Run]) -> Curve:
     """The seeds of one learner on one map."""
     by_point = [run.by_point for run in runs]
     points = sorted(set.intersection(*(set(points) for points in by_point)))
+    if not points:
+        raise InputError(f"the runs of {learner} on {map_name} have no point in common; draw fewer of them")
     values = np.array([[seed[point] for seed in by_point] for point in points])
     return Curve(map_name, learner, np.array(points, float), values)
 
 
-def absolute_curves(runs: Sequence[Run]) -> list[Curve]:
-    """As `make_curves`, of the runs' absolute win rates alone; none unless every run has its metric."""
+def absolute_curves(runs: Sequence[Run], until_steps: int | None = None) -> list[Curve]:
+    """As `make_curves`, of the runs' absolute win rates alone; none unless every run has its metric.
+
+    Nor where a best checkpoint is of later than `until_steps`.
+    """
     found = []
     for run in runs:
         metric = load_absolute(run.path) if run.settings else None
-        if metric is None:
+        if metric is None or (until_steps is not None and metric.env_steps > until_steps):
             return []
         steps, points = np.zeros(1), np.zeros(1, np.int64)
         found.append(replace(run, steps=steps, points=points, values=np.array([metric.win_rate])))
@@ -90,6 +96,8 @@ def average_over_maps(curves: Sequence[Curve], summary: Summary) -> dict[str, tu
     averages = {}
     for learner, own in on_every_map(curves).items():
         grid = np.array(sorted(set.intersection(*(set(curve.steps.tolist()) for curve in own))))
+        if not len(grid):
+            continue  # its maps share no point
         values = [curve.values[np.isin(curve.steps, grid)] for curve in own]
         if summary == "iqm":
             averages[learner] = grid, estimate(interquartile_mean, values)

@@ -16,9 +16,9 @@ RANGES: dict[Summary, str] = {
 }
 
 
-def absolute_table(runs: Sequence[Run], summary: Summary) -> str:
+def absolute_table(runs: Sequence[Run], summary: Summary, until_steps: int | None = None) -> str:
     """The absolute metric's win rates, and who is ahead by them; empty unless every run has the metric."""
-    curves = absolute_curves(runs)
+    curves = absolute_curves(runs, until_steps)
     if not curves:
         return ""
     title = f"Absolute metric: the win rate of each run's best checkpoint over {BATTLES} battles."

@@ -6,15 +6,19 @@ Standardised Performance Evaluation Protocol for Cooperative MARL", 2022, sectio
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from envs.errors import InputError
 from envs.files import read_regular, write_atomically
 from envs.outcomes import EpisodeStats, battles_of, summarise
 from trainer.runs.assembly import EVALUATION_SEED_OFFSET
+from trainer.runs.directory import BEST_NAME
 
 FILE_NAME = "absolute.json"
 BATTLES = 320
@@ -27,6 +31,7 @@ class AbsoluteMetric:
     """What `FILE_NAME` holds: the checkpoint's steps, rates and means, and every battle."""
 
     env_steps: int
+    checkpoint_sha256: str
     seed: int
     win_rate: float
     win_rate_interval: tuple[float, float]
@@ -41,11 +46,22 @@ def check_unseen(path: Path, seed: int) -> None:
         raise InputError(f"{path} has seen the battles of the absolute metric: train with another --seed")
 
 
-def save_absolute(run_dir: Path, env_steps: int, stats: Sequence[EpisodeStats]) -> Path:
-    """Write the metric into the run directory; OSError when that fails."""
+def digest_of_best(run_dir: Path) -> str | None:
+    """The digest of the run's best checkpoint; None where it is not there any more."""
+    try:
+        return hashlib.sha256(read_regular(run_dir / BEST_NAME)).hexdigest()
+    except OSError:
+        return None
+
+
+def save_absolute(
+    run_dir: Path, env_steps: int, checkpoint_sha256: str, stats: Sequence[EpisodeStats]
+) -> Path:
+    """Write the metric of a checkpoint into the run directory; InputError when that fails."""
     summary = summarise(stats)
     metric = AbsoluteMetric(
         env_steps=env_steps,
+        checkpoint_sha256=checkpoint_sha256,
         seed=SEED,
         win_rate=summary.win_rate,
         win_rate_interval=summary.win_rate_interval,
@@ -59,12 +75,40 @@ def save_absolute(run_dir: Path, env_steps: int, stats: Sequence[EpisodeStats]) 
 
 
 def load_absolute(run_dir: Path) -> AbsoluteMetric | None:
-    """The metric of a run directory; None where there is none yet, InputError where the file is another."""
+    """The metric of a run directory's best checkpoint; None where there is none of it yet.
+
+    InputError where the file says something else.
+    """
     path = run_dir / FILE_NAME
     try:
         data = json.loads(read_regular(path))
-        return AbsoluteMetric(**data)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}; lan-eval --absolute writes it anew") from None
+    if not is_metric(data):
+        raise InputError(f"{path} holds no absolute metric; lan-eval --absolute {run_dir} writes it anew")
+    metric = AbsoluteMetric(**data)
+    return metric if digest_of_best(run_dir) in (None, metric.checkpoint_sha256) else None
+
+
+def is_metric(data: Any) -> bool:
+    """Whether plain data is what `save_absolute` writes."""
+    if not isinstance(data, dict) or set(data) != {field.name for field in fields(AbsoluteMetric)}:
+        return False
+    battles = data["battles"]
+    if not isinstance(battles, dict) or set(battles) != {"return", "length_steps", "won"}:
+        return False
+    return (
+        data["seed"] == SEED
+        and type(data["env_steps"]) is int
+        and all(isinstance(rows, list) and len(rows) == BATTLES for rows in battles.values())
+        and all(is_number(value) for rows in battles.values() for value in rows)
+        and is_number(data["win_rate"])
+        and data["win_rate"] == sum(battles["won"]) / BATTLES
+    )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_the_absolute_metric_is_the_best_checkpoints_and_has_a_table(
     assert lan_plot(words) == 0
     assert "Absolute metric" not in capsys.readouterr().out, "a run lacks it"
     assert lan_plot([*words, "--marl-eval", str(marl_eval)]) == 2
-    assert f"no absolute metric yet: lan-eval --absolute {runs[-1]}" in capsys.readouterr().err
+    assert f"no absolute metric of its best.pt yet: lan-eval --absolute {runs[-1]}" in capsys.readouterr().err
     assert not marl_eval.exists()
     assert lan_eval(["--absolute", str(runs[-1])]) == 0
     metric = load_absolute(runs[-1])
@@ -118,6 +119,7 @@ def test_what_has_no_absolute_metric_is_one_sentence(
         (["--absolute", str(broken)], "best.pt"),
         (["--absolute", str(tmp_path)], "config.json"),
         (["--absolute", str(runs[0]), "--seed", "3"], "--seed: the absolute metric is 320 battles"),
+        (["--absolute", str(runs[0]), "--env", "sim"], "--env: the absolute metric"),
         (["--absolute", str(runs[0]), "--ckpt", str(runs[0])], "give one of --ckpt FILE"),
     ]:
         assert lan_eval(words) == 2
@@ -125,6 +127,35 @@ def test_what_has_no_absolute_metric_is_one_sentence(
         assert says in error
         assert error.count("\n") == 1
     (bare / "metrics.jsonl").write_bytes((runs[0] / "metrics.jsonl").read_bytes())
-    (bare / "absolute.json").write_text("{}")
-    assert lan_plot([str(bare), "--out", str(tmp_path / "a.png")]) == 2
-    assert "lan-eval --absolute writes it anew" in capsys.readouterr().err
+    for text, says in (
+        ("{}", "holds no absolute metric"),
+        ("[", "cannot be read"),
+        ('{"win_rate": 7}', "holds no"),
+    ):
+        (bare / "absolute.json").write_text(text)
+        assert lan_plot([str(bare), "--out", str(tmp_path / "a.png")]) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_a_metric_of_another_checkpoint_does_not_count(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs[0], run)
+    assert lan_eval(["--absolute", str(run)]) == 0
+    metric = load_absolute(run)
+    assert metric is not None
+    capsys.readouterr()
+    words = [str(run), "--out", str(tmp_path / "a.png"), "--force"]
+    assert lan_plot(words) == 0
+    assert "Absolute metric" in capsys.readouterr().out
+    assert lan_plot([*words, "--until", "1"]) == 0
+    assert "Absolute metric" not in capsys.readouterr().out, "its checkpoint is of later"
+    data = json.loads((run / "absolute.json").read_text())
+    (run / "absolute.json").write_text(json.dumps(data | {"win_rate": 0.123}))
+    assert lan_plot(words) == 2
+    (run / "absolute.json").write_text(json.dumps(data))
+    (run / "best.pt").write_bytes((run / "run.pt").read_bytes())
+    assert load_absolute(run) is None, "best.pt is a newer one"
+    (run / "best.pt").unlink()
+    assert load_absolute(run) == metric, "best.pt was cleared away"

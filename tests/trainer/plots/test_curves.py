@@ -28,7 +28,8 @@ def write_run(folder: Path, values: list[float], *, backend: str = "sim", **sett
     lines = [{"kind": "train", "env_steps": 5, "loss": 1.0}]
     for index, value in enumerate(values):
         steps = index * 10_000 + 37 * (index > 0)
-        lines.append({"kind": "evaluation", "env_steps": steps, "win_rate": value, "return_mean": 20 * value})
+        returns = 20 * value if isinstance(value, float) else 0
+        lines.append({"kind": "evaluation", "env_steps": steps, "win_rate": value, "return_mean": returns})
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 

@@ -81,6 +81,80 @@ def test_data_that_is_none_is_one_sentence(
     assert error.count("\n") == 1
 
 
+HEAD = "map,backend,contract_version,algorithm,seed,env_steps,point,win_rate\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "flags", "says"),
+    [
+        ("3m,sim,2,lan,0,5,1e30,0.5\n", (), "point is '1e30', which is no number that can be drawn"),
+        ("3m,sim,2,lan,0,-5,0,0.5\n", (), "env_steps is '-5', which is no whole number"),
+        ("3m,sim,2,lan,0.7,5,0,0.5\n", (), "a seed is '0.7', which is no whole number"),
+        ("3m,sim,2,lan,0,5,0,1e308\n", (), "win_rate is '1e308', which is no number that can be drawn"),
+        (f"{'m' * 200_000},sim,2,lan,0,5,0,0.5\n", (), "line 2: it is no CSV file"),
+        (
+            "3m,sim,2,lan,0,5,0,0.1\n3m,sim,2,lan,0,5,0,0.9\n",
+            (),
+            "line 3: this run has a line with env_steps 5",
+        ),
+        (
+            "3m,sim,2,lan,0,5,0,0.1\n3m,sim,2,lan,1,20,10,0.9\n",
+            ("--until", "5"),
+            "seed 1 of lan on 3m has no eval",
+        ),
+        (
+            "3m,sim,2,lan,0,5,0,0.1\n3m,sim,2,lan,1,20,10,0.9\n",
+            ("--force",),
+            "lan on 3m have no point in common",
+        ),
+        ("3m,sim,2,lan,0,5,0,0.1\n", ("--by", "overlap"), "holds no settings"),
+        ("3m,sim,2,lan,0,5,0,0.1\n", ("--metric", "seed"), "--metric seed is no metric"),
+        ("3m,sim,2,lan,0,5,0,0.1\n", ("--maps", "8m"), "--maps 8m: no run on it"),
+    ],
+)
+def test_odd_data_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: str, flags: tuple[str, ...], says: str
+) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text(HEAD + rows)
+    assert main([str(data), "--out", str(tmp_path / "a.png"), *flags]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_maps_that_share_no_point_have_no_average(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text(HEAD + "3m,sim,2,lan,0,5,0,0.1\n8m,sim,2,lan,0,20,10,0.9\n")
+    assert main([str(data), "--out", str(tmp_path / "a.png"), "--force"]) == 0
+    assert "| all 2 maps | - |" in capsys.readouterr().out
+
+
+def test_no_file_is_written_over_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, same = tmp_path / "data.csv", str(tmp_path / "same.svg")
+    text = HEAD + "3m,sim,2,lan,0,5,0,0.1\n"
+    data.write_text(text)
+    for flags in (
+        ("--out", same, "--data", same),
+        ("--out", same, "--marl-eval", f"{tmp_path}/../{tmp_path.name}/same.svg"),
+        ("--out", same, "--data", str(data), "--force"),
+        ("--out", same, "--beside", same),
+    ):
+        assert main([str(data), *flags]) == 2
+        assert "too: choose another name" in capsys.readouterr().err
+    assert data.read_text() == text
+    assert list(tmp_path.iterdir()) == [data]
+
+
+@pytest.mark.parametrize("value", [None, True, "0.5", float("nan")])
+def test_a_runs_metric_that_is_no_number_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: object
+) -> None:
+    run = write_run(tmp_path, [0.0, value])  # type: ignore[list-item]
+    assert main([str(run), "--out", str(tmp_path / "a.png")]) == 2
+    assert "its win_rate at step 10037 is" in capsys.readouterr().err
+
+
 def test_others_numbers_stand_beside_the_curves(tmp_path: Path) -> None:
     run, beside = write_run(tmp_path, [0.0, 0.5]), tmp_path / "beside.csv"
     beside.write_text(
