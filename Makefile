@@ -59,7 +59,7 @@ slow: install $(BASE_VENV)/.installed  ## The long tests
 	@LAN_BASE_PYTHON=$(abspath $(BASE_VENV))/bin/python $(BIN)/pytest -m slow
 
 results: install  ## Draw the figures of results/ again from their CSV files
-	$(VENV)/bin/python -m benchmarks.results
+	@$(BIN)/python -m benchmarks.results
 
 clean:  ## Remove virtual environments and caches
 	rm -rf .venv .venv-* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

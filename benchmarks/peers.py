@@ -71,14 +71,19 @@ def batched(name: str) -> Step:
     return step
 
 
+def available_actions(env: Any, rng: np.random.Generator) -> list[int]:
+    """An available action for each agent, drawn uniformly."""
+    can = np.asarray(env.get_avail_actions())
+    actions: list[int] = np.where(can, rng.random(can.shape), -1.0).argmax(axis=1).tolist()
+    return actions
+
+
 def smac_shaped(env: Any) -> Step:
     """An environment with SMAC's interface."""
     env.reset()
 
     def step(rng: np.random.Generator) -> int:
-        can = np.asarray(env.get_avail_actions())
-        actions = np.where(can, rng.random(can.shape), -1.0).argmax(axis=1)
-        ended = env.step(actions.tolist())[1]
+        ended = env.step(available_actions(env, rng))[1]
         env.get_obs()
         env.get_state()
         if ended:
@@ -100,9 +105,7 @@ def smaclite(name: str) -> Step | None:
     env.reset(seed=1)
 
     def step(rng: np.random.Generator) -> int:
-        can = np.asarray(env.get_avail_actions())
-        actions = np.where(can, rng.random(can.shape), -1.0).argmax(axis=1)
-        _, _, terminated, truncated, _ = env.step(actions.tolist())
+        _, _, terminated, truncated, _ = env.step(available_actions(env, rng))
         env.get_state()
         if terminated or truncated:
             env.reset()

@@ -39,8 +39,7 @@ from trainer.runs.absolute import BATTLES
 from trainer.runs.absolute import SEED as CARD_SEED
 from trainer.runs.assembly import EVALUATION_SEED_OFFSET
 from trainer.runs.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
-from trainer.runs.config_file import load_config, read_config
-from trainer.runs.directory import BEST_NAME
+from trainer.runs.config_file import BEST_NAME, load_config, read_config
 from trainer.runs.metrics import read_metrics
 
 CHOOSING_SEED = 40_000_001

@@ -31,8 +31,7 @@ def flags_of(run_dir: Path, said: Sequence[str]) -> dict[str, Any]:
 def best_of(run_dir: Path) -> Path:
     """The run's best checkpoint; InputError where it has none, or has seen the battles."""
     from trainer.runs.absolute import check_unseen
-    from trainer.runs.config_file import load_config
-    from trainer.runs.directory import BEST_NAME
+    from trainer.runs.config_file import BEST_NAME, load_config
 
     config = load_config(run_dir)
     check_unseen(run_dir, config.seed)

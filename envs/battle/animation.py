@@ -94,7 +94,7 @@ def animation(battle: RecordedBattle, smac_map: SmacMap, n_agents: int, player: 
 
 
 class Placement:
-    """Where a point of the map is in the picture, which shows as much of it as units and their sight need."""
+    """Where a point of the map is in the picture, which shows as much of it as the units walk on."""
 
     def __init__(self, frames: npt.NDArray[np.float64], smac_map: SmacMap) -> None:
         x, y = frames[:, X] / 100, frames[:, Y] / 100

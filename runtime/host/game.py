@@ -83,6 +83,7 @@ class GameHost:
         for link in links:
             link.asks_advantages = watcher is not None
         self.team, self.enemies = (AskedTeam(side, env.idle_actions) for side in (links, enemies))
+        self.teams = self.team, self.enemies
         self.realtime = realtime
         self.deadline_s = min(deadline_ms / 1000, REALTIME_STEP_S) if realtime else deadline_ms / 1000
         self._has_begun = False
@@ -93,11 +94,6 @@ class GameHost:
 
     async def __aexit__(self, *exception: object) -> None:
         await asyncio.gather(*(team.close() for team in self.teams))
-
-    @property
-    def teams(self) -> list[AskedTeam]:
-        """Who is asked: the agents, and the enemies' agents where there are any."""
-        return [self.team, self.enemies] if self.enemies.links else [self.team]
 
     async def play_episode(self) -> EpisodeResult:
         """One battle from its start to its end; the agents are told to forget it, however it ends."""

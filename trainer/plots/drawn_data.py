@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from envs.errors import InputError
-from envs.files import read_regular
 from envs.text import one_line
+from trainer.plots.csv_rows import csv_rows, number, whole_number
 from trainer.plots.curves import Run
-from trainer.plots.references import csv_rows, number, whole_number
 
 COLUMNS = ("map", "backend", "contract_version", "algorithm", "seed", "env_steps", "point")
-MAX_BYTES = 100_000_000
 
 
 def evaluations_csv(runs: Sequence[Run], metric: str) -> str:
@@ -33,14 +31,9 @@ def evaluations_csv(runs: Sequence[Run], metric: str) -> str:
 
 def read_runs(path: Path, metric: str, until_steps: int | None = None) -> list[Run]:
     """The runs in such a file, up to the point `until_steps`; InputError when it is none of that metric."""
-    try:
-        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InputError(f"{path} cannot be read: {one_line(reason)}") from None
     if metric in COLUMNS:
         raise InputError(f"--metric {metric} is no metric, but a column of {path} that says what a row is")
-    rows = csv_rows(text, path)
+    rows = csv_rows(path, str(path))
     if lacking := [name for name in (*COLUMNS, metric) if name not in (rows.fieldnames or ())]:
         raise InputError(f"{path} is no file of lan-plot --data: it lacks the column {lacking[0]}")
     found: dict[tuple[str, ...], dict[int, tuple[int, float]]] = {}

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from envs.errors import InputError
-from envs.files import read_regular
 from envs.text import one_line
-
-MAX_BYTES = 1_000_000
+from trainer.plots.csv_rows import csv_rows, number
 
 
 @dataclass(frozen=True)
@@ -31,12 +26,7 @@ def read_references(path: Path, metric: str) -> list[Reference]:
 
     Without env_steps a number is a horizontal line. Lines without a number of this metric are left out.
     """
-    try:
-        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InputError(f"--beside {path} cannot be read: {one_line(reason)}") from None
-    rows = csv_rows(text, path)
+    rows = csv_rows(path, f"--beside {path}")
     needed = ("map", "name", "env_steps", metric)
     if lacking := [name for name in needed if name not in (rows.fieldnames or ())]:
         raise InputError(
@@ -57,32 +47,3 @@ def read_references(path: Path, metric: str) -> list[Reference]:
                 levels[key] = value
     keys = dict.fromkeys([*points, *levels])
     return [Reference(*key, tuple(sorted(points[key])), levels.get(key)) for key in keys]
-
-
-def csv_rows(text: str, path: Path) -> csv.DictReader[str]:
-    """The rows of a CSV file; InputError where it is none, when it is read to its end once."""
-    try:
-        for _ in (check := csv.reader(io.StringIO(text))):
-            pass
-    except csv.Error as error:
-        raise InputError(f"{path}, line {check.line_num}: it is no CSV file ({error})") from None
-    return csv.DictReader(io.StringIO(text))
-
-
-def whole_number(text: str, what: str) -> int:
-    """A whole number from 0 to 2^53; InputError naming what is none."""
-    value = number(text, what)
-    if not 0 <= value <= 2**53 or value != int(value):
-        raise InputError(f"{what} is {one_line(repr(text), 80)}, which is no whole number from 0 on")
-    return int(value)
-
-
-def number(text: str, what: str) -> float:
-    """A finite number; InputError naming what is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not abs(value) < 1e15:
-        raise InputError(f"{what} is {one_line(repr(text), 80)}, which is no number that can be drawn")
-    return value

@@ -22,22 +22,25 @@ def absolute_table(runs: Sequence[Run], summary: Summary, until_steps: int | Non
     if not curves:
         return ""
     title = f"Absolute metric: the win rate of each run's best checkpoint over {BATTLES} battles."
-    table = markdown_table(curves, summary, over_maps=True).replace(" at 0k steps", "")
+    table = markdown_table(curves, summary, over_maps=True, with_steps=False)
     return "\n\n".join(filter(None, (title, table, improvement_table(curves))))
 
 
-def markdown_table(curves: Sequence[Curve], summary: Summary, *, over_maps: bool = False) -> str:
-    """Final values with ranges and the number of seeds, a row per map, and `over_maps` one for all."""
+def markdown_table(
+    curves: Sequence[Curve], summary: Summary, *, over_maps: bool = False, with_steps: bool = True
+) -> str:
+    """Final values with ranges, steps and numbers of seeds, a row per map, and `over_maps` one for all."""
     learners = sorted({curve.learner for curve in curves})
     lines = [f"| map | {' | '.join(map(cell, learners))} |", "|---" * (len(learners) + 1) + "|"]
     for map_name in sorted({curve.map for curve in curves}):
-        cells = {curve.learner: final_text(curve, summary) for curve in curves if curve.map == map_name}
+        own = [curve for curve in curves if curve.map == map_name]
+        cells = {curve.learner: final_text(curve, summary, with_steps) for curve in own}
         lines.append(f"| {cell(map_name)} | {' | '.join(cells.get(name, '-') for name in learners)} |")
     n_maps = len({curve.map for curve in curves})
     if over_maps and n_maps > 1:
         averages = average_over_maps(curves, summary)
         cells = {
-            name: f"{text_of(average)} at {steps[-1] / 1000:g}k steps"
+            name: text_of(average) + (f" at {steps[-1] / 1000:g}k steps" if with_steps else "")
             for name, (steps, average) in averages.items()
         }
         lines.append(f"| all {n_maps} maps | {' | '.join(cells.get(name, '-') for name in learners)} |")
@@ -65,11 +68,10 @@ def cell(text: str) -> str:
     return one_line(text).replace("\\", "\\\\").replace("|", "\\|")
 
 
-def final_text(curve: Curve, summary: Summary) -> str:
-    """`0.94 [0.88, 0.97] at 100k steps, 5 seeds`."""
-    final = text_of(curve.summarise(summary))
-    seeds = f"{curve.n_seeds} seed{'s' * (curve.n_seeds > 1)}"
-    return f"{final} at {curve.steps[-1] / 1000:g}k steps, {seeds}"
+def final_text(curve: Curve, summary: Summary, with_steps: bool) -> str:
+    """`0.94 [0.88, 0.97] at 100k steps, 5 seeds`, or the same without the steps."""
+    at = f" at {curve.steps[-1] / 1000:g}k steps" if with_steps else ""
+    return f"{text_of(curve.summarise(summary))}{at}, {curve.n_seeds} seed{'s' * (curve.n_seeds > 1)}"
 
 
 def text_of(estimate: Estimate) -> str:

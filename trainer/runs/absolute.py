@@ -17,8 +17,7 @@ from typing import Any
 from envs.errors import InputError
 from envs.files import read_regular, write_atomically
 from envs.outcomes import EpisodeStats, battles_of, summarise
-from trainer.runs.assembly import EVALUATION_SEED_OFFSET
-from trainer.runs.directory import BEST_NAME
+from trainer.runs.config_file import BEST_NAME
 
 FILE_NAME = "absolute.json"
 BATTLES = 320
@@ -42,6 +41,8 @@ class AbsoluteMetric:
 
 def check_unseen(path: Path, seed: int) -> None:
     """InputError when a run of that seed was trained or evaluated on these battles."""
+    from trainer.runs.assembly import EVALUATION_SEED_OFFSET  # with torch, which lan-plot does without
+
     if SEED in (seed, seed + EVALUATION_SEED_OFFSET):
         raise InputError(f"{path} has seen the battles of the absolute metric: train with another --seed")
 

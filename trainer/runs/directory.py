@@ -20,10 +20,9 @@ from envs.files import replacing, sync_folder
 from trainer.replay.buffer import ReplayBuffer
 from trainer.replay.segments import ReplaySegments
 from trainer.runs.checkpoint import FILE_NAME, Checkpoint, read_checkpoint, save_checkpoint
-from trainer.runs.config_file import REPLAY_NAME
+from trainer.runs.config_file import BEST_NAME, REPLAY_NAME
 from trainer.runs.metrics import MetricsWriter
 
-BEST_NAME = "best.pt"
 EARLIER = re.compile(r"run-(\d+)\.pt")
 
 

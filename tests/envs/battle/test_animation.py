@@ -10,33 +10,19 @@ import numpy as np
 import pytest
 
 from envs.battle.animation import HOLD_S, PIXELS, STEP_S, Clock, Placement, headline
-from envs.battle.env import BattleEnv
-from envs.battle.record import Recorder
-from envs.battle.teams import TEAMS
-from envs.smac.maps import load_map
+from envs.make import find_map
 from exporters.evaluate import main as lan_eval
+from tests.envs.support.recorded import recorded
 from tests.paths import ROOT
 from tests.runtime.support.processes import run
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def recorded(name: str) -> Recorder:
-    with BattleEnv(load_map(name), seed=4) as env:
-        team, recorder, step = TEAMS["nearest"](env, 0), Recorder("nearest <&>"), env.reset()
-        recorder.begin(env, step)
-        while not step.done.all():
-            actions = team(step)
-            step = env.step(actions)
-            recorder.step(env, step, actions)
-        return recorder
-
-
 @pytest.mark.parametrize("name", ["3m", "2c_vs_64zg", "MMM2", "protoss_5_vs_5"])
 def test_every_unit_stands_where_it_stood_and_vanishes_when_it_dies(name: str) -> None:
-    recorder = recorded(name)
+    recorder, smac_map = recorded(name, "nearest <&>"), find_map(name)
     (battle,) = recorder._battles
-    smac_map = recorder._env.smac_map  # type: ignore[union-attr]
     frames = np.stack(battle.frames).astype(float)
     picture = recorder.picture()
     root = ElementTree.fromstring(picture)
@@ -64,14 +50,14 @@ def test_every_unit_stands_where_it_stood_and_vanishes_when_it_dies(name: str) -
     shooters = {unit for unit in range(frames.shape[2]) if (frames[:, 5, unit] >= 0).any()}
     assert len(root.findall(f"{SVG}line")) == len(shooters)
     texts = [element.text for element in root.findall(f"{SVG}text")]
-    assert texts[0] == headline(battle, smac_map, recorder._env.spec.n_agents)  # type: ignore[union-attr]
+    assert texts[0] == headline(battle, smac_map, smac_map.spec.n_agents)
     assert texts[1] == "Played by nearest <&>. The circle is all that the marked agent sees."
 
 
 def test_the_headline_counts_and_the_picture_shows_the_part_that_is_fought_in() -> None:
     recorder = recorded("2c_vs_64zg")
     (battle,) = recorder._battles
-    smac_map = load_map("2c_vs_64zg")
+    smac_map = find_map("2c_vs_64zg")
     assert headline(battle, smac_map, 2).startswith("2c_vs_64zg: 2 colossi against 64 zerglings, ")
     place = Placement(np.stack(battle.frames).astype(float), smac_map)
     assert 5 * PIXELS < place.width <= 32 * PIXELS

@@ -15,6 +15,7 @@ from envs.battle.env import BattleEnv
 from envs.battle.record import Recorder
 from envs.battle.teams import TEAMS
 from envs.smac.maps import load_map
+from tests.envs.support.recorded import recorded
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
@@ -271,14 +272,7 @@ def test_nothing_is_cut_off_on_any_screen(shown: Any, size: tuple[int, int]) -> 
 
 def test_the_animated_picture_moves_inside_an_image(browser: Any, tmp_path: Path) -> None:
     """As in a README: no script, and the picture is an `img`."""
-    with BattleEnv(load_map("3m"), seed=4) as env:
-        team, recorder, step = TEAMS["nearest"](env, 0), Recorder("nearest"), env.reset()
-        recorder.begin(env, step)
-        while not step.done.all():
-            actions = team(step)
-            step = env.step(actions)
-            recorder.step(env, step, actions)
-    recorder.write(tmp_path / "battle.svg")
+    recorded("3m").write(tmp_path / "battle.svg")
     (tmp_path / "page.html").write_text("<img src=battle.svg width=400>")
     browser.get((tmp_path / "page.html").as_uri())
     image = browser.find_element(By.TAG_NAME, "img")

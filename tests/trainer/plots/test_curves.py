@@ -1,6 +1,7 @@
 """lan-plot draws what the runs' evaluations say, and does not mix in silence what differs."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from trainer.learning.algorithms import ALGORITHMS
 from trainer.plots.cli import main
 from trainer.plots.curves import find_differences, load_run
 from trainer.plots.figures import draw, styles_of
-from trainer.plots.statistics import average_over_maps, count_first, make_curves
+from trainer.plots.statistics import Summary, average_over_maps, count_first, make_curves
 from trainer.plots.tables import markdown_table
 
+SUMMARIES: tuple[Summary, ...] = ("iqm", "median")
 
-def write_run(folder: Path, values: list[float], *, backend: str = "sim", **settings: Any) -> Path:
+
+def write_run(folder: Path, values: Sequence[object], *, backend: str = "sim", **settings: Any) -> Path:
     """A run directory whose evaluations came a few steps after each multiple of 10 000."""
     config = resolve(TrainConfig(**{"map": "3m", **settings}))
     path = folder / f"{config.map}-{config.algorithm}-{config.seed}-{backend}-{config.gamma}"
@@ -91,8 +94,8 @@ def test_only_win_rates_are_averaged_over_maps(tmp_path: Path) -> None:
     panels = {}
     for metric in ("win_rate", "return_mean"):
         curves = make_curves([load_run(path, metric) for path in paths])
-        for summary in ("iqm", "median"):
-            figure = draw(curves, metric, ["sim"], summary)  # type: ignore[arg-type]
+        for summary in SUMMARIES:
+            figure = draw(curves, metric, ["sim"], summary)
             panels[metric, summary] = [axes.get_title() for axes in figure.axes]
     assert panels["return_mean", "iqm"] == panels["return_mean", "median"] == ["3m (sim)", "8m (sim)"]
     assert panels["win_rate", "iqm"][2:] == [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -150,9 +152,21 @@ def test_no_file_is_written_over_another(tmp_path: Path, capsys: pytest.CaptureF
 def test_a_runs_metric_that_is_no_number_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], value: object
 ) -> None:
-    run = write_run(tmp_path, [0.0, value])  # type: ignore[list-item]
+    run = write_run(tmp_path, [0.0, value])
     assert main([str(run), "--out", str(tmp_path / "a.png")]) == 2
     assert "its win_rate at step 10037 is" in capsys.readouterr().err
+
+
+def test_drawing_loads_neither_torch_nor_the_simulator(tmp_path: Path) -> None:
+    code = (
+        "import sys; from trainer.plots.cli import main; assert main(sys.argv[1:]) == 0; "
+        "assert not {'torch', 'numba'} & set(sys.modules), 'they take seconds'"
+    )
+    run = write_run(tmp_path, [0.0, 0.5])
+    words = [str(RESULTS), "--out", str(tmp_path / "a.png")]
+    for drawn in (words, [str(run), "--out", str(tmp_path / "b.png")]):
+        done = subprocess.run([sys.executable, "-c", code, *drawn], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 def test_others_numbers_stand_beside_the_curves(tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""The rows of a CSV file that somebody may have written by hand, and the numbers in them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+
+from envs.errors import InputError
+from envs.files import read_regular
+from envs.text import one_line
+
+MAX_BYTES = 100_000_000
+
+
+def csv_rows(path: Path, called: str) -> csv.DictReader[str]:
+    """The rows of a CSV file; InputError, which names it as it is `called`, where it is none."""
+    try:
+        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(f"{called} cannot be read: {one_line(reason)}") from None
+    try:
+        for _ in (check := csv.reader(io.StringIO(text))):
+            pass
+    except csv.Error as error:
+        raise InputError(f"{called}, line {check.line_num}: it is no CSV file ({error})") from None
+    return csv.DictReader(io.StringIO(text))
+
+
+def whole_number(text: str, what: str) -> int:
+    """A whole number from 0 on; InputError naming what is none."""
+    value = number(text, what)
+    if value < 0 or value != int(value):
+        raise InputError(f"{what} is {one_line(repr(text), 80)}, which is no whole number from 0 on")
+    return int(value)
+
+
+def number(text: str, what: str) -> float:
+    """A number below 1e15 in size; InputError naming what is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) < 1e15:
+        raise InputError(f"{what} is {one_line(repr(text), 80)}, which is no number that can be drawn")
+    return value
