@@ -26,7 +26,7 @@ from benchmarks.zoo_table import write_table
 from envs.command import run_command
 from envs.errors import InputError
 from envs.files import write_atomically
-from envs.smac.maps import MAP_NAMES
+from envs.smac.maps import MAP_NAMES, SCENARIO_NAMES
 from exporters.contestants import onnx_contestant
 from exporters.evaluate import EvaluateConfig, Evaluation, evaluate
 from exporters.export import export_checkpoint
@@ -119,8 +119,11 @@ def run(config: Config) -> None:
 def read_run(path: Path) -> Run:
     """The run in a directory; InputError unless it is of today's battlefield and all for a card is known."""
     config, last = load_config(path), load_checkpoint(path)
-    if config.environment not in MAP_NAMES or last.spec.name != config.environment:
-        raise InputError(f"{path} is of {config.environment}: the zoo has teams of the {len(MAP_NAMES)} maps")
+    if config.environment not in (*MAP_NAMES, *SCENARIO_NAMES) or last.spec.name != config.environment:
+        raise InputError(
+            f"{path} is of {config.environment}: the zoo has teams of SMAC's {len(MAP_NAMES)} maps "
+            f"and SMACv2's {len(SCENARIO_NAMES)} scenarios"
+        )
     if last.backend != "sim":
         raise InputError(f"{path} was trained on {last.backend}: the zoo has teams of the simulator (sim)")
     if {config.seed, config.seed + EVALUATION_SEED_OFFSET} & {CHOOSING_SEED, CARD_SEED}:

@@ -1,13 +1,13 @@
-"""The table of trained teams in the zoo's README.md, drawn from their cards."""
+"""The tables of trained teams in the zoo's README.md, drawn from their cards."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from envs.errors import InputError
 from envs.files import read_regular, write_atomically
-from envs.smac.maps import MAP_NAMES
+from envs.smac.maps import MAP_NAMES, SCENARIO_NAMES
 from exporters.team_card import TeamCard, load_card
 from trainer.plots.tables import cell
 
@@ -36,21 +36,30 @@ def cards_of(zoo: Path) -> dict[str, TeamCard]:
     """The cards of a folder's model files, by their names, which are the maps'; InputError as `load_card`."""
     cards = {path.stem: load_card(path) for path in sorted(zoo.glob("*.onnx"))}
     for name, card in cards.items():
-        if name != card.map or name not in MAP_NAMES:
+        if name != card.map or name not in (*MAP_NAMES, *SCENARIO_NAMES):
             raise InputError(f"{zoo / name}.onnx is a team of {card.map}: name it after its map")
     return cards
 
 
 def table_of(cards: Mapping[str, TeamCard]) -> str:
-    """A row for each map, and a line that counts."""
-    good = sum(card.win_rate >= GOOD for card in cards.values())
-    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    lines += [f"| {' | '.join(map(cell, row(name, cards.get(name))))} |" for name in MAP_NAMES]
+    """A row for each of SMAC's maps, a line that counts, a row for each scenario of SMACv2 with a team."""
+    of_maps = [cards[name] for name in MAP_NAMES if name in cards]
+    good = sum(card.win_rate >= GOOD for card in of_maps)
+    lines = rows_of(MAP_NAMES, cards)
     lines += [
         "",
-        f"Maps with a team: {len(cards)} of {len(MAP_NAMES)}. Teams that win {GOOD:.0%} or more: {good}.",
+        f"Maps with a team: {len(of_maps)} of {len(MAP_NAMES)}. Teams that win {GOOD:.0%} or more: {good}.",
     ]
+    if scenarios := [name for name in SCENARIO_NAMES if name in cards]:
+        lines += ["", "SMACv2's scenarios draw both teams and their starts anew in every battle:", ""]
+        lines += rows_of(scenarios, cards)
     return "\n".join(lines)
+
+
+def rows_of(names: Sequence[str], cards: Mapping[str, TeamCard]) -> list[str]:
+    """The lines of one table."""
+    head = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    return [*head, *(f"| {' | '.join(map(cell, row(name, cards.get(name))))} |" for name in names)]
 
 
 def row(name: str, card: TeamCard | None) -> list[str]:

@@ -18,7 +18,7 @@ from benchmarks.zoo import BATTLES, CARD_SEED, CSV_COLUMNS, NOT_SAID
 from benchmarks.zoo_table import BEGIN, END, cards_of, table_of
 from envs.flags import flag_rules
 from envs.make import env_spec
-from envs.smac.maps import MAP_NAMES
+from envs.smac.maps import MAP_NAMES, SCENARIO_NAMES
 from envs.types import CONTRACT_VERSION
 from exporters.card import main
 from exporters.contestants import onnx_contestant
@@ -57,7 +57,7 @@ def refusal(capsys: pytest.CaptureFixture[str], model: Path) -> str:
 
 def test_there_are_teams_and_no_strays() -> None:
     assert TEAMS
-    assert {path.stem for path in TEAMS} <= set(MAP_NAMES)
+    assert {path.stem for path in TEAMS} <= {*MAP_NAMES, *SCENARIO_NAMES}
     expected = {f"{path.stem}{suffix}" for path in TEAMS for suffix in (".onnx", ".json", ".csv")}
     assert {path.name for path in ZOO.iterdir()} == expected | {"README.md"}
 
@@ -125,6 +125,15 @@ def test_the_table_is_what_the_cards_give() -> None:
     text = (ZOO / "README.md").read_text()
     drawn = text.partition(BEGIN)[2].partition(END)[0].strip()
     assert drawn == table_of(cards)
+
+
+def test_scenarios_have_a_table_of_their_own_and_do_not_count_as_maps() -> None:
+    card = load_card(TEAMS[0])
+    zerg = replace(card, map="zerg_5_vs_5", won=290, win_rate=290 / 320, win_rate_interval=(0.8692, 0.9336))
+    rows = table_of({"zerg_5_vs_5": zerg}).splitlines()
+    assert "Maps with a team: 0 of 23. Teams that win 90% or more: 0." in rows
+    assert rows[-1].startswith("| zerg_5_vs_5 | 90.6% (86.9 to 93.4) |")
+    assert [row for row in rows if "_5_vs_5" in row] == rows[-1:]
 
 
 def test_a_table_has_a_row_for_each_map_and_hides_no_defeat() -> None:
