@@ -30,6 +30,8 @@ BACKEND_NAMES = {
     "smacv2": "the live game through the official SMACv2 package",
 }
 BACKENDS = ("auto", *BACKEND_NAMES)
+SHOWS_UNITS = ("sim", "sc2")
+"""The backends whose battles can be recorded as a page and watched."""
 
 
 def sc2_root() -> Path:

@@ -188,12 +188,12 @@ def backend_of(contestant: Contestant, config: EvaluateConfig) -> str:
 
 def check_record(path: Path, map_name: str, backend: str) -> None:
     """InputError unless battles of an environment can be recorded as a page."""
-    from envs.make import is_smac_map
+    from envs.make import SHOWS_UNITS, is_smac_map
 
     if not is_smac_map(map_name):
         raise InputError(f"--record {path}: a page shows battles on SMAC's maps only, and not {map_name}")
-    if backend != "sim":
-        raise InputError(f"--record {path}: only the simulator can be recorded, --env sim")
+    if backend not in SHOWS_UNITS:
+        raise InputError(f"--record {path}: --env {backend} shows no units; --env sim and sc2 do")
 
 
 def play_episodes(

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-from envs.battle.env import BattleEnv
 from envs.battle.record import Recorder
 from envs.errors import InputError
+from envs.smac.shown import ShowsUnits
 from envs.types import IntArray, MultiAgentEnv, Team, TimeStep
 from trainer.playing.rollout import Watcher
 
@@ -31,7 +31,7 @@ class Watchers(list[Watcher]):
 class RecordingWatcher:
     """Hands each step of slot 0 to a recorder, with the team's advantages if it has them."""
 
-    def __init__(self, env: BattleEnv, recorder: Recorder) -> None:
+    def __init__(self, env: ShowsUnits, recorder: Recorder) -> None:
         self.env, self.recorder = env, recorder
         self.team: Team | None = None
 
@@ -56,7 +56,7 @@ def recording(
     if not path.parent.is_dir():
         raise InputError(f"--record {path}: there is no folder {path.parent}")
     recorder = Recorder(player)
-    watcher = RecordingWatcher(cast("BattleEnv", env), recorder)
+    watcher = RecordingWatcher(cast("ShowsUnits", env), recorder)
 
     def make_watched() -> Team:
         watcher.team = make_team()

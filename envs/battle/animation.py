@@ -8,11 +8,12 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from envs.battle.recorded import RecordedBattle
 from envs.smac.smac_map import SmacMap
 
 PIXELS: Final = 22
@@ -27,16 +28,6 @@ OURS, THEIRS, WATCHED = "#2f6fde", "#d8463b", "#ffcf4d"
 GROUND, ROCK, INK = "#eceae4", "#c9c5ba", "#2b2b2b"
 PLURALS = {"colossus": "colossi"}
 X, Y, HEALTH, SHIELD, SHOT_AT = 0, 1, 2, 3, 5
-
-Frames = npt.NDArray[np.int16]
-
-
-class RecordedBattle(Protocol):
-    """What the recorder keeps of a battle: `frames` of [6, U], positions in hundredths, life in tenths."""
-
-    frames: list[Frames]
-    units: list[dict[str, Any]]
-    end: str
 
 
 class Clock:
@@ -72,7 +63,7 @@ class Clock:
 
 def animation(battle: RecordedBattle, smac_map: SmacMap, n_agents: int, player: str) -> str:
     """The picture of a battle, with the sight of the agent that lives longest."""
-    frames = np.stack(battle.frames).astype(float)  # [T + 1, 6, U]
+    frames = battle.frames().astype(float)  # [T + 1, 6, U]
     watched = int((frames[:, HEALTH, :n_agents] > 0).sum(axis=0).argmax())
     place, clock = Placement(frames, smac_map), Clock(len(frames))
     size = f"{place.width} {place.height + CAPTION_PIXELS}"

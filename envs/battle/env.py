@@ -22,6 +22,7 @@ from envs.slots import BatchEnv, integer_actions, unavailable
 from envs.smac.actions import IDLE
 from envs.smac.maps import SmacMap
 from envs.smac.memory import LAST_ACTION, make_memory
+from envs.smac.shown import ShownUnits
 from envs.smac.tables import SHOOT, layout_tables, max_reward
 from envs.smac.units import LOOPS_PER_STEP
 from envs.types import BoolArray, IntArray, TimeStep
@@ -106,6 +107,10 @@ class BattleEnv(BatchEnv):
     def steps(self) -> IntArray:
         """[B] environment steps played in each slot's episode."""
         return self._battles.loops // LOOPS_PER_STEP
+
+    def shown_units(self, slot: int) -> ShownUnits:
+        """The units of the battle in a slot, to record or watch it."""
+        return ShownUnits(*(getattr(self.units, name)[slot] for name in ShownUnits._fields))
 
     def reset(self, mask: BoolArray | None = None) -> TimeStep:
         """Start the next episodes in the slots of `mask` [B] (all when None); the others stay as they are."""

@@ -1,13 +1,10 @@
-"""Watchable battles: a recorder that turns battles of the simulator into one self-contained page.
+"""Watchable battles: a recorder that turns battles of SMAC's into one self-contained page.
 
-The page (files in `viewer/`) needs no network. Numbers travel as base64 of little-endian arrays: positions
-in hundredths of a cell; health, shields, energy and loops of cooldown in tenths; advantages as 16 bits of a
-scale.
+The page (files in `viewer/`) needs no network. `live_page` is the same page for battles that are played now.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 from importlib import resources
 from pathlib import Path
@@ -17,22 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.battle.animation import animation
-from envs.battle.env import BattleEnv
+from envs.battle.recorded import RecordedBattle
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.smac.actions import DIRECTIONS, NAMES
+from envs.smac.shown import ShowsUnits
 from envs.smac.smac_map import SmacMap
-from envs.smac.tables import SHOOT, SIGHT, layout_tables
-from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP, UNITS, UnitType
-from envs.types import BoolArray, IntArray, TimeStep
+from envs.smac.units import LOOPS_PER_SECOND, LOOPS_PER_STEP
+from envs.types import IntArray, TimeStep
 
-CENTI: Final = 100
-DECI: Final = 10
-SCRIPTS: Final = ("data.js", "terrain.js", "units.js", "camera.js", "stage.js", "panel.js", "player.js")
+SCRIPTS: Final = (
+    "data.js", "terrain.js", "units.js", "camera.js", "stage.js", "panel.js", "agents.js", "live.js",
+    "player.js",
+)  # fmt: skip
 
 
 class Recorder:
-    """Records the battles of one slot of a `BattleEnv`.
+    """Records the battles of one slot of an environment that shows its units.
 
     Call `begin` after each reset of that slot, `step` after every step played, and `write` in the end.
     `player` is the team's name in the page's heading; the first `max_battles` battles are kept.
@@ -42,8 +40,8 @@ class Recorder:
         self.player = player
         self.slot = slot
         self.max_battles = max_battles
-        self._env: BattleEnv | None = None
-        self._battles: list[_Battle] = []
+        self._env: ShowsUnits | None = None
+        self._battles: list[RecordedBattle] = []
         self._recording = False
 
     @property
@@ -51,20 +49,21 @@ class Recorder:
         """Battles recorded so far, the running one included."""
         return len(self._battles)
 
-    def begin(self, env: BattleEnv, time_step: TimeStep) -> None:
+    def begin(self, env: ShowsUnits, time_step: TimeStep) -> None:
         """Start a battle, after the reset that gave `time_step`; InputError where units are not shown."""
-        if not hasattr(env, "units"):
+        if not hasattr(env, "shown_units"):
             raise InputError(
-                f"{env.spec.name}: only battles on SMAC's maps, on the simulator, can be recorded as a page"
+                f"{env.spec.name}: only battles on SMAC's maps, on the simulator or over StarCraft II's API, "
+                "can be recorded as a page"
             )
         self._recording = self.n_battles < self.max_battles
         if self._recording:
             self._env = env
-            self._battles.append(_Battle(env, self.slot, time_step))
+            self._battles.append(RecordedBattle(env, self.slot, time_step))
 
     def step(
         self,
-        env: BattleEnv,
+        env: ShowsUnits,
         time_step: TimeStep,
         actions: IntArray,
         advantages: npt.NDArray[np.floating[Any]] | None = None,
@@ -82,22 +81,8 @@ class Recorder:
         """The page; ValueError when nothing was recorded."""
         if self._env is None:
             raise ValueError("no battle has been recorded")
-        data = {
-            "player": self.player,
-            "map": _map_data(self._env.smac_map),
-            "n_agents": self._env.spec.n_agents,
-            "n_actions": self._env.spec.n_actions,
-            "actions": [[name, *way] for name, way in zip(NAMES, DIRECTIONS, strict=True)],
-            "step_s": LOOPS_PER_STEP / LOOPS_PER_SECOND,
-            "loops_per_second": LOOPS_PER_SECOND,
-            "battles": [battle.data() for battle in self._battles],
-        }
-        # "<" inside a script element could end it.
-        text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-        page = _viewer_file("page.html")
-        page = page.replace("/* style */", _viewer_file("style.css"))
-        page = page.replace("/* scripts */", "\n".join(_viewer_file(name) for name in SCRIPTS))
-        return page.replace("{title}", _escape(self._env.smac_map.name)).replace('"{data}"', text)
+        data = _head(self._env.smac_map, self.player)
+        return _page(self._env.smac_map.name, data | {"battles": [battle.data() for battle in self._battles]})
 
     def picture(self) -> str:
         """The first battle as an animated picture; ValueError when nothing was recorded."""
@@ -111,79 +96,32 @@ class Recorder:
         write_atomically(path, (self.picture() if path.suffix.lower() == ".svg" else self.page()).encode())
 
 
-class _Battle:
-    """One battle, frame by frame: frame t is what stood before step t, the last one is the end."""
+def live_page(smac_map: SmacMap, player: str, events: str) -> str:
+    """The page that follows battles while they are played: `events` is where it finds their news."""
+    return _page(smac_map.name, _head(smac_map, player) | {"live": events})
 
-    def __init__(self, env: BattleEnv, slot: int, time_step: TimeStep) -> None:
-        self.slot = slot
-        self.episode = int(env.episodes[slot])
-        self.seed = int(env.seed)
-        self.units = _unit_data(env, slot)
-        self.frames: list[npt.NDArray[np.int16]] = []  # [6, U]
-        self.avail: list[BoolArray] = []  # [N, A]
-        self.actions: list[IntArray] = []  # [N]
-        self.advantages: list[npt.NDArray[np.float32]] = []  # [N, A]
-        self.rewards: list[float] = []
-        self.end = "running"
-        self._note(env, time_step)
 
-    def step(
-        self,
-        env: BattleEnv,
-        time_step: TimeStep,
-        actions: IntArray,
-        advantages: npt.NDArray[np.float32] | None,
-    ) -> None:
-        self.actions.append(actions.copy())
-        if advantages is not None:
-            self.advantages.append(advantages.copy())
-        self.rewards.append(float(time_step.reward[self.slot]))
-        if time_step.won[self.slot]:
-            self.end = "won"
-        elif time_step.truncated[self.slot]:
-            self.end = "time"
-        elif time_step.terminated[self.slot]:
-            self.end = "lost" if env.units.alive[self.slot, env.spec.n_agents :].any() else "drawn"
-        self._note(env, time_step)
+def _head(smac_map: SmacMap, player: str) -> dict[str, Any]:
+    """What the page needs to know besides battles."""
+    return {
+        "player": player,
+        "map": _map_data(smac_map),
+        "n_agents": smac_map.spec.n_agents,
+        "n_actions": smac_map.spec.n_actions,
+        "actions": [[name, *way] for name, way in zip(NAMES, DIRECTIONS, strict=True)],
+        "step_s": LOOPS_PER_STEP / LOOPS_PER_SECOND,
+        "loops_per_second": LOOPS_PER_SECOND,
+    }
 
-    def _note(self, env: BattleEnv, time_step: TimeStep) -> None:
-        """Append the units' present state, and every agent's available actions."""
-        units, b = env.units, self.slot
-        heals = units.types[b] == UnitType.MEDIVAC
-        charge = np.where(heals, units.energy[b], np.maximum(units.cooldown[b], 0))
-        columns = [
-            units.x[b] * CENTI,
-            units.y[b] * CENTI,
-            np.where(units.alive[b] > 0, np.maximum(units.health[b] * DECI, 1), 0),
-            units.shield[b] * DECI,
-            charge * DECI,
-            units.shot_at[b],
-        ]
-        self.frames.append(np.stack([np.round(column) for column in columns]).astype("<i2"))
-        self.avail.append(time_step.avail_actions[b].copy())
 
-    def data(self) -> dict[str, Any]:
-        """Plain data for the page."""
-        names = ("x", "y", "health", "shield", "charge", "shot_at")
-        frames = np.stack(self.frames, axis=1)  # [6, T + 1, U]
-        data: dict[str, Any] = {name: _base64(rows) for name, rows in zip(names, frames, strict=True)}
-        T = len(self.actions)
-        data |= {
-            "episode": self.episode,
-            "seed": self.seed,
-            "units": self.units,
-            "end": self.end,
-            "steps": T,
-            "rewards": [round(reward, 4) for reward in self.rewards],
-            "avail": _base64(np.packbits(np.array(self.avail).reshape(len(self.avail), -1), axis=1)),
-            "actions": _base64(np.array(self.actions, np.uint8)),
-        }
-        if T and len(self.advantages) == T:
-            advantages = np.nan_to_num(np.array(self.advantages), neginf=0, posinf=0)
-            scale = float(np.abs(advantages).max()) / 32767 or 1.0
-            data["advantages"] = _base64(np.round(advantages / scale).astype("<i2"))
-            data["advantage_scale"] = scale
-        return data
+def _page(title: str, data: dict[str, Any]) -> str:
+    # "<" inside a script element could end it.
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    page = _viewer_file("page.html")
+    page = page.replace("/* style */", _viewer_file("style.css"))
+    page = page.replace("/* scripts */", "\n".join(_viewer_file(name) for name in SCRIPTS))
+    page = page.replace("/* opener */", _viewer_file("opener.js"))
+    return page.replace("{title}", _escape(title)).replace('"{data}"', text)
 
 
 def _map_data(smac_map: SmacMap) -> dict[str, Any]:
@@ -196,29 +134,6 @@ def _map_data(smac_map: SmacMap) -> dict[str, Any]:
         "level": np.round(smac_map.cliff_level * 8).astype(int).ravel().tolist(),
         "notes": list(smac_map.notes),
     }
-
-
-def _unit_data(env: BattleEnv, b: int) -> list[dict[str, Any]]:
-    """What the units of battle b are, agents first."""
-    units, tables = env.units, layout_tables(env.smac_map)
-    rows = zip(units.types[b], units.radius[b], units.health_max[b], units.shield_max[b], strict=True)
-    return [
-        {
-            "type": UnitType(kind).name.lower(),
-            "radius": float(radius),
-            "health_max": float(health),
-            "shield_max": float(shield),
-            "sight_cells": float(tables.kinds[SIGHT, kind]),
-            "shoot_cells": float(tables.kinds[SHOOT, kind]),
-            "projectile": UNITS[UnitType(kind)].projectile_speed_cells_s > 0,
-            "splash": UNITS[UnitType(kind)].splash_radius,
-        }
-        for kind, radius, health, shield in rows
-    ]
-
-
-def _base64(array: npt.NDArray[Any]) -> str:
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
 
 
 def _viewer_file(name: str) -> str:

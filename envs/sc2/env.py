@@ -16,6 +16,7 @@ from envs.smac.layout import write_views
 from envs.smac.maps import SmacMap
 from envs.smac.memory import LAST_ACTION, Memory, make_memory
 from envs.smac.reward import RUNNING, WON, battle_outcome, step_reward
+from envs.smac.shown import ShownUnits
 from envs.smac.sightings import begin_memory, look
 from envs.smac.tables import KNOWS_ENEMIES, LayoutTables
 from envs.smac.units import LOOPS_PER_STEP
@@ -82,6 +83,12 @@ class Sc2Env(LiveEnv["LiveBattle"]):
             slot.tables, slot.memory, slot.steps, r.utype, r.x, r.y, r.health, r.shield, r.energy, r.cooldown,
             shown.obs[b], shown.state[b], shown.avail_actions[b],
         )  # fmt: skip
+
+    def shown_units(self, slot: int) -> ShownUnits:
+        """The units of the battle in a slot, to record or watch it; ValueError where none has begun."""
+        if self.episodes[slot] < 0:
+            raise ValueError("no battle has begun")
+        return self._slots[slot].roster.shown_units()
 
     def save_replay(self, slot: int = 0) -> bytes:
         """The game of a slot so far, in the game's own format."""

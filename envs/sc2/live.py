@@ -73,6 +73,12 @@ class LiveEnv(BatchEnv, Generic[AnySlot]):
             won=np.zeros(B, np.bool_),
         )
         self.failures = Failures(smac_map.name)
+        self._episodes = np.full(B, -1)
+
+    @property
+    def episodes(self) -> IntArray:
+        """[B] number of the episode that each slot plays, -1 before the first."""
+        return self._episodes.copy()
 
     @abstractmethod
     def _judge(self, b: int) -> Verdict:
@@ -89,7 +95,9 @@ class LiveEnv(BatchEnv, Generic[AnySlot]):
             self._begin(self._slots[b])
             shown.terminated[b] = shown.truncated[b] = shown.won[b] = False
             self._show(b)
-        self.next_episode += int(chosen.sum())
+        count = int(chosen.sum())
+        self._episodes[chosen] = np.arange(self.next_episode, self.next_episode + count)
+        self.next_episode += count
         shown.reward[:] = 0
         return shown.copied()
 

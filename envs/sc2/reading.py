@@ -13,6 +13,7 @@ from envs.sc2.descriptors import sc2_protocol
 from envs.sc2.numbers import AGENTS, ATTACK_ID, ENEMIES, HEAL_ID, MOVE_ID, STOP_ID
 from envs.smac.actions import DIRECTIONS, FIRST_ATTACK, MOVE_CELLS, NO_OP, STOP
 from envs.smac.maps import MAP_SIZE_CELLS, SmacMap
+from envs.smac.shown import ShownUnits
 from envs.smac.smac_map import PLAYABLE_CELLS
 from envs.smac.tables import HEALTH_MAX, LayoutTables, heights_as_smac_reads, layout_tables, max_reward
 from envs.smac.units import CUSTOM_TYPE_ORDER, SC2_UNIT_IDS, UNITS, UnitType
@@ -65,6 +66,16 @@ class Roster:
             dead = ~np.array(shown)
             for row in (self.health, self.shield, self.energy, self.cooldown):
                 row[dead] = 0.0
+
+    def shown_units(self) -> ShownUnits:
+        """The units to record or watch; whom they shoot at, and enemies' cooldowns, the game does not say."""
+        radius, health_max, shield_max = np.array(
+            [(unit.radius, unit.health_max, unit.shield_max) for unit in self.first], np.float64
+        ).T
+        return ShownUnits(
+            self.utype, radius, health_max, shield_max, self.x, self.y, self.health, self.shield, self.energy,
+            self.cooldown, np.array(self.alive, np.int64), np.full(len(self.tags), -1),
+        )  # fmt: skip
 
 
 def is_complete(smac_map: SmacMap, units: list[Any]) -> bool:

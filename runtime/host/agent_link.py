@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -87,6 +88,10 @@ class AgentLink:
         self.counts = LinkCounts()
         self.is_lost = False
         self.why_lost = ""
+        self.asked_s: float | None = None
+        """Since when a step waits for its answer, in `time.monotonic`; None while none does."""
+        self.latency_ms: float | None = None
+        """How long the last answer took; None where the last step had none in time."""
         self.has_no_room = False
         """Whether the agent was last lost because it holds as many episodes as it may."""
         self._transcript = Transcript()
@@ -162,10 +167,13 @@ class AgentLink:
         )
         transcript.requests.append(request)
         self.counts.steps += 1
+        self.asked_s = begin_s = time.monotonic()
         action = None if self.is_lost else await self._answer_in_time(transcript, deadline_s)
         if action is not None and (action >= len(avail_actions) or not avail_actions[action]):
             self.lose(f"it chose action {action}, which is not available")
             action = None
+        self.asked_s = None
+        self.latency_ms = None if action is None else 1000 * (time.monotonic() - begin_s)
         if action is None:
             self.counts.fallbacks += 1
             self.advantages = b""  # those of an earlier step say nothing about this one

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from envs.types import MultiAgentEnv
     from runtime.host.agent_link import AgentLink
-    from runtime.host.game import EpisodeResult
+    from runtime.host.game import EpisodeResult, Watcher
+    from runtime.host.live_view import LiveView
     from runtime.identity.addresses import Address
 
 DESCRIPTION = (
@@ -63,27 +64,32 @@ async def play_env(
     resolved: ResolvedPlay,
     on_episode: Callable[[EpisodeResult], None],
     played: Played | None = None,
+    view: LiveView | None = None,
 ) -> dict[str, Any]:
     """Play the battles of `env` through the agents and report; InputError as `connect_team`.
 
-    However it ends, `played` holds what was played, and --record's file too.
+    However it ends, `played` holds what was played, and --record's file too. `view`: what --watch shows.
     """
     from runtime.host.game import GameHost
-    from runtime.host.records import ActionsRecord, PageRecord
+    from runtime.host.records import ActionsRecord, PageRecord, Record
     from runtime.host.team import connect_team
 
     config = resolved.config
     played = Played() if played is None else played
+    watchers: list[Watcher] = [] if view is None else [view]
     with contextlib.ExitStack() as stack:
-        watcher = record = None
-        if config.record is not None:
-            watcher = PageRecord(config.record, env) if resolved.records_page else None
-            record = stack.enter_context(contextlib.closing(watcher or ActionsRecord(config.record)))
+        record: Record | None = None
+        if config.record is not None and resolved.records_page:
+            record = stack.enter_context(contextlib.closing(page := PageRecord(config.record, env)))
+            watchers.append(page)
+        elif config.record is not None:
+            record = stack.enter_context(contextlib.closing(ActionsRecord(config.record)))
 
         def note(result: EpisodeResult) -> None:
             played.results.append(result)
-            if record is not None:
-                record.add(result)
+            for noted in (record, view):
+                if noted is not None:
+                    noted.note(result)
             on_episode(result)
 
         links = await connect_team(resolved.addresses, env.spec, config.connect_timeout_s, resolved.tls)
@@ -96,8 +102,15 @@ async def play_env(
             except BaseException:
                 await asyncio.gather(*(link.close() for link in links))
                 raise
+        if view is not None:
+            view.join(env, links, played.enemies)
         async with GameHost(
-            env, links, config.deadline_ms, realtime=config.realtime, watcher=watcher, enemies=played.enemies
+            env,
+            links,
+            config.deadline_ms,
+            realtime=config.realtime,
+            watchers=watchers,
+            enemies=played.enemies,
         ) as host:
             await host.play(config.episodes, note)
     return played.report(resolved)
@@ -113,8 +126,8 @@ def play(config: PlayConfig, stop: StopWish) -> int:
     screen, played = make_screen(), Played()
     start_log(screen)
     try:
-        with agents_of(resolved, screen) as there:
-            play_battles(there, screen, stop, played)
+        with shown_to_browsers(resolved, screen) as view, agents_of(resolved, screen) as there:
+            play_battles(there, screen, stop, played, view)
     finally:
         stop.settle()
         is_printed = True
@@ -131,6 +144,26 @@ def play(config: PlayConfig, stop: StopWish) -> int:
     for link in silent:
         print(f"lan-play: error: {link} never answered a step: {one_line(link.why_lost)}", file=sys.stderr)
     return 1 if silent or not is_printed else 0
+
+
+@contextlib.contextmanager
+def shown_to_browsers(resolved: ResolvedPlay, screen: Console) -> Iterator[LiveView | None]:
+    """What --watch shows in browsers for the block, None without it; InputError where the port is taken."""
+    if resolved.watch is None:
+        yield None
+        return
+    from envs.battle.record import live_page
+    from envs.make import find_map
+    from runtime.host.live_view import LiveView
+    from runtime.host.watch_port import EVENTS, watch_port
+
+    smac_map = find_map(resolved.map)
+    view = LiveView(resolved.config.episodes)
+    page = live_page(smac_map, "agents over gRPC", EVENTS)
+    with watch_port(resolved.watch, page, view) as address:
+        pace = "" if resolved.config.realtime else " (--realtime plays at the game's own speed)"
+        screen.print(f"watch at http://{address}/{pace}", markup=False, highlight=False)
+        yield view
 
 
 @contextlib.contextmanager
@@ -153,8 +186,10 @@ def agents_of(resolved: ResolvedPlay, screen: Console) -> Iterator[ResolvedPlay]
         yield resolved
 
 
-def play_battles(resolved: ResolvedPlay, screen: Console, stop: StopWish, played: Played) -> None:
-    """Play the battles into `played`, with a display; InputError, KeyboardInterrupt."""
+def play_battles(
+    resolved: ResolvedPlay, screen: Console, stop: StopWish, played: Played, view: LiveView | None
+) -> None:
+    """Play the battles into `played`, with a display and for `view`; InputError, KeyboardInterrupt."""
     from rich.progress import Progress
 
     from envs.make import make_env
@@ -182,7 +217,7 @@ def play_battles(resolved: ResolvedPlay, screen: Console, stop: StopWish, played
                 won += result.won
                 progress.update(task, advance=1, description=f"battles, {won} won")
 
-            stop.run(lambda: play_env(InterruptibleEnv(env, stop), resolved, on_episode, played))
+            stop.run(lambda: play_env(InterruptibleEnv(env, stop), resolved, on_episode, played, view))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

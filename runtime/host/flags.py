@@ -7,8 +7,10 @@ from pathlib import Path
 
 from envs.errors import InputError
 from envs.smac.maps import MAP_SCRIPT
-from runtime.identity.addresses import Address, parse_addresses
+from runtime.identity.addresses import Address, parse_address, parse_addresses
 from runtime.identity.tls import HostTls, tls_files
+
+NO_UNITS = "shows no units; --env sim and sc2 do"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,9 @@ class PlayConfig:
     record: Path | None = None
     """NAME.html: the first battles, to be watched; NAME.svg: the first one as an animated picture; any other
     name: all actions, a JSON object per line."""
+    watch: str | None = None
+    """HOST:PORT at which a browser follows the battles while they are played, such as 127.0.0.1:8080; with
+    --realtime at the game's own speed."""
     connect_timeout_s: float = 10.0
     """How long to wait at the start for agents that are not there yet."""
     tls_cert: str | None = None
@@ -46,7 +51,7 @@ class PlayConfig:
     tls_ca: str | None = None
     """Certificate (PEM) of the authority that signed the agents' certificates."""
     insecure: bool = False
-    """Talk to agents on other machines without encryption or identity."""
+    """Talk to agents on other machines without encryption or identity, and --watch for other machines."""
     json: bool = False
     """Print the report as one JSON object."""
 
@@ -55,7 +60,7 @@ class PlayConfig:
 class ResolvedPlay:
     """The flags of lan-play with their meaning: the environment's name; backend sim, sc2 or smac; TLS
     credentials, None without. `opponent_model`: the model file that commands the enemies, None without;
-    `enemies`: where its agents listen, once they have been started.
+    `enemies`: where its agents listen, once they have been started. `watch`: where the battles are shown.
     """
 
     config: PlayConfig
@@ -65,6 +70,7 @@ class ResolvedPlay:
     tls: HostTls | None
     opponent_model: Path | None = None
     enemies: tuple[Address, ...] = ()
+    watch: Address | None = None
 
     @property
     def records_page(self) -> bool:
@@ -76,7 +82,7 @@ class ResolvedPlay:
 
 def resolve(config: PlayConfig) -> ResolvedPlay:
     """Read what the flags name; InputError when one cannot be used."""
-    from envs.make import resolve_backend
+    from envs.make import SHOWS_UNITS, is_smac_map, resolve_backend
     from runtime.host.environment import check_record, map_to_play, model_of_opponent
 
     if config.episodes < 1:
@@ -91,8 +97,15 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
         check_record(config.record, map_name)
         config = replace(config, record=config.record.absolute())  # an environment may change the folder
     resolved = ResolvedPlay(config, map_name, resolve_backend(config.env, map_name), addresses, tls)
-    if resolved.backend != "sim" and resolved.records_page:
-        raise InputError(f"--record {config.record}: only the simulator can be recorded as a page, --env sim")
+    if resolved.records_page and resolved.backend not in SHOWS_UNITS:
+        raise InputError(f"--record {config.record}: --env {resolved.backend} {NO_UNITS}")
+    if config.watch is not None:
+        resolved = replace(resolved, watch=watch_address(config.watch, config.insecure))
+        if not is_smac_map(map_name) or resolved.backend not in SHOWS_UNITS:
+            where = (
+                f"--env {resolved.backend} {NO_UNITS}" if is_smac_map(map_name) else f"{map_name} has none"
+            )
+            raise InputError(f"--watch shows the units of SMAC's maps: {where}")
     return replace(resolved, opponent_model=model_of_opponent(config.opponent, map_name, resolved.backend))
 
 
@@ -104,7 +117,7 @@ def running_agents(config: PlayConfig) -> tuple[HostTls | None, list[Address]]:
         )
     if config.agents is None:
         for flag in ("tls_cert", "tls_key", "tls_ca", "insecure"):
-            if getattr(config, flag):
+            if getattr(config, flag) and not (flag == "insecure" and config.watch):
                 name = flag.replace("_", "-")
                 raise InputError(
                     f"--{name} is for --agents: those of --model stay on this machine's loopback"
@@ -122,3 +135,13 @@ def running_agents(config: PlayConfig) -> tuple[HostTls | None, list[Address]]:
                 "give --tls-cert, --tls-key and --tls-ca, or say --insecure if you mean it"
             )
     return tls, addresses
+
+
+def watch_address(text: str, is_insecure: bool) -> Address:
+    """Where battles are shown; InputError for no address, or one that other machines reach unasked."""
+    address = parse_address(text)
+    if not address.is_loopback and not is_insecure:
+        raise InputError(
+            f"--watch {address}: everybody who reaches it could watch; say --insecure if you mean it"
+        )
+    return address

@@ -61,8 +61,8 @@ class Watcher(Protocol):
 class GameHost:
     """A game with B = 1 and the links to its agents, agent i at index i.
 
-    In `realtime` the game goes on every 357 ms: no joint step takes longer than that, and none less. For a
-    `watcher` the agents are asked for their advantages too. `enemies` are the links to the enemies' agents;
+    In `realtime` the game goes on every 357 ms: no joint step takes longer than that, and none less. For
+    `watchers` the agents are asked for their advantages too. `enemies` are the links to the enemies' agents;
     the game must then be `TwoSided`. Leaving the host's `async with` closes the links; the game is its
     owner's to close.
     """
@@ -74,14 +74,14 @@ class GameHost:
         deadline_ms: float,
         *,
         realtime: bool = False,
-        watcher: Watcher | None = None,
+        watchers: Sequence[Watcher] = (),
         enemies: Sequence[AgentLink] = (),
     ) -> None:
         self.env = env
         self.links = links
-        self.watcher = watcher
+        self.watchers = watchers
         for link in links:
-            link.asks_advantages = watcher is not None
+            link.asks_advantages = bool(watchers)
         self.team, self.enemies = (AskedTeam(side, env.idle_actions) for side in (links, enemies))
         self.teams = self.team, self.enemies
         self.realtime = realtime
@@ -107,8 +107,8 @@ class GameHost:
         before = self.team.fallbacks
         await asyncio.gather(*(team.begin(f"{self._run_id}-{episode}") for team in self.teams))
         time_step = self.env.reset()
-        if self.watcher is not None:
-            self.watcher.begin(time_step)
+        for watcher in self.watchers:
+            watcher.begin(time_step)
         latency_ms: list[float] = []
         actions: list[IntArray] = []
         episode_return = 0.0
@@ -121,9 +121,10 @@ class GameHost:
             if self.realtime:
                 await asyncio.sleep(start_s + REALTIME_STEP_S - time.perf_counter())
             time_step = self.env.step(actions[-1][None])
-            if self.watcher is not None:
+            if self.watchers:
                 advantages = self.team.advantages(self.env.spec.n_actions)
-                self.watcher.step(time_step, actions[-1][None], advantages[None])
+                for watcher in self.watchers:
+                    watcher.step(time_step, actions[-1][None], advantages[None])
             episode_return += float(time_step.reward[0])
         return EpisodeResult(
             episode=episode,

@@ -18,7 +18,7 @@ from envs.types import FloatArray, IntArray, MultiAgentEnv, TimeStep
 from runtime.host.game import EpisodeResult
 
 if TYPE_CHECKING:
-    from envs.battle.env import BattleEnv
+    from envs.smac.shown import ShowsUnits
 
 log = logging.getLogger("lan.play")
 
@@ -30,9 +30,9 @@ class Record(ABC):
         self.path = path
         self._refused = False
 
-    def add(self, result: EpisodeResult) -> None:
+    def note(self, result: EpisodeResult) -> None:
         """Keep a battle that has ended."""
-        self._note(result)
+        self._take(result)
         try:
             self._save()
         except InputError as error:
@@ -45,7 +45,7 @@ class Record(ABC):
         self._save()
 
     @abstractmethod
-    def _note(self, result: EpisodeResult) -> None:
+    def _take(self, result: EpisodeResult) -> None:
         """Take a battle into memory."""
 
     @abstractmethod
@@ -54,13 +54,13 @@ class Record(ABC):
 
 
 class PageRecord(Record):
-    """A page that shows the first battles; it watches the environment, which must be the simulator's."""
+    """A page that shows the first battles; it watches the environment, which must show its units."""
 
     def __init__(self, path: Path, env: MultiAgentEnv) -> None:
         from envs.battle.record import Recorder
 
         super().__init__(path)
-        self._env = cast("BattleEnv", env)  # the recorder itself looks whether it is one
+        self._env = cast("ShowsUnits", env)  # the recorder itself looks whether it is one
         self._recorder = Recorder("agents over gRPC")
         self._is_new = False
 
@@ -74,7 +74,7 @@ class PageRecord(Record):
         """A step was played."""
         self._recorder.step(self._env, step, actions, advantages)
 
-    def _note(self, result: EpisodeResult) -> None:
+    def _take(self, result: EpisodeResult) -> None:
         pass  # it has watched
 
     def _save(self) -> None:
@@ -91,7 +91,7 @@ class ActionsRecord(Record):
         self._unsaved = b""
         self._descriptor = -1
 
-    def _note(self, result: EpisodeResult) -> None:
+    def _take(self, result: EpisodeResult) -> None:
         line = json.dumps(
             {
                 "episode": result.episode,

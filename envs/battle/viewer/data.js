@@ -1,5 +1,4 @@
-// What was recorded, decoded. A frame is what stood before a step; frame `steps` is the end.
-const recording = JSON.parse(document.getElementById("data").textContent);
+// What was recorded, decoded. A frame is what stood before a step; frame `steps` is the last one there is.
 const NAMES = {
   marine: "Marine", marauder: "Marauder", medivac: "Medivac", stalker: "Stalker", zealot: "Zealot",
   colossus: "Colossus", hydralisk: "Hydralisk", zergling: "Zergling", baneling: "Baneling",
@@ -18,12 +17,40 @@ function int16(text) {
   return new Int16Array(bytes(text).buffer);
 }
 
+const FRAME_ROWS = ["x", "y", "health", "shield", "charge", "shot_at"];
+
+// The numbers of a battle, or of some of its steps.
+function numbersOf(raw) {
+  const numbers = { actions: bytes(raw.actions), avail: bytes(raw.avail), advantages: null };
+  for (const name of FRAME_ROWS) numbers[name] = int16(raw[name]);
+  if (raw.advantages) numbers.advantages = Float32Array.from(int16(raw.advantages), (value) => value * raw.advantage_scale);
+  return numbers;
+}
+
 function decode(raw) {
-  const battle = { ...raw };
-  for (const name of ["x", "y", "health", "shield", "charge", "shot_at"]) battle[name] = int16(raw[name]);
-  battle.actions = bytes(raw.actions);
-  battle.avail = bytes(raw.avail);
-  battle.advantages = raw.advantages ? int16(raw.advantages) : null;
+  return withTraces({ ...raw, ...numbersOf(raw) });
+}
+
+// Adds the steps that a battle lacks.
+function extend(battle, news) {
+  const more = numbersOf(news);
+  for (const name of [...FRAME_ROWS, "actions", "avail"]) battle[name] = joined(battle[name], more[name]);
+  if (more.advantages) battle.advantages = battle.advantages ? joined(battle.advantages, more.advantages) : more.advantages;
+  battle.rewards.push(...news.rewards);
+  battle.steps = news.steps;
+  battle.end = news.end;
+  withTraces(battle);
+}
+
+function joined(first, second) {
+  const both = new first.constructor(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
+}
+
+// What follows from a battle's numbers.
+function withTraces(battle) {
   battle.shots = shotsOf(battle);
   battle.deaths = deathsOf(battle);
   battle.facing = facingOf(battle);
@@ -44,7 +71,7 @@ function available(battle, t, i, a) {
 }
 
 function advantage(battle, t, i, a) {
-  return battle.advantages[(t * N + i) * A + a] * battle.advantage_scale;
+  return battle.advantages[(t * N + i) * A + a];
 }
 
 // [steps] lists of {from, to, heals}: what hit in each step.
@@ -117,6 +144,11 @@ function describeSide(first, last) {
     const name = NAMES[recording.units[u].type].toLowerCase();
     counts.set(name, (counts.get(name) ?? 0) + 1);
   }
-  const plural = (name) => (name === "colossus" ? "colossi" : `${name}s`);
-  return [...counts].map(([name, count]) => `${count} ${count === 1 ? name : plural(name)}`).join(", ");
+  return [...counts].map(([name, count]) => counted(count, name)).join(", ");
+}
+
+// "1 enemy", "2 enemies".
+function counted(count, name) {
+  const plural = { colossus: "colossi", enemy: "enemies" }[name] ?? `${name}s`;
+  return `${count} ${count === 1 ? name : plural}`;
 }

@@ -42,8 +42,9 @@ function buildRoster(onSelect) {
     const name = element("span", {}, unitName(i));
     const life = meter("health", 1), parts = [name, life];
     if (recording.units[i].shield_max) parts.push(meter("shield", 1));
-    const does = element("span", { class: "does" });
-    const button = element("button", { "data-agent": i, "aria-pressed": "false" }, chip(i), element("span", { class: "who" }, ...parts), does);
+    const does = element("span", { class: "does" }), side = element("span", { class: "side" }, does);
+    if (feed) side.append(element("span", { class: "link" }));
+    const button = element("button", { "data-agent": i, "aria-pressed": "false" }, chip(i), element("span", { class: "who" }, ...parts), side);
     button.addEventListener("click", () => onSelect(i));
     roster.append(button);
   }
@@ -75,6 +76,8 @@ function updateAgent(battle, t, selected, onClose) {
   const close = element("button", { class: "close", "aria-label": "Select nobody" }, "✕");
   close.addEventListener("click", onClose);
   agentCard.replaceChildren(element("h2", {}, chip(selected), `Agent ${selected}: ${NAMES[recording.units[selected].type]}`, close));
+  if (feed) agentCard.append(element("dl", { class: "connection" }));
+  updateConnection(selected);
   if (!lives) {
     agentCard.append(element("p", { class: "hint" }, "Fallen: it sees nothing and can only do nothing."));
     return;

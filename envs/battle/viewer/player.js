@@ -6,32 +6,44 @@ const SPEEDS = [0.5, 1, 2, 4, 8];
 const PLAY = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5v14l11-7z"/></svg>';
 const PAUSE = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M7 5h4v14H7zM13 5h4v14h-4z"/></svg>';
 const END = {
-  won: "Won", lost: "Lost", drawn: "Drawn: both sides fell", time: "Out of time", running: "Recording stopped",
+  won: "Won", lost: "Lost", drawn: "Drawn: both sides fell", time: "Out of time",
+  running: feed ? "Playing" : "Recording stopped",
 };
 
-const state = { battle: battles[0], time: 0, playing: false, speed: 2, selected: -1, orders: true, follows: true, started: false };
+const state = { battle: battles[0], time: 0, playing: false, speed: 2, selected: -1, orders: true, follows: true, started: false, live: false };
 let shown = "";
 let lastFrame = 0;
 
 function setTime(time) {
   state.time = Math.min(Math.max(0, time), state.battle.steps);
   slider.value = state.time;
-  if (state.time >= state.battle.steps) setPlaying(false);
+  if (state.time >= state.battle.steps && !state.live) setPlaying(false);
 }
 
 function setPlaying(playing) {
-  if (playing && state.time >= state.battle.steps) state.time = 0;
-  state.playing = playing && state.battle.steps > 0;
+  if (playing && !state.live && state.time >= state.battle.steps) state.time = 0;
+  state.playing = playing && (state.live || state.battle.steps > 0);
   state.started ||= state.playing;
   byId("play").innerHTML = state.playing ? PAUSE : PLAY;
   byId("play").setAttribute("aria-label", state.playing ? "Pause" : "Play");
   byId("big-play").hidden = state.started;
 }
 
-function stepBy(steps) {
+// The reader takes the time in hand.
+function hold() {
+  setLive(false);
   setPlaying(false);
   state.started = true;
   byId("big-play").hidden = true;
+}
+
+function togglePlaying() {
+  if (state.playing) hold();
+  else setPlaying(true);
+}
+
+function stepBy(steps) {
+  hold();
   setTime(steps > 0 ? Math.floor(state.time + 1e-6) + steps : Math.ceil(state.time - 1e-6) + steps);
 }
 
@@ -69,22 +81,29 @@ function toggleFollow() {
   byId("follow").setAttribute("aria-pressed", String(state.follows));
 }
 
-function showBattle(index) {
-  state.battle = battles[index];
-  recording.units = state.battle.units;
+function showBattle(battle) {
+  state.battle = battle;
+  recording.units = battle.units;
   byId("subtitle").textContent = [`${describeSide(0, N)} against ${describeSide(N, U)}`, recording.player].filter(Boolean).join(" · ");
   buildRoster(select);
   buildSigns();
   state.started = false;
   setPlaying(false);
-  slider.max = state.battle.steps;
   setTime(0);
   state.isPlaced = false;
-  drawCurves(state.battle);
-  const total = state.battle.rewards.reduce((sum, reward) => sum + reward, 0);
+  measureBattle();
+}
+
+// What changes when a battle goes on: its length, its curves and how it stands.
+function measureBattle() {
+  const { battle } = state;
+  slider.max = battle.steps;
+  slider.value = state.time;
+  drawCurves(battle);
+  const total = battle.rewards.reduce((sum, reward) => sum + reward, 0);
   const outcome = byId("outcome");
-  outcome.textContent = `${END[state.battle.end]} · ${state.battle.steps} steps · return ${total.toFixed(1)}`;
-  outcome.dataset.end = state.battle.end;
+  outcome.textContent = `${END[battle.end]} · ${counted(battle.steps, "step")} · return ${total.toFixed(1)}`;
+  outcome.dataset.end = battle.end;
   shown = "";
 }
 
@@ -97,7 +116,8 @@ function updateTexts() {
   byId("clock").innerHTML = `<span class="label">step </span><b>${t}</b> / ${battle.steps}<span class="seconds"> · ${(t * recording.step_s).toFixed(1)} s</span>`;
   slider.setAttribute("aria-valuetext", `step ${t} of ${battle.steps}`);
   const agents = countAlive(battle, t, 0, N), enemies = countAlive(battle, t, N, U);
-  byId("hud-sides").innerHTML = `<b class="agents">${agents}</b> agents · <b class="enemies">${enemies}</b> enemies`;
+  const side = (count, name, kind) => `<b class="${kind}">${count}</b> ${counted(count, name).split(" ")[1]}`;
+  byId("hud-sides").innerHTML = `${side(agents, "agent", "agents")} · ${side(enemies, "enemy", "enemies")}`;
   canvas.setAttribute("aria-label", `Step ${t}: ${agents} of ${N} agents and ${enemies} of ${U - N} enemies alive`);
   updateRoster(battle, t, selected);
   updateAgent(battle, t, selected, () => select(-1));
@@ -106,7 +126,8 @@ function updateTexts() {
 function frame(now) {
   const passed = Math.min(0.1, (now - lastFrame) / 1000);
   lastFrame = now;
-  if (state.playing) setTime(state.time + (passed * state.speed) / recording.step_s);
+  if (state.live) goLive(passed);
+  else if (state.playing) setTime(state.time + (passed * state.speed) / recording.step_s);
   updateTexts();
   const moment = momentOf(state.battle, state.time);
   moveCamera(wantedBox(moment, state.selected, state.follows), state.isPlaced ? passed : null);
@@ -116,17 +137,18 @@ function frame(now) {
 }
 
 const KEYS = {
-  " ": () => setPlaying(!state.playing),
+  " ": togglePlaying,
   ArrowLeft: () => stepBy(-1),
   ArrowRight: () => stepBy(1),
   ArrowUp: () => selectBeside(-1),
   ArrowDown: () => selectBeside(1),
-  Home: () => { setPlaying(false); setTime(0); },
-  End: () => { setPlaying(false); setTime(state.battle.steps); },
+  Home: () => { hold(); setTime(0); },
+  End: () => { hold(); setTime(state.battle.steps); },
   Escape: () => state.selected >= 0 && select(-1),
   o: toggleOrders,
   s: cycleSpeed,
   z: toggleFollow,
+  l: () => feed && setLive(true),
   "?": () => byId("help").showModal(),
 };
 
@@ -150,8 +172,8 @@ function start() {
   byId("notes").append(...recording.map.notes.map((note) => element("li", {}, note)));
   battles.forEach((battle, i) => byId("battle").append(element("option", { value: i }, `${battle.episode}: ${END[battle.end].toLowerCase()}, ${battle.steps} steps`)));
   document.querySelector(".battle-choice").hidden = battles.length < 2;
-  byId("battle").addEventListener("change", (event) => showBattle(Number(event.target.value)));
-  byId("play").addEventListener("click", () => setPlaying(!state.playing));
+  byId("battle").addEventListener("change", (event) => showBattle(battles[Number(event.target.value)]));
+  byId("play").addEventListener("click", togglePlaying);
   byId("big-play").addEventListener("click", () => setPlaying(true));
   byId("back").addEventListener("click", () => stepBy(-1));
   byId("forward").addEventListener("click", () => stepBy(1));
@@ -159,13 +181,14 @@ function start() {
   byId("follow").addEventListener("click", toggleFollow);
   byId("speed").addEventListener("click", cycleSpeed);
   byId("help-button").addEventListener("click", () => byId("help").showModal());
-  slider.addEventListener("input", () => { setPlaying(false); state.started = true; byId("big-play").hidden = true; setTime(Number(slider.value)); });
+  slider.addEventListener("input", () => { const time = Number(slider.value); hold(); setTime(time); });
   canvas.addEventListener("click", onField);
   document.addEventListener("keydown", onKey);
   new ResizeObserver(fitStage).observe(document.querySelector(".stage"));
   byId("speed").textContent = `${state.speed}×`;
   fitStage();
-  showBattle(0);
+  showBattle(battles[0]);
+  if (feed) watch();
   requestAnimationFrame(frame);
 }
 

@@ -23,7 +23,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def test_every_unit_stands_where_it_stood_and_vanishes_when_it_dies(name: str) -> None:
     recorder, smac_map = recorded(name, "nearest <&>"), find_map(name)
     (battle,) = recorder._battles
-    frames = np.stack(battle.frames).astype(float)
+    frames = battle.frames().astype(float)
     picture = recorder.picture()
     root = ElementTree.fromstring(picture)
     assert len(picture) < 1_000_000
@@ -59,7 +59,7 @@ def test_the_headline_counts_and_the_picture_shows_the_part_that_is_fought_in() 
     (battle,) = recorder._battles
     smac_map = find_map("2c_vs_64zg")
     assert headline(battle, smac_map, 2).startswith("2c_vs_64zg: 2 colossi against 64 zerglings, ")
-    place = Placement(np.stack(battle.frames).astype(float), smac_map)
+    place = Placement(battle.frames().astype(float), smac_map)
     assert 5 * PIXELS < place.width <= 32 * PIXELS
     assert 5 * PIXELS < place.height <= 32 * PIXELS
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,24 +14,18 @@ from envs.battle.env import BattleEnv
 from envs.battle.record import Recorder
 from envs.battle.teams import TEAMS
 from envs.smac.maps import load_map
+from tests.browser import LAPTOP, PHONE, needs_browser, new_browser, resize
 from tests.envs.support.recorded import recorded
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-LAPTOP, PHONE = (1366, 768), (390, 844)
 DEADLINE_S = 10.0
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="Chromium or its driver is not installed"
-)
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +52,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_page_load_timeout(30)
-    yield driver
-    driver.quit()
+    with new_browser() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -78,11 +64,6 @@ def shown(browser: Any, page: Path) -> Iterator[Any]:
     wait_for(lambda: browser.execute_script("return window.battlePage !== undefined"))
     yield browser
     assert browser.get_log("browser") == []
-
-
-def resize(browser: Any, width: int, height: int) -> None:
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -260,7 +241,7 @@ def test_nothing_is_cut_off_on_any_screen(shown: Any, size: tuple[int, int]) -> 
     wait_for(lambda: "Agent 0" in text(shown, "#agent"))
     width = shown.execute_script("return document.documentElement.scrollWidth")
     assert width <= size[0]
-    for button in shown.find_elements(By.CSS_SELECTOR, ".buttons button"):
+    for button in shown.find_elements(By.CSS_SELECTOR, ".buttons button:not([hidden])"):
         box = button.rect
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= size[0]

@@ -272,7 +272,7 @@ async def test_advantages_that_cannot_be_shown_are_left_out_and_the_action_count
     agents, watcher = [FakeAgent(0), FakeAgent(1), FakeAgent(2)], Watcher()
     agents[0].act = act
     async with fake_team(*agents) as addresses, hosted(TagEnv(), addresses) as host:
-        host.watcher, host.links[0].asks_advantages = watcher, True
+        host.watchers, host.links[0].asks_advantages = [watcher], True
         result = await host.play_episode()
     assert result.fallbacks == 0
     assert all(np.isnan(shown[0]).all() for shown in watcher.advantages)
@@ -296,7 +296,7 @@ async def test_advantages_of_an_earlier_step_are_never_shown_for_a_fallback(
     agents, watcher, env = [FakeAgent(0), FakeAgent(1), FakeAgent(2)], Watcher(), ShortTag()
     agents[0].act = act
     async with fake_team(*agents) as addresses, hosted(env, addresses) as host:
-        host.watcher, host.links[0].asks_advantages, host.realtime = watcher, True, realtime
+        host.watchers, host.links[0].asks_advantages, host.realtime = [watcher], True, realtime
         result = await host.play_episode()
     assert 1 <= result.fallbacks < result.steps
     shown = [advantages[0, 0] for advantages in watcher.advantages]

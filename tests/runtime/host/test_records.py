@@ -32,7 +32,7 @@ def test_every_battle_is_on_disk_when_it_has_ended(tmp_path: Path) -> None:
     record = ActionsRecord(path)
     assert path.read_text() == "an older record\n", "nothing was played yet"
     for episode in range(3):
-        record.add(result(episode))
+        record.note(result(episode))
         assert [json.loads(line)["episode"] for line in path.read_text().splitlines()] == [
             *range(episode + 1)
         ]
@@ -45,18 +45,18 @@ def test_a_disk_that_refuses_for_a_while_loses_nothing(
 ) -> None:
     path = tmp_path / "gone" / "record.jsonl"
     record = ActionsRecord(path)
-    record.add(result(0))
-    record.add(result(1))
+    record.note(result(0))
+    record.note(result(1))
     assert caplog.text.count("cannot write") == 1
     path.parent.mkdir()
-    record.add(result(2))
+    record.note(result(2))
     record.close()
     assert [json.loads(line)["episode"] for line in path.read_text().splitlines()] == [0, 1, 2]
 
 
 def test_a_disk_that_refuses_to_the_end_is_an_error() -> None:
     record = ActionsRecord(Path("/dev/full"))
-    record.add(result(0))
+    record.note(result(0))
     with pytest.raises(InputError, match="cannot write /dev/full: No space left on device"):
         record.close()
 
@@ -71,11 +71,11 @@ def test_half_a_line_is_completed_by_the_next_try(tmp_path: Path) -> None:
     record = ActionsRecord(Path(f"/proc/self/fd/{writer}"))
     record._descriptor = writer
     many = EpisodeResult(0, True, 1.0, 2, 0, [], np.zeros((2_000, 3), np.int64))
-    record.add(many)
+    record.note(many)
     text = b""
     for _ in range(100):
         text += os.read(reader, 65_536)
-        record.add(result(1))
+        record.note(result(1))
         if not record._unsaved:
             break
     record.close()
@@ -102,7 +102,7 @@ def test_a_page_is_written_after_each_of_the_first_battles(tmp_path: Path) -> No
                 actions = random_actions(step, rng)
                 step = env.step(actions)
                 record.step(step, actions, np.full((1, 3, env.spec.n_actions), np.nan, np.float32))
-            record.add(result(episode))
+            record.note(result(episode))
             data = json.loads(path.read_text().partition('id="data">')[2].partition("</script>")[0])
             assert len(data["battles"]) == min(episode + 1, 4)
         record.close()
