@@ -9,7 +9,7 @@ VENV ?= .venv
 BASE_VENV ?= .venv-base
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test lint types imports protos unit slow results clean
+.PHONY: help install demo test lint types imports protos docs unit slow results clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "==> making $(VENV) and installing the project with its pinned dependencies (a minute or two)"
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version)'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[host,train,sc2,sweep,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[host,train,sc2,sweep,dev,docs]'
 	@touch $@
 
 $(BASE_VENV)/.installed: pyproject.toml constraints.txt
@@ -32,7 +32,7 @@ $(BASE_VENV)/.installed: pyproject.toml constraints.txt
 demo: install  ## Train LAN on 3m, export it, start three agents, play 32 battles, print one table
 	@$(BIN)/python -m benchmarks.demo
 
-test: lint types imports protos unit  ## Everything that must hold before a change lands
+test: lint types imports protos docs unit  ## Everything that must hold before a change lands
 
 lint: install  ## Style and common mistakes
 	@echo "==> ruff"
@@ -51,6 +51,10 @@ protos: install  ## The generated code is what protos/*.proto give
 	@echo "==> generated protocol code"
 	@$(BIN)/python -m protos.generate --check
 
+docs: install  ## The documentation as a site, in site/; links that lead nowhere are errors
+	@echo "==> documentation"
+	@$(BIN)/sphinx-build -q -W --keep-going -b html -c docs . site
+
 unit: install $(BASE_VENV)/.installed  ## The fast tests
 	@echo "==> tests"
 	@LAN_BASE_PYTHON=$(abspath $(BASE_VENV))/bin/python $(BIN)/pytest -m "not slow" -n 2
@@ -62,5 +66,5 @@ results: install  ## Draw the figures of results/ again from their CSV files
 	@$(BIN)/python -m benchmarks.results
 
 clean:  ## Remove virtual environments and caches
-	rm -rf .venv .venv-* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-* build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""The library: what may be imported, what it raises, and that README's examples run as they stand."""
+"""The library: what may be imported, what it raises, and that docs/python.md's examples run as they stand."""
 
 import importlib
 import os
@@ -85,9 +85,9 @@ def test_the_tree_is_drawn_as_it_is() -> None:
         assert below_root == len(mark) // 4, name
 
 
-def test_the_readmes_examples_run(tmp_path: Path) -> None:
+def test_the_guides_examples_run(tmp_path: Path) -> None:
     """In their order, in one process and an empty folder, as somebody would type them."""
-    examples = EXAMPLE.findall((ROOT / "README.md").read_text())
+    examples = EXAMPLE.findall((ROOT / "docs" / "python.md").read_text())
     assert len(examples) == 5
     for example in examples:
         assert len([line for line in example.splitlines() if line]) <= EXAMPLE_LINES
