@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import sys
 from collections.abc import Callable
 from types import FrameType
 
@@ -44,10 +45,26 @@ def starting(prog: str) -> Callable[[], int]:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # by nohup, or by a shell's background
                 signal.signal(number, end)
-        code: int = importlib.import_module(COMMANDS[prog]).main()
+        code: int = say_version(prog) if sys.argv[1:] == ["--version"] else main_of(prog)()
         return code
 
     return start
+
+
+def main_of(prog: str) -> Callable[[], int]:
+    """The function behind a command, whose import may take a second."""
+    main: Callable[[], int] = importlib.import_module(COMMANDS[prog]).main
+    return main
+
+
+def say_version(prog: str) -> int:
+    """Print which version this is, and of which commit where it runs from a checkout; the exit code."""
+    from envs.command import printed
+    from envs.version import project_version, source_commit
+
+    commit = source_commit()
+    text = f"{prog} {project_version()}" + (f" ({commit})" if commit else "")
+    return printed(lambda: print(text) or 0, prog)  # type: ignore[func-returns-value]
 
 
 train, export, inspect, plot, sweep, evaluate, agent, agents, play, status, certs, sc2, map_ = map(

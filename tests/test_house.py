@@ -66,6 +66,15 @@ def test_every_command_explains_itself_without_loading_torch(command: str) -> No
     assert "Traceback" not in wrong.stderr
 
 
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_says_its_version(command: str) -> None:
+    script = Path(sys.executable).with_name(command)
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{command} {PYPROJECT['project']['version']}")
+    assert len(done.stdout.splitlines()) == 1
+
+
 def test_the_runtime_imports_with_torch_absent() -> None:
     code = (
         "import sys, importlib\n"
