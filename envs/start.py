@@ -64,7 +64,7 @@ def say_version(prog: str) -> int:
 
     commit = source_commit()
     text = f"{prog} {project_version()}" + (f" ({commit})" if commit else "")
-    return printed(lambda: print(text) or 0, prog)  # type: ignore[func-returns-value]
+    return printed(lambda: print(text) or 0, prog)
 
 
 train, export, inspect, plot, sweep, evaluate, agent, agents, play, status, certs, sc2, map_ = map(

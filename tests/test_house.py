@@ -66,6 +66,13 @@ def test_every_command_explains_itself_without_loading_torch(command: str) -> No
     assert "Traceback" not in wrong.stderr
 
 
+def test_all_files_speak_of_one_version() -> None:
+    version = PYPROJECT["project"]["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    newest = next(line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## "))
+    assert newest.split()[1] == version
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_says_its_version(command: str) -> None:
     script = Path(sys.executable).with_name(command)
