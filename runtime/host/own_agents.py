@@ -29,6 +29,8 @@ START_TIMEOUT_S = 60.0
 """Longer than `lan-agents` waits for its agents, so that it can say itself which one is late."""
 STOP_TIMEOUT_S = 20.0
 """Longer than `lan-agents` needs to end agents that do not want to end."""
+LAST_WORDS_S = 1.0
+"""What `lan-agents` said before its end is waited for so long."""
 SERVES = re.compile(r"agent \d+ (\S+) \(process \d+\)\n")
 ERROR = "lan-agents: error: "
 
@@ -58,27 +60,49 @@ def own_agents(model: Path, map_name: str, whose: str = "") -> Iterator[list[Add
     assert process.stdout is not None
     last: deque[str] = deque(maxlen=1)
     reader = threading.Thread(target=last.extend, args=(process.stdout,), daemon=True)
+    is_ending = threading.Event()
+    mourner = threading.Thread(
+        target=tell_of_end, args=(process, reader, last, is_ending, whose), daemon=True
+    )
     try:
         try:
             addresses = addresses_said(process, process.stdout)
         except InputError as error:
             raise InputError(f"the {n_agents} {whose}agents of {map_name} did not start: {error}") from None
         reader.start()  # a full pipe would have the agents drop what they say
+        mourner.start()
         yield addresses
     finally:
-        if reader.ident is not None and process.poll() is not None:
-            said = "".join(last).rstrip() or "it said nothing"
-            log.error(
-                "%slan-agents %s, so nobody starts its agents again: %s",
-                f"the {whose}" if whose else "",
-                how_ended(process),
-                one_line(said),
-            )
+        if process.poll() is None:
+            is_ending.set()
+        elif mourner.ident is not None:
+            mourner.join(STOP_TIMEOUT_S)
         end(process)
         if reader.ident is not None:
             reader.join(STOP_TIMEOUT_S)  # the pipe ends with the last process that holds it
         if not reader.is_alive():
             process.stdout.close()
+
+
+def tell_of_end(
+    process: subprocess.Popen[str],
+    reader: threading.Thread,
+    last: deque[str],
+    is_ending: threading.Event,
+    whose: str,
+) -> None:
+    """Wait for the end of `lan-agents`, and say so at once, unless the host itself ends it."""
+    process.wait()
+    if not is_ending.is_set():
+        reader.join(LAST_WORDS_S)
+        said = "".join(last).rstrip() or "it said nothing"
+        whose = f"the {whose}" if whose else ""
+        log.error(
+            "%slan-agents %s, so nobody starts its agents again: %s",
+            whose,
+            how_ended(process),
+            one_line(said),
+        )
 
 
 def addresses_said(process: subprocess.Popen[str], output: IO[str]) -> list[Address]:

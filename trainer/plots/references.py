@@ -39,6 +39,8 @@ def read_references(path: Path, metric: str) -> list[Reference]:
         if row[metric]:
             where = f"--beside {path}, line {rows.line_num}"
             key, value = (row["map"] or "", row["name"] or ""), number(row[metric], f"{where}: {metric}")
+            if metric == "win_rate" and not 0 <= value <= 1:
+                raise InputError(f"{where}: a win rate of {value:g}; write shares, 0 to 1, not per cent")
             if row["env_steps"]:
                 points[key].append((number(row["env_steps"], f"{where}: env_steps"), value))
             elif key in levels:

@@ -21,6 +21,7 @@ from envs.make import env_spec
 from runtime.host import own_agents as module
 from runtime.host.flags import PlayConfig, resolve
 from runtime.host.own_agents import own_agents
+from tests.paths import ROOT
 from tests.runtime.support.playing import team
 from tests.runtime.support.processes import wait_until
 from tests.runtime.support.small_models import model_bytes
@@ -185,6 +186,18 @@ async def test_the_end_of_their_supervisor_ends_the_agents_and_is_said(
         ended = await running.ended()
     assert json.loads(ended.out)["fallbacks"] > 0
     assert "lan-agents was ended by signal 9, so nobody starts its agents again" in ended.err
+
+
+def test_the_end_of_their_supervisor_is_said_while_battles_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = tmp_path / "3m.onnx"
+    model.write_bytes((ROOT / "zoo" / "3m.onnx").read_bytes())
+    with own_agents(model, "3m", "enemies' "):
+        serving(model)[0].kill()
+        said = "the enemies' lan-agents was ended by signal 9, so nobody starts its agents again"
+        wait_until(lambda: said in caplog.text, "the news of their end")
+    assert caplog.text.count("nobody starts its agents again") == 1
 
 
 OTHERS = replace(SPEC, obs_dim=SPEC.obs_dim + 1)

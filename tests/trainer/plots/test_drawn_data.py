@@ -193,6 +193,7 @@ def test_others_numbers_stand_beside_the_curves(tmp_path: Path) -> None:
         ("map,name\n", "lacks the column env_steps"),
         ("map,name,env_steps,win_rate\n3m,a,,nan\n", "line 2: win_rate is 'nan'"),
         ("map,name,env_steps,win_rate\n3m,a,,1\n3m,a,,0\n", "3m a has a second number"),
+        ("map,name,env_steps,win_rate\n3m,a,,90\n", "line 2: a win rate of 90; write shares"),
         (None, "cannot be read"),
     ],
 )
