@@ -1,8 +1,9 @@
-"""What the documents name exists: files, modules, links, commands and their flags; README's examples run."""
+"""What the documents name exists: files, modules, links, commands and their flags; examples run."""
 
 import functools
 import importlib
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -114,6 +115,24 @@ def test_the_examples_of_extending_run(tmp_path: Path) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    """All of its cells in one process, as it stands; what it holds of their output is of such a run."""
+    cells = json.loads((ROOT / "docs" / "notebook.ipynb").read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] for cell in code)
+    scripts = Path(sys.executable).parent
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", "\n".join("".join(cell["source"]) for cell in code)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " of 20 battles won, 0 answers missed" in done.stdout
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=ids)
