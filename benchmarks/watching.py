@@ -19,6 +19,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from envs.command import run_command
 from envs.make import find_map, make_env
@@ -96,18 +97,19 @@ async def watching(
     view = LiveView(config.battles)
     view.join(env, links, [])
     count = config.viewers if kind == "viewers" else 0
-    with watch_port(Address("127.0.0.1", 0), "", view) as address, viewers(address, count):
+    with watch_port(Address("127.0.0.1", 0), "", view) as url, viewers(url, count):
         yield [view]
         view.is_over = True
 
 
 @contextlib.contextmanager
-def viewers(address: Address, count: int) -> Iterator[None]:
+def viewers(url: str, count: int) -> Iterator[None]:
     """That many readers of the news, in one process; each sees the end of its stream."""
     if not count:
         yield
         return
-    words = [sys.executable, "-c", READER, address.host, str(address.port), str(count)]
+    address = urlsplit(url)
+    words = [sys.executable, "-c", READER, str(address.hostname), str(address.port), str(count)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         if process.stdout.readline() != "there\n":

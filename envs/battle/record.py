@@ -96,9 +96,12 @@ class Recorder:
         write_atomically(path, (self.picture() if path.suffix.lower() == ".svg" else self.page()).encode())
 
 
-def live_page(smac_map: SmacMap, player: str, events: str) -> str:
-    """The page that follows battles while they are played: `events` is where it finds their news."""
-    return _page(smac_map.name, _head(smac_map, player) | {"live": events})
+def live_page(smac_map: SmacMap, player: str, events: str, game: str) -> str:
+    """The page that follows battles while they are played: `events` is where it finds their news.
+
+    `game`: the name of this run of battles; a page of another one loads itself anew.
+    """
+    return _page(smac_map.name, _head(smac_map, player) | {"live": events, "game": game})
 
 
 def _head(smac_map: SmacMap, player: str) -> dict[str, Any]:

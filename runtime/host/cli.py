@@ -159,10 +159,10 @@ def shown_to_browsers(resolved: ResolvedPlay, screen: Console) -> Iterator[LiveV
 
     smac_map = find_map(resolved.map)
     view = LiveView(resolved.config.episodes)
-    page = live_page(smac_map, "agents over gRPC", EVENTS)
-    with watch_port(resolved.watch, page, view) as address:
+    page = live_page(smac_map, "agents over gRPC", EVENTS, view.game)
+    with watch_port(resolved.watch, page, view) as url:
         pace = "" if resolved.config.realtime else " (--realtime plays at the game's own speed)"
-        screen.print(f"watch at http://{address}/{pace}", markup=False, highlight=False)
+        screen.print(f"watch at {url}{pace}", markup=False, highlight=False)
         yield view
 
 

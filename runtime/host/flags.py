@@ -7,6 +7,7 @@ from pathlib import Path
 
 from envs.errors import InputError
 from envs.smac.maps import MAP_SCRIPT
+from envs.text import one_line
 from runtime.identity.addresses import Address, parse_address, parse_addresses
 from runtime.identity.tls import HostTls, tls_files
 
@@ -139,6 +140,8 @@ def running_agents(config: PlayConfig) -> tuple[HostTls | None, list[Address]]:
 
 def watch_address(text: str, is_insecure: bool) -> Address:
     """Where battles are shown; InputError for no address, or one that other machines reach unasked."""
+    if "/" in text or "," in text:
+        raise InputError(f"--watch {one_line(text, 100)}: say HOST:PORT, such as 127.0.0.1:8080")
     address = parse_address(text)
     if not address.is_loopback and not is_insecure:
         raise InputError(

@@ -7,6 +7,7 @@ second at most; what one of them is told is kept for the others.
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ class LiveView:
 
     def __init__(self, episodes: int) -> None:
         self.wanted, self.is_over = episodes, False
+        self.game = secrets.token_hex(8)
+        """The name of this run of battles, which no other has."""
         self._env: ShowsUnits | None = None
         self._links: Sequence[AgentLink] = ()
         self._enemies: Sequence[AgentLink] = ()
@@ -83,7 +86,7 @@ class LiveView:
         with self._lock:
             self._look()
             number, steps, end = self._frozen
-            events = b""
+            events = b"" if seen.team_tick >= 0 else event("game", {"game": self.game})
             if (seen.battle, seen.steps, seen.end) != (number, steps, end) and number:
                 first = seen.steps if seen.battle == number else -1
                 key = number, first

@@ -13,22 +13,26 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 from envs.errors import InputError
 from runtime.host.live_view import TICK_S, LiveView, Seen
 from runtime.identity.addresses import Address
 
 MAX_CONNECTIONS = 64
+FULL = b"HTTP/1.0 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\ntoo many are watching\n"
 TIMEOUT_S = 10.0
 """How long a browser may take to ask, or to take what it is sent."""
 FAREWELL_S = 1.0
 """How long the end waits for viewers to hear of it."""
+SEND_BUFFER_BYTES = 1 << 17
+"""A viewer that reads nothing is noticed once this is full."""
 EVENTS = "events"
 
 
 @contextlib.contextmanager
-def watch_port(address: Address, page: str, view: LiveView) -> Iterator[Address]:
-    """Show `page` and the news of `view` at http://address/ for the block, and yield the address.
+def watch_port(address: Address, page: str, view: LiveView) -> Iterator[str]:
+    """Show `page` and the news of `view` at http://address/ for the block, and yield that with its port.
 
     InputError when the port cannot be used.
     """
@@ -36,7 +40,9 @@ def watch_port(address: Address, page: str, view: LiveView) -> Iterator[Address]
     thread = threading.Thread(target=server.serve_forever, args=(TICK_S,), name="watch", daemon=True)
     thread.start()
     try:
-        yield Address(address.host, server.server_address[1])
+        ip = address.ip
+        shown = socket.gethostname() if ip is not None and ip.is_unspecified else address.host
+        yield f"http://{Address(shown, server.server_address[1])}/"
     finally:
         view.is_over = True
         server.say_farewell()
@@ -49,10 +55,11 @@ class WatchServer(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = MAX_CONNECTIONS
 
     def __init__(self, address: Address, page: bytes, view: LiveView) -> None:
-        self.page, self.view = page, view
-        self._open = 0
+        self.page, self.view, self.only_loopback = page, view, address.is_loopback
+        self._open = self._told = 0
         self._changed = threading.Condition()
         try:
             infos = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
@@ -65,6 +72,9 @@ class WatchServer(ThreadingHTTPServer):
         """Answer in a thread, unless there are too many already."""
         with self._changed:
             if self._open >= MAX_CONNECTIONS:
+                with contextlib.suppress(OSError):
+                    request.setblocking(False)
+                    request.send(FULL)
                 self.shutdown_request(request)
                 return
             self._open += 1
@@ -77,12 +87,23 @@ class WatchServer(ThreadingHTTPServer):
         finally:
             with self._changed:
                 self._open -= 1
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """One more viewer is told the news in this block."""
+        with self._changed:
+            self._told += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._told -= 1
                 self._changed.notify_all()
 
     def say_farewell(self) -> None:
         """Wait a little until all viewers have heard that the battles are over."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._open, FAREWELL_S)
+            self._changed.wait_for(lambda: not self._told, FAREWELL_S)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a browser that goes away is no error of ours."""
@@ -100,17 +121,28 @@ class Viewer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if path == "/":
+        if not self._is_meant():
+            self.send_error(HTTPStatus.FORBIDDEN, "the battles are shown to this machine only")
+        elif path == "/":
             self._head("text/html; charset=utf-8", len(self.server.page))
             self._write(self.server.page)
         elif path == f"/{EVENTS}":
             self._head("text/event-stream")
             if self.command == "GET":
-                self._tell()
+                with self.server.telling():
+                    self._tell()
         else:
             self.send_error(HTTPStatus.NOT_FOUND, "the battles are at /")
 
     do_HEAD = do_GET  # noqa: N815
+
+    def _is_meant(self) -> bool:
+        """Whether it is asked by a name of loopback, where it listens: a page from elsewhere uses another."""
+        try:
+            name = urlsplit(f"//{self.headers.get('Host') or 'localhost'}").hostname or ""
+        except ValueError:
+            return False
+        return not self.server.only_loopback or Address(name, 0).is_loopback
 
     def _head(self, content_type: str, length: int | None = None) -> None:
         self.send_response(HTTPStatus.OK)
@@ -128,6 +160,7 @@ class Viewer(BaseHTTPRequestHandler):
     def _tell(self) -> None:
         """Send the news at every tick until the battles are over or the browser is gone."""
         view, seen = self.server.view, Seen()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         while True:
             is_last = view.is_over
             events, seen = view.news(seen)

@@ -1,9 +1,11 @@
 // Each agent's process, as the host reaches it now, whatever moment of a battle is shown. Only on a live page.
 let team = null;
+let isGone = false; // the host
 const PATIENCE_S = 0.25; // a step that waits longer for its answer is worth saying
 
 // {kind, text} of an agent's process.
 function linkState(link) {
+  if (isGone || team.over) return { kind: "gone", text: team.over ? "ended" : "not known" };
   if (link.lost !== null) return { kind: "lost", text: "lost" };
   if (link.waits_s > PATIENCE_S) return { kind: "late", text: `no answer for ${link.waits_s.toFixed(1)} s` };
   if (link.latency_ms === null) return { kind: link.steps ? "late" : "up", text: link.steps ? "missed a step" : "there" };
@@ -35,7 +37,7 @@ function updateConnection(selected) {
   const { kind, text } = linkState(link);
   const facts = [
     ["Process at", link.address],
-    ["Last answer", kind === "lost" ? `lost: ${link.lost}` : text],
+    ["Last answer", kind === "lost" ? `none, lost: ${link.lost}` : text],
     ["Missed", `${link.missed} of ${counted(link.steps, "step")}`],
     ["Reconnects", String(link.reconnects)],
   ];

@@ -6,7 +6,7 @@ let rested = 0;
 
 function watch() {
   newest = battles[0];
-  for (const node of document.querySelectorAll(".only-live")) node.style.display = "revert";
+  document.body.classList.add("live");
   byId("live").hidden = false;
   byId("speed").hidden = true;
   byId("live").addEventListener("click", () => setLive(true));
@@ -16,12 +16,20 @@ function watch() {
     if (newest === state.battle) measureBattle();
   });
   feed.addEventListener("team", (event) => showTeam(JSON.parse(event.data)));
-  feed.addEventListener("open", () => byId("tally").classList.remove("gone"));
-  feed.addEventListener("error", () => {
-    byId("tally").textContent = "The host does not answer; trying again";
-    byId("tally").classList.add("gone");
-  });
+  feed.addEventListener("open", () => setGone(false));
+  feed.addEventListener("error", () => setGone(true));
   setLive(true);
+}
+
+// Whether a battle is still being played, and whether it never came to its end.
+const isPlayed = (battle) => feed !== null && battle === newest && battle.end === "running" && !team?.over;
+const isLeft = (battle) => feed !== null && battle.end === "running" && !isPlayed(battle);
+
+function setGone(gone) {
+  byId("tally").classList.toggle("gone", gone);
+  if (gone) byId("tally").textContent = "The host does not answer; trying again";
+  isGone = gone;
+  if (team) updateTeam(team);
 }
 
 // Follow what is played, from its newest step on; or leave the time to the reader.
@@ -53,7 +61,15 @@ function goLive(passed) {
 
 function showTeam(news) {
   updateTeam(news);
-  const number = Math.min(news.played + 1, news.wanted);
-  byId("tally").textContent = news.over ? `Over: ${news.won} of ${counted(news.played, "battle")} won` : `Battle ${number} of ${news.wanted} · ${news.won} won`;
-  if (news.over) feed.close();
+  byId("tally").textContent = news.over ? `Over: ${news.won} of ${counted(news.played, "battle")} won` : `${news.played} of ${news.wanted} played · ${news.won} won`;
+  if (news.over) endFeed();
+}
+
+// Nothing more comes; what there is of the battle may be played to its end.
+function endFeed() {
+  feed.close();
+  setLive(false);
+  byId("live").hidden = true;
+  if (state.time >= state.battle.steps) setPlaying(false);
+  measureBattle();
 }

@@ -1,14 +1,23 @@
 // Opens the page: with what was recorded, or with the first battle that the feed tells of.
 {
   const opened = JSON.parse(document.getElementById("data").textContent);
-  if (!opened.live) showBattles(opened, null);
-  else {
-    const feed = new EventSource(opened.live), subtitle = document.getElementById("subtitle");
-    subtitle.textContent = "Waiting for the first battle";
-    feed.addEventListener("error", () => (subtitle.textContent = "The host does not answer; trying again"), { once: true });
-    feed.addEventListener("battle", (event) => {
-      opened.battles = [JSON.parse(event.data)];
-      showBattles(opened, feed);
-    }, { once: true });
-  }
+  if (opened.live) waitForBattle(opened);
+  else showBattles(opened, null);
+}
+
+function waitForBattle(opened) {
+  const feed = new EventSource(opened.live);
+  const say = (text) => (document.getElementById("subtitle").textContent = text);
+  const wait = () => say("Waiting for the first battle; the simulator compiles before its very first one");
+  const gone = () => say("The host does not answer; trying again");
+  wait();
+  feed.addEventListener("open", wait);
+  feed.addEventListener("error", gone);
+  feed.addEventListener("game", (event) => JSON.parse(event.data).game === opened.game || location.reload());
+  feed.addEventListener("battle", (event) => {
+    feed.removeEventListener("open", wait);
+    feed.removeEventListener("error", gone);
+    opened.battles = [JSON.parse(event.data)];
+    showBattles(opened, feed);
+  }, { once: true });
 }

@@ -83,7 +83,7 @@ function updateAgent(battle, t, selected, onClose) {
     return;
   }
   agentCard.append(meters(battle, t, selected));
-  if (over) agentCard.append(element("p", { class: "hint" }, "The battle is over."));
+  if (over) agentCard.append(element("p", { class: "hint" }, battle.end === "running" ? "Its next action is not there yet." : "The battle is over."));
   else agentCard.append(...choices(battle, t, selected));
   showTaken();
 }
@@ -119,10 +119,10 @@ function choices(battle, t, i) {
     item.addEventListener("pointerleave", () => (highlight.unit = -1));
     return item;
   });
-  const closed = A - able.length;
+  const rest = A - able.length, closed = `${rest} ${rest === 1 ? "is" : "are"}`;
   const note = rated
-    ? `Advantages of the ${able.length} available actions; ${closed} are not available.`
-    : `Its ${able.length} available actions; ${closed} are not available. No advantages were recorded.`;
+    ? `Advantages of the ${able.length} available actions; ${closed} not available.`
+    : `Its ${able.length} available actions; ${closed} not available. No advantages were recorded.`;
   return [
     element("p", { class: "chosen" }, element("span", {}, "Chose "), describeAction(i, taken)),
     element("ul", { class: `actions ${rated ? "" : "plain"}` }, ...items),
@@ -153,6 +153,8 @@ function buildSigns() {
 // Both sides' life over the battle, with a tick for every death.
 function drawCurves(battle) {
   const curves = document.getElementById("curves"), T = Math.max(1, battle.steps), H = 100;
+  curves.innerHTML = "";
+  if (!battle.steps) return;
   curves.setAttribute("viewBox", `0 0 ${T} ${H}`);
   const area = (first, last, color) => {
     const full = recording.units.slice(first, last).reduce((sum, unit) => sum + unit.health_max + unit.shield_max, 0);

@@ -7,7 +7,7 @@ const PLAY = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5v14l11-7z
 const PAUSE = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M7 5h4v14H7zM13 5h4v14h-4z"/></svg>';
 const END = {
   won: "Won", lost: "Lost", drawn: "Drawn: both sides fell", time: "Out of time",
-  running: feed ? "Playing" : "Recording stopped",
+  running: feed ? "Playing" : "Recording stopped", left: "Broken off",
 };
 
 const state = { battle: battles[0], time: 0, playing: false, speed: 2, selected: -1, orders: true, follows: true, started: false, live: false };
@@ -17,10 +17,17 @@ let lastFrame = 0;
 function setTime(time) {
   state.time = Math.min(Math.max(0, time), state.battle.steps);
   slider.value = state.time;
-  if (state.time >= state.battle.steps && !state.live) setPlaying(false);
+  if (state.time >= state.battle.steps && !state.live) reachEnd();
+}
+
+// At the newest step of a battle that goes on, playing means to follow it.
+function reachEnd() {
+  if (state.playing && isPlayed(state.battle)) setLive(true);
+  else setPlaying(false);
 }
 
 function setPlaying(playing) {
+  if (playing && !state.live && state.time >= state.battle.steps && isPlayed(state.battle)) return setLive(true);
   if (playing && !state.live && state.time >= state.battle.steps) state.time = 0;
   state.playing = playing && (state.live || state.battle.steps > 0);
   state.started ||= state.playing;
@@ -92,6 +99,7 @@ function showBattle(battle) {
   setTime(0);
   state.isPlaced = false;
   measureBattle();
+  if (team) updateTeam(team);
 }
 
 // What changes when a battle goes on: its length, its curves and how it stands.
@@ -101,8 +109,8 @@ function measureBattle() {
   slider.value = state.time;
   drawCurves(battle);
   const total = battle.rewards.reduce((sum, reward) => sum + reward, 0);
-  const outcome = byId("outcome");
-  outcome.textContent = `${END[battle.end]} · ${counted(battle.steps, "step")} · return ${total.toFixed(1)}`;
+  const outcome = byId("outcome"), number = feed ? `Battle ${battle.episode} · ` : "";
+  outcome.textContent = `${number}${END[isLeft(battle) ? "left" : battle.end]} · ${counted(battle.steps, "step")} · return ${total.toFixed(1)}`;
   outcome.dataset.end = battle.end;
   shown = "";
 }
@@ -146,7 +154,7 @@ const KEYS = {
   End: () => { hold(); setTime(state.battle.steps); },
   Escape: () => state.selected >= 0 && select(-1),
   o: toggleOrders,
-  s: cycleSpeed,
+  s: () => feed || cycleSpeed(),
   z: toggleFollow,
   l: () => feed && setLive(true),
   "?": () => byId("help").showModal(),

@@ -86,7 +86,7 @@ class Page:
                     self.numbers[row] = self.numbers.get(row, b"") + more
                 self.battle |= {"steps": told["steps"], "end": told["end"]}
                 self.battle["rewards"] += told["rewards"]
-            else:
+            elif name == "team":
                 self.team = told
 
 
@@ -160,6 +160,7 @@ def test_viewers_of_one_moment_share_what_they_are_told(
     monkeypatch.setattr(RecordedBattle, "data", lambda *args: worded.append(args) or data(*args))
     told = {view.news(Seen())[0] for _ in range(5)}
     assert len(told) == len(worded) == 1
+    assert events(told.pop())[0] == ("game", {"game": view.game})
 
 
 def test_a_battle_is_read_while_it_is_played(env: BattleEnv) -> None:

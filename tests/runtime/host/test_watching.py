@@ -42,7 +42,8 @@ class Host:
 @contextlib.contextmanager
 def watched(*flags: object) -> Iterator[Host]:
     """`lan-play --watch` with more flags, once it shows its page."""
-    words = command("play", "--env", "sim", "--watch", "127.0.0.1:0", *flags)
+    where = () if "--watch" in flags else ("--watch", "127.0.0.1:0")
+    words = command("play", "--env", "sim", *where, *flags)
     process = subprocess.Popen(
         words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment()
     )
@@ -127,10 +128,11 @@ def test_the_reader_takes_the_time_in_hand_and_gives_it_back(browser: Any, size:
         resize(browser, *size)
         opened(browser, host.url)
         assert len(browser.find_elements("css selector", "#enemy-links li")) == 3
-        wait_for(lambda: "Battle" in text(browser, "#tally"))
+        wait_for(lambda: "played" in text(browser, "#tally"))
         wait_for(lambda: state(browser, "time") > 3)
         browser.find_element("css selector", "#play").click()
         held, episode = state(browser, "time"), state(browser, "battle.episode")
+        assert text(browser, "#outcome").startswith(f"Battle {episode} ")
         time.sleep(1.0)
         assert (state(browser, "time"), state(browser, "battle.episode")) == (held, episode)
         assert text(browser, "#live").strip() in ("Live", "")
@@ -142,6 +144,43 @@ def test_the_reader_takes_the_time_in_hand_and_gives_it_back(browser: Any, size:
 
 
 @needs_browser
+def test_a_page_turns_to_another_game_at_its_port(browser: Any) -> None:
+    """Of another map, after the host was killed; meanwhile the page knows nothing of the agents."""
+    port = free_ports(1)
+    flags = ("--realtime", "--episodes", 500, "--watch", f"127.0.0.1:{port}")
+    with watched("--model", MODEL, *flags) as host:
+        resize(browser, *LAPTOP)
+        opened(browser, host.url)
+        host.process.kill()
+        wait_for(lambda: text(browser, "#tally") == "The host does not answer; trying again")
+        assert "not known" in text(browser, '#roster button[data-agent="0"] .link')
+        assert "3 marines" in text(browser, "#subtitle")
+    with watched("--model", ROOT / "zoo" / "2s3z.onnx", *flags):
+        wait_for(lambda: text(browser, "h1") == "2s3z")
+        wait_for(lambda: len(browser.find_elements("css selector", "#roster button")) == 5)
+    browser.get_log("browser")  # of connections that were refused
+
+
+@needs_browser
+def test_a_battle_that_is_broken_off_is_called_so(browser: Any) -> None:
+    with watched("--model", MODEL, "--realtime", "--episodes", 500) as host:
+        resize(browser, *LAPTOP)
+        opened(browser, host.url)
+        browser.find_element("css selector", '#roster button[data-agent="0"]').click()
+        host.process.send_signal(signal.SIGINT)
+        begin_s = time.monotonic()
+        host.process.wait(60)
+        assert time.monotonic() - begin_s < 10
+        wait_for(lambda: text(browser, "#tally").startswith("Over: "))
+        wait_for(lambda: "Broken off" in text(browser, "#outcome") or "Won" in text(browser, "#outcome"))
+        wait_for(lambda: state(browser, "playing") is False)
+        assert "ended" in text(browser, '#roster button[data-agent="0"] .link')
+        assert "The battle is over." not in text(browser, "#agent")
+        assert not browser.find_element("css selector", "#live").is_displayed()
+        assert browser.get_log("browser") == []
+
+
+@needs_browser
 def test_the_page_says_when_all_is_over(browser: Any) -> None:
     with watched("--model", MODEL, "--realtime", "--episodes", 1) as host:
         resize(browser, *LAPTOP)
@@ -149,7 +188,7 @@ def test_the_page_says_when_all_is_over(browser: Any) -> None:
         output, _ = host.process.communicate(timeout=DEADLINE_S)
         assert "battles won" in output
         wait_for(lambda: text(browser, "#tally").startswith("Over: "))
-        wait_for(lambda: text(browser, "#outcome").split()[0] in ("Won", "Lost", "Drawn:", "Out"))
+        wait_for(lambda: text(browser, "#outcome").split()[3] in ("Won", "Lost", "Drawn:", "Out"))
         assert browser.get_log("browser") == []
 
 
@@ -171,6 +210,7 @@ def test_what_is_watched_is_what_is_played(tmp_path: Path) -> None:
     [
         (("--map", "3m", "--watch", "0.0.0.0:0"), "say --insecure"),
         (("--map", "3m", "--watch", "nowhere"), "is no address"),
+        (("--map", "3m", "--watch", "http://127.0.0.1:80/"), "say HOST:PORT, such as"),
         (("--map", "spread:3", "--watch", "127.0.0.1:0"), "spread:3 has none"),
     ],
 )
