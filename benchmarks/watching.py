@@ -99,12 +99,11 @@ async def watching(
     count = config.viewers if kind == "viewers" else 0
     with watch_port(Address("127.0.0.1", 0), "", view) as url, viewers(url, count):
         yield [view]
-        view.is_over = True
 
 
 @contextlib.contextmanager
 def viewers(url: str, count: int) -> Iterator[None]:
-    """That many readers of the news, in one process; each sees the end of its stream."""
+    """That many readers of the news, in one process."""
     if not count:
         yield
         return
@@ -150,7 +149,7 @@ def run(config: WatchingConfig) -> None:
             for place in range(len(KINDS)):
                 kind = KINDS[(turn + place) % len(KINDS)]
                 turns[kind].append(asyncio.run(play_turn(env, addresses, kind, config)))
-    print(json.dumps({"map": name, "viewers": config.viewers, **summary(turns)}, indent=2))
+    print(json.dumps({"map": name, "n_viewers": config.viewers, **summary(turns)}, indent=2))
 
 
 def main() -> int:

@@ -45,16 +45,12 @@ def starting(prog: str) -> Callable[[], int]:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # by nohup, or by a shell's background
                 signal.signal(number, end)
-        code: int = say_version(prog) if sys.argv[1:] == ["--version"] else main_of(prog)()
+        if sys.argv[1:] == ["--version"]:
+            return say_version(prog)
+        code: int = importlib.import_module(COMMANDS[prog]).main()
         return code
 
     return start
-
-
-def main_of(prog: str) -> Callable[[], int]:
-    """The function behind a command, whose import may take a second."""
-    main: Callable[[], int] = importlib.import_module(COMMANDS[prog]).main
-    return main
 
 
 def say_version(prog: str) -> int:

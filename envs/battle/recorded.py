@@ -120,7 +120,7 @@ class RecordedBattle:
         frames, avail = self.frames(begin, last), self.avail[begin : last + 1]
         data: dict[str, Any] = {name: _base64(frames[:, row]) for row, name in enumerate(ROWS)}
         data |= {
-            "end": self.end,
+            "end": self.end if last == self.steps else "running",
             "rewards": [round(reward, 4) for reward in self.rewards[first:last]],
             "avail": _base64(
                 np.packbits(np.array(avail, np.bool_).reshape(len(avail), self._n_choices), axis=1)

@@ -130,12 +130,12 @@ class LiveView:
 
 def link_data(link: AgentLink, now_s: float) -> dict[str, Any]:
     """How an agent is reached, for the page: its process by its address, and how it answered."""
-    asked_s = link.asked_s
+    asked_s, latency_ms = link.asked_s, link.latency_ms  # which the game may change meanwhile
     return {
         "address": str(link.address),
         "lost": link.why_lost if link.is_lost else None,
         "waits_s": 0.0 if asked_s is None else round(now_s - asked_s, 2),
-        "latency_ms": None if link.latency_ms is None else round(link.latency_ms, 2),
+        "latency_ms": None if latency_ms is None else round(latency_ms, 2),
         "steps": link.counts.steps,
         "missed": link.counts.fallbacks,
         "reconnects": link.counts.reconnects,

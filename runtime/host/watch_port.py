@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from runtime.host.live_view import TICK_S, LiveView, Seen
 from runtime.identity.addresses import Address
 
 MAX_CONNECTIONS = 64
+"""Beyond these a browser is told `FULL`."""
 FULL = b"HTTP/1.0 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\ntoo many are watching\n"
 TIMEOUT_S = 10.0
 """How long a browser may take to ask, or to take what it is sent."""
@@ -50,9 +52,13 @@ def watch_port(address: Address, page: str, view: LiveView) -> Iterator[str]:
         server.server_close()
 
 
-class WatchServer(ThreadingHTTPServer):
-    """Answers browsers, each in a thread; InputError when the port cannot be used."""
+class WatchServer(ThreadingTCPServer):
+    """Answers browsers, each in a thread; InputError when the port cannot be used.
 
+    Not the standard library's HTTP server, which asks a name server for its own name when it starts.
+    """
+
+    allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = MAX_CONNECTIONS
@@ -62,9 +68,8 @@ class WatchServer(ThreadingHTTPServer):
         self._open = self._told = 0
         self._changed = threading.Condition()
         try:
-            infos = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-            self.address_family = infos[0][0]
-            super().__init__(infos[0][4], Viewer)  # type: ignore[arg-type]
+            self.address_family = socket.getaddrinfo(address.host, None)[0][0]
+            super().__init__((address.host, address.port), Viewer)
         except OSError as error:
             raise InputError(f"--watch {address} cannot be listened on: {error.strerror}") from None
 
@@ -125,7 +130,8 @@ class Viewer(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.FORBIDDEN, "the battles are shown to this machine only")
         elif path == "/":
             self._head("text/html; charset=utf-8", len(self.server.page))
-            self._write(self.server.page)
+            if self.command == "GET":
+                self.wfile.write(self.server.page)
         elif path == f"/{EVENTS}":
             self._head("text/event-stream")
             if self.command == "GET":
@@ -152,10 +158,6 @@ class Viewer(BaseHTTPRequestHandler):
         if length is not None:
             self.send_header("Content-Length", str(length))
         self.end_headers()
-
-    def _write(self, data: bytes) -> None:
-        if self.command == "GET":
-            self.wfile.write(data)
 
     def _tell(self) -> None:
         """Send the news at every tick until the battles are over or the browser is gone."""

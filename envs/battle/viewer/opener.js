@@ -13,7 +13,11 @@ function waitForBattle(opened) {
   wait();
   feed.addEventListener("open", wait);
   feed.addEventListener("error", gone);
-  feed.addEventListener("game", (event) => JSON.parse(event.data).game === opened.game || location.reload());
+  feed.addEventListener("game", (event) => {
+    if (JSON.parse(event.data).game === opened.game) return;
+    feed.close(); // its battles may be on another map
+    location.reload();
+  });
   feed.addEventListener("battle", (event) => {
     feed.removeEventListener("open", wait);
     feed.removeEventListener("error", gone);
