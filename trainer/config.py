@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
@@ -20,6 +21,9 @@ from envs.smac.own_maps import take_map
 from trainer.learning.algorithms import ALGORITHMS, NETWORK_NAMES, OPTIMIZER_NAMES
 from trainer.marks import COUNT, POSITIVE, SHARE, STEPS, Free, Within, check_value, flag, shown
 from trainer.presets import left_open
+
+Epsilon = float | Callable[[int], float]
+"""An exploration rate that holds for whole episodes, or each step's by its number in the episode."""
 
 
 def learner_threads() -> int:
@@ -97,6 +101,10 @@ class TrainConfig:
     """How far targets look: 0 one step (paper 0), 1 to the episode's end, between a mixture (fast 0.6)."""
     grad_norm_clip: Annotated[float, POSITIVE] = 10.0
     """Largest norm of the gradient."""
+    grad_norm: Literal["joint", "each"] = "joint"
+    """Whose norm is held: that of all networks' gradients together, or that of each network by itself."""
+    initialization: Literal["torch", "orthogonal", "unit-rows"] = "torch"
+    """First weights: torch's, orthogonal without biases, or torch's with every row scaled to length 1."""
     target_update_interval: Annotated[int, STEPS] = 200
     """Updates between copies to the target networks."""
     target_tau: Annotated[float | None, SHARE] = None
@@ -108,6 +116,8 @@ class TrainConfig:
     """Exploration rate at the first step."""
     epsilon_finish: Annotated[float, SHARE] = 0.05
     """Exploration rate from --epsilon-anneal-steps on."""
+    epsilon_at: Literal["episode", "step"] = "episode"
+    """The exploration rate is that of the episode's first step, for all of it (PyMARL), or each step's."""
     epsilon_anneal_steps: Annotated[int | None, Within(0, 10**12)] = None
     """Environment steps over which the exploration rate falls linearly (paper 50 000, fast 100 000)."""
     eval_interval_steps: Annotated[int, STEPS] = 10_000
@@ -120,6 +130,8 @@ class TrainConfig:
     """Learn from a battle that ran out of time as if it went on (published SMAC runs do not)."""
     value_gradient_to_gru: bool = True
     """Let the value's gradient also flow into the advantage network's GRU."""
+    value_input: Literal["all", "state", "history"] = "all"
+    """LAN's centralized value sees: all (state and every agent's history, the paper's), or one of the two."""
 
     def __post_init__(self) -> None:
         for name in ("run_dir", "resume"):
@@ -176,6 +188,18 @@ class ResolvedConfig(TrainConfig):
             return self.epsilon_finish
         share = env_steps / self.epsilon_anneal_steps
         return self.epsilon_start + share * (self.epsilon_finish - self.epsilon_start)
+
+    def exploration(self, env_steps: int) -> Epsilon:
+        """The exploration rate of a round of episodes that starts at `env_steps`.
+
+        Where every step has its own rate, all battles of a round are taken to go on until its end.
+        """
+        if self.epsilon_at == "episode":
+            return self.epsilon(env_steps)
+        return functools.partial(self._epsilon_later, env_steps)
+
+    def _epsilon_later(self, env_steps: int, step: int) -> float:
+        return self.epsilon(env_steps + step * self.envs)
 
     @property
     def environment(self) -> str:

@@ -42,7 +42,7 @@ class LanLearner(Learner):
         enemies: EnemyRows | None = None,
     ) -> None:
         self.subtract_mean = subtract_mean
-        self.value = value_net(spec, agent_types)
+        self.value = value_net(spec, agent_types, settings.value_input)
         super().__init__(advantage_net(spec, agent_types, enemies), {"value": self.value}, settings, device)
 
     def loss(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:

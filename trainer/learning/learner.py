@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.learning.batch import EpisodeBatch
+from trainer.learning.initialization import initialize
 from trainer.learning.networks import AdvantageNet, count_parameters
 
 UNAVAILABLE = -1e9
@@ -41,10 +42,13 @@ class LearnerSettings:
     gamma: float
     td_lambda: float
     grad_norm_clip: float
+    grad_norm: str
+    initialization: str
     target_update_interval: int
     target_tau: float
     optimizer: str
     value_gradient_to_gru: bool
+    value_input: str
     threads: int
     """On a CPU a batch is split into this many parts, one thread each."""
 
@@ -66,6 +70,8 @@ class Learner(ABC):
         self.parts: dict[str, nn.Module] = {ADVANTAGE: self.advantage} | {
             name: part.to(device) for name, part in central.items()
         }
+        for part in self.parts.values():
+            initialize(part, settings.initialization)
         self.targets = {name: copy.deepcopy(part).requires_grad_(False) for name, part in self.parts.items()}
         self.parameters = [p for part in self.parts.values() for p in part.parameters()]
         self.optimizer = OPTIMIZERS[settings.optimizer](self.parameters, settings.learning_rate)
@@ -94,11 +100,19 @@ class Learner(ABC):
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             q_taken_mean = q_taken.detach().mean()
-        grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.grad_norm_clip)
+        grad_norm = self._clip_gradients()
         self.optimizer.step()
         self.updates += 1
         self._update_targets()
         return {"loss": loss.detach(), "grad_norm": grad_norm, "q_taken_mean": q_taken_mean}
+
+    def _clip_gradients(self) -> Tensor:
+        """Hold the gradient's norm, or each network's; returns the norm of all of it, as it was before."""
+        clip = self.settings.grad_norm_clip
+        joint = self.settings.grad_norm == "joint"
+        nets = [self.parameters] if joint else [list(part.parameters()) for part in self.parts.values()]
+        norms = [nn.utils.clip_grad_norm_(net, clip) for net in nets]
+        return norms[0] if joint else torch.linalg.vector_norm(torch.stack(norms))
 
     @torch.no_grad()
     def _update_targets(self) -> None:

@@ -188,7 +188,8 @@ class ValueNet(nn.Module):
 
     Its size depends on the team only through the widths of observation, actions, ids and state; the state
     has no last-action block, since those actions are in the embeddings.
-    With `agent_types` [N] there is one embedding per type (LAN, appendix B).
+    With `agent_types` [N] there is one embedding per type (LAN, appendix B). `sees` is `all`, or for the
+    ablation `state` or `history` alone: the other is then no input.
     """
 
     def __init__(
@@ -198,17 +199,22 @@ class ValueNet(nn.Module):
         n_agents: int,
         state_dim: int,
         agent_types: Sequence[str] | None = None,
+        sees: str = "all",
     ) -> None:
         super().__init__()
+        self.sees = sees
         self.n_agents = n_agents
         inputs = HIDDEN_DIM + obs_dim + n_actions + n_agents
+        widths = {"history": VALUE_EMBED_DIM, "state": state_dim, "all": VALUE_EMBED_DIM + state_dim}
         self.agents = Groups(agent_types or ["agent"] * n_agents)
-        self.embed: nn.Linear | nn.ModuleDict = (
-            nn.Linear(inputs, VALUE_EMBED_DIM)
-            if agent_types is None
-            else nn.ModuleDict({name: nn.Linear(inputs, VALUE_EMBED_DIM) for name in self.agents.names})
-        )
-        self.fc1 = nn.Linear(VALUE_EMBED_DIM + state_dim, 128)
+        self.embed: nn.Linear | nn.ModuleDict | None = None
+        if sees != "state":
+            self.embed = (
+                nn.Linear(inputs, VALUE_EMBED_DIM)
+                if agent_types is None
+                else nn.ModuleDict({name: nn.Linear(inputs, VALUE_EMBED_DIM) for name in self.agents.names})
+            )
+        self.fc1 = nn.Linear(widths[sees], 128)
         self.fc2 = nn.Linear(128, 128)
         self.fc3 = nn.Linear(128, 1)
 
@@ -224,8 +230,17 @@ class ValueNet(nn.Module):
 
         `nonzeros` of obs are found where they are not given.
         """
+        seen = [] if self.embed is None else [self._merged(hidden, obs, last_action, nonzeros)]
+        if self.sees != "history":
+            seen.append(state)
+        x = F.relu(self.fc1(torch.cat(seen, dim=1)))
+        value: Tensor = self.fc3(F.relu(self.fc2(x))).squeeze(1)
+        return value
+
+    def _merged(self, hidden: Tensor, obs: Tensor, last_action: Tensor, nonzeros: NonZeros | None) -> Tensor:
+        """The agents' embeddings, summed over agents [P, E]; inputs as in `forward`."""
         nonzeros = nonzeros or NonZeros.of(obs)
-        embeddings = [self.embed] if isinstance(self.embed, nn.Linear) else self.embed.values()
+        embeddings = self.embed.values() if isinstance(self.embed, nn.ModuleDict) else [self.embed]
         parts = []
         for embed, agents in zip(embeddings, self.agents.ids, strict=True):
             assert isinstance(embed, nn.Linear)
@@ -235,10 +250,7 @@ class ValueNet(nn.Module):
             )
             own = rows_of(agents, hidden)[0].reshape(len(rows), HIDDEN_DIM)
             parts.append(sum_rectified(rows.addmm_(own, weight[:, :HIDDEN_DIM].t()), M))
-        merged = sum(parts[1:], start=parts[0])
-        x = F.relu(self.fc1(torch.cat((merged, state), dim=1)))
-        value: Tensor = self.fc3(F.relu(self.fc2(x))).squeeze(1)
-        return value
+        return sum(parts[1:], start=parts[0])
 
 
 def advantage_net(
@@ -253,9 +265,12 @@ def advantage_net(
     return AdvantageNetPerType(spec.obs_dim, spec.n_actions, agent_types, enemies)
 
 
-def value_net(spec: EnvSpec, agent_types: Sequence[str] | None = None) -> ValueNet:
-    """The value network for an environment, with one embedding, or one per type of `agent_types` [N]."""
-    return ValueNet(spec.obs_dim, spec.n_actions, spec.n_agents, spec.state_dim, agent_types)
+def value_net(spec: EnvSpec, agent_types: Sequence[str] | None = None, sees: str = "all") -> ValueNet:
+    """The value network for an environment, with one embedding, or one per type of `agent_types` [N].
+
+    `sees`: as `ValueNet`'s.
+    """
+    return ValueNet(spec.obs_dim, spec.n_actions, spec.n_agents, spec.state_dim, agent_types, sees)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from envs.types import MultiAgentEnv
-from trainer.config import ResolvedConfig
+from trainer.config import Epsilon, ResolvedConfig
 from trainer.learning.networks import AdvantageNet
 from trainer.playing.rollout import Round, collect
 
@@ -22,11 +22,11 @@ SWITCH_INTERVAL_S = 1e-4
 class Collector(Protocol):
     """Plays rounds of B episodes; every one is a function of weights, epsilon and episode number alone."""
 
-    def take(self, epsilon: float, first_episode: int) -> Round:
+    def take(self, epsilon: Epsilon, first_episode: int) -> Round:
         """The round that begins with this episode."""
         ...
 
-    def prepare(self, epsilon: float, first_episode: int, *, begin: bool) -> None:
+    def prepare(self, epsilon: Epsilon, first_episode: int, *, begin: bool) -> None:
         """Announce the next round; with `begin` it may be played at once."""
         ...
 
@@ -47,7 +47,11 @@ class Player(Protocol):
     """Plays rounds with given weights."""
 
     def play(
-        self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event | None = None
+        self,
+        net: AdvantageNet,
+        epsilon: Epsilon,
+        first_episode: int,
+        abandoned: threading.Event | None = None,
     ) -> Round:
         """B episodes from this number on; AbandonedError once `abandoned` is set."""
         ...
@@ -64,7 +68,11 @@ class EnvPlayer:
         self.env, self.seed, self.rng = env, seed, rng
 
     def play(
-        self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event | None = None
+        self,
+        net: AdvantageNet,
+        epsilon: Epsilon,
+        first_episode: int,
+        abandoned: threading.Event | None = None,
     ) -> Round:
         """B episodes side by side."""
         rng = self.rng or np.random.default_rng([self.seed, 2, first_episode])
@@ -81,11 +89,11 @@ class StrictCollector:
     def __init__(self, player: Player, net: AdvantageNet) -> None:
         self.player, self.net = player, net
 
-    def take(self, epsilon: float, first_episode: int) -> Round:
+    def take(self, epsilon: Epsilon, first_episode: int) -> Round:
         """Play a round."""
         return self.player.play(self.net, epsilon, first_episode)
 
-    def prepare(self, epsilon: float, first_episode: int, *, begin: bool) -> None:
+    def prepare(self, epsilon: Epsilon, first_episode: int, *, begin: bool) -> None:
         """Nothing can be done ahead."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -117,13 +125,13 @@ class OverlappedCollector:
         self._switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
 
-    def take(self, epsilon: float, first_episode: int) -> Round:
+    def take(self, epsilon: Epsilon, first_episode: int) -> Round:
         """Wait for the round, or play it if it was not begun."""
         playing = self._round or self._begin(epsilon, first_episode)
         self._round = None
         return playing.result()
 
-    def prepare(self, epsilon: float, first_episode: int, *, begin: bool) -> None:
+    def prepare(self, epsilon: Epsilon, first_episode: int, *, begin: bool) -> None:
         """Copy the learner's weights, and start to play."""
         self.actor.load_state_dict(self.net.state_dict())
         if begin:
@@ -146,7 +154,7 @@ class OverlappedCollector:
         finally:
             self.player.close()
 
-    def _begin(self, epsilon: float, first_episode: int) -> Future[Round]:
+    def _begin(self, epsilon: Epsilon, first_episode: int) -> Future[Round]:
         return self._thread.submit(self.player.play, self.actor, epsilon, first_episode, self._abandoned)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from envs.types import Arena, BoolArray, FloatArray, IntArray, TimeStep
+from trainer.config import Epsilon
 from trainer.learning.networks import AdvantageNet
 
 
@@ -78,13 +79,14 @@ class PolicyTeam:
         policy: Policy,
         env: Arena,
         *,
-        epsilon: float = 0.0,
+        epsilon: Epsilon = 0.0,
         rng: np.random.Generator | None = None,
     ) -> None:
-        if epsilon > 0 and rng is None:
+        if epsilon != 0 and rng is None:
             raise ValueError("exploration needs a random generator")
         B, N, A = env.n_battles, env.spec.n_agents, env.spec.n_actions
         self.policy, self.epsilon, self.rng = policy, epsilon, rng
+        self.steps = 0
         self.last_action = np.full((B, N), -1, np.int64)
         self.agent_id = np.tile(np.arange(N), B)  # [B N]
         self.hidden = np.stack([policy.initial_hidden(N)] * B)  # [B, N, H]
@@ -104,8 +106,10 @@ class PolicyTeam:
             avail_actions,
             self.hidden[live].reshape(rows, -1),
         )
-        if self.rng is not None and self.epsilon > 0:
-            explores = np.flatnonzero(self.rng.random(rows) < self.epsilon)
+        epsilon = self.epsilon(self.steps) if callable(self.epsilon) else self.epsilon
+        self.steps += 1
+        if self.rng is not None and epsilon > 0:
+            explores = np.flatnonzero(self.rng.random(rows) < epsilon)
             action = action.copy()  # the policy may keep its own
             action[explores] = random_actions(avail_actions, self.rng, explores)
         self.last_action[live] = action.reshape(count, N)

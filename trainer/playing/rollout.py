@@ -13,6 +13,7 @@ import numpy.typing as npt
 from envs.errors import EpisodeLostError, LanError
 from envs.outcomes import EpisodeStats
 from envs.types import BoolArray, IntArray, MultiAgentEnv, Team, TimeStep
+from trainer.config import Epsilon
 from trainer.learning.networks import AdvantageNet
 from trainer.playing.kernels import keep_rows
 from trainer.playing.policy import PolicyTeam, TorchPolicy
@@ -83,7 +84,7 @@ def evaluate(env: MultiAgentEnv, net: AdvantageNet, n_episodes: int) -> list[Epi
 def collect(
     env: MultiAgentEnv,
     net: AdvantageNet,
-    epsilon: float,
+    epsilon: Epsilon,
     rng: np.random.Generator,
     abandoned: threading.Event | None = None,
 ) -> Round:

@@ -20,6 +20,7 @@ from envs.make import make_env
 from envs.outcomes import EpisodeStats
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import take_map
+from trainer.config import Epsilon
 from trainer.learning.networks import AdvantageNet
 from trainer.playing.ray_start import begin_ray, end_ray, is_alive, join_ray, running_ray
 from trainer.playing.rollout import AbandonedError, Round, collect
@@ -57,7 +58,7 @@ class RolloutWorker:
             self.env = with_scripted_opponent(self.env, opponent, seed)
         self.net, self.seed = net, seed
 
-    def play(self, weights: dict[str, Any], epsilon: float, number: int) -> tuple[Episode, EpisodeStats]:
+    def play(self, weights: dict[str, Any], epsilon: Epsilon, number: int) -> tuple[Episode, EpisodeStats]:
         """Episode `number`, whole."""
         self.net.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in weights.items()})
         self.env.next_episode = number
@@ -87,7 +88,11 @@ class WorkerPool:
         self.workers: list[Any] = [self._hire(index) for index in range(n_workers)]
 
     def play(
-        self, net: AdvantageNet, epsilon: float, first_episode: int, abandoned: threading.Event | None = None
+        self,
+        net: AdvantageNet,
+        epsilon: Epsilon,
+        first_episode: int,
+        abandoned: threading.Event | None = None,
     ) -> Round:
         """The episodes from `first_episode` on, in order; AbandonedError once `abandoned` is set."""
         weights = self.ray.put({name: w.detach().cpu().numpy() for name, w in net.state_dict().items()})

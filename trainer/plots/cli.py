@@ -46,8 +46,8 @@ class PlotConfig:
     """JSON file to write for marl-eval, with every battle and every run's absolute metric."""
     until: int | None = None
     """Draw evaluations up to this environment step only, to compare longer runs with shorter ones."""
-    by: str | None = None
-    """Draw one curve for each value of this setting, e.g. replay_dtype or overlap."""
+    by: tuple[str, ...] = ()
+    """Draw a curve for each value of these settings, e.g. overlap; of several, defaults are not named."""
     force: bool = False
     """Draw runs that are not comparable, and replace existing files."""
 
@@ -78,12 +78,14 @@ def plot(config: PlotConfig) -> None:
     check_apart(config)
     if config.until is not None and config.until < 1:
         raise InputError(f"--until must be at least 1, not {config.until}")
-    by = None if config.by is None else known_setting(config.by)
+    by = tuple(known_setting(name) for name in config.by)
     runs = []
     for path in config.runs:
         if path.suffix.lower() == ".csv":
-            if by is not None:
-                raise InputError(f"--by {config.by}: {path} holds no settings; name the run directories")
+            if by:
+                raise InputError(
+                    f"--by {one_line(config.by[0])}: {path} holds no settings; name the run directories"
+                )
             runs += read_runs(path, config.metric, config.until)
         else:
             runs.append(load_run(path, config.metric, until_steps=config.until, by=by))

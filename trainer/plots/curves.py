@@ -44,14 +44,18 @@ class Run:
     steps: Reals
     points: IntArray
     values: Reals
-    by: str | None = None
-    """The setting of which each value has a curve."""
+    by: tuple[str, ...] = ()
+    """The settings of which each value has a curve."""
 
     @property
     def learner(self) -> str:
-        """The name of its curve, such as `lan`, `lan-by-type` or `lan overlap=on`."""
+        """The name of its curve, such as `lan`, `lan-by-type` or `lan overlap=on`.
+
+        Where several settings tell curves apart, those at their defaults are not named.
+        """
         name = learner_name(self.algorithm, self.settings.get("sharing", "all"))
-        return name if self.by is None else f"{name} {self.by}={setting(self, self.by)}"
+        named = [each for each in self.by if len(self.by) == 1 or setting(self, each) != default(self, each)]
+        return " ".join([name, *(f"{each}={setting(self, each)}" for each in named)])
 
     @property
     def by_point(self) -> dict[int, float]:
@@ -66,10 +70,10 @@ class Run:
         return values
 
 
-def load_run(path: Path, metric: str, *, until_steps: int | None = None, by: str | None = None) -> Run:
+def load_run(path: Path, metric: str, *, until_steps: int | None = None, by: Sequence[str] = ()) -> Run:
     """The evaluations of a run directory, up to the point `until_steps`; InputError when it holds none.
 
-    Runs that differ in the setting `by` belong to different curves.
+    Runs that differ in a setting of `by` belong to different curves.
     """
     try:
         return make_run(path, metric, until_steps, by)
@@ -82,7 +86,7 @@ def load_run(path: Path, metric: str, *, until_steps: int | None = None, by: str
         raise InputError(f"{path} cannot be read: {one_line(error, 300)}") from None
 
 
-def make_run(path: Path, metric: str, until_steps: int | None, by: str | None) -> Run:
+def make_run(path: Path, metric: str, until_steps: int | None, by: Sequence[str]) -> Run:
     """As `load_run`; files that are not ours may raise KeyError, ValueError, TypeError and the like."""
     config, records = read_config(path), read_metrics(path)
     settings = config["config"]
@@ -122,7 +126,7 @@ def make_run(path: Path, metric: str, until_steps: int | None, by: str | None) -
         steps=np.array([record["env_steps"] for record in evaluations], float),
         points=np.array([point_of(record["env_steps"], settings) for record in evaluations], np.int64),
         values=np.array([record[metric] for record in evaluations], float),
-        by=by,
+        by=tuple(by),
     )
 
 
@@ -152,7 +156,7 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
             found.append(f"{name}: {', '.join(map(str, sorted(values)))}")
     known = [run for run in runs if run.settings]  # a CSV file holds none
     names = {name for run in known for name in run.settings if not may_differ(name, Free.WHEN_DRAWN)}
-    for name in sorted(names - {run.by for run in runs}):
+    for name in sorted(names - {name for run in runs for name in run.by}):
         by_group = defaultdict(set)
         for run in known:
             group = run.algorithm if may_differ(name, Free.BETWEEN_ALGORITHMS) else "all"
@@ -177,6 +181,12 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
 def setting(run: Run, name: str) -> Any:
     """A setting of a run: by algorithm and preset if it was left open, ours if the run does not know it."""
     value = run.settings.get(name, getattr(TrainConfig, name, None))
+    return default(run, name) if value is None else value
+
+
+def default(run: Run, name: str) -> Any:
+    """The value that a setting of a run would have had if nobody had given one."""
+    value = getattr(TrainConfig, name, None)
     if value is None and run.algorithm in ALGORITHMS:
         return left_open(run.algorithm, run.settings.get("preset", TrainConfig.preset)).get(name)
     return value

@@ -172,7 +172,7 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         clocks, config = self.clocks, self.config
         with self._timed("collect"):
             with self._saved_if_it_fails(reporter):
-                episodes, stats = self.collector.take(config.epsilon(clocks.env_steps), clocks.episodes)
+                episodes, stats = self.collector.take(config.exploration(clocks.env_steps), clocks.episodes)
                 self.replay.insert(*episodes)
             for stat in stats:
                 clocks.count(stat.length_steps)
@@ -180,7 +180,9 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
                     self.window.add(name, value)
             if len(self.replay) >= config.first_update_episodes:
                 clocks.pending_updates = clocks.updates_due(len(episodes), config)
-            self.collector.prepare(config.epsilon(clocks.env_steps), clocks.episodes, begin=not self.finished)
+            self.collector.prepare(
+                config.exploration(clocks.env_steps), clocks.episodes, begin=not self.finished
+            )
         if self.replay.memory_bytes > config.replay_memory * 2**30:
             with self._timed("checkpoint"):
                 self._spill(reporter)

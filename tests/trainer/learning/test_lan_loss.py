@@ -20,6 +20,7 @@ from tests.trainer.support.slow_reading import (
 )
 from trainer.learning.algorithms import make_learner
 from trainer.learning.lan import LanLearner, lan_loss
+from trainer.learning.learner import LearnerSettings
 from trainer.learning.networks import ValueNet
 from trainer.replay.episode import Episode
 
@@ -28,13 +29,18 @@ NETWORKS = [(None, None), (TYPES, None), (None, ENEMIES), (TYPES, ENEMIES)]
 
 def slow_values(net: ValueNet, hidden: torch.Tensor, episode: Episode) -> torch.Tensor:
     """V [L + 1] of one episode, agent by agent."""
-    embeds = [net.embed[kind] if isinstance(net.embed, torch.nn.ModuleDict) else net.embed for kind in TYPES]
     values = []
     for t in range(episode.length + 1):
         last = torch.from_numpy(episode.action[t - 1]) if t else torch.full((SPEC.n_agents,), -1)
         inputs = torch.cat((hidden[t], one_hot_inputs(torch.from_numpy(episode.obs[t]), last)), dim=1)
-        merged = sum(F.relu(embeds[a](inputs[a])) for a in range(SPEC.n_agents))
-        x = torch.cat((merged, torch.from_numpy(episode.state[t])))
+        seen = []
+        if net.embed is not None:
+            by_type = isinstance(net.embed, torch.nn.ModuleDict)
+            embeds = [net.embed[kind] if by_type else net.embed for kind in TYPES]
+            seen.append(sum(F.relu(embeds[a](inputs[a])) for a in range(SPEC.n_agents)))
+        if net.sees != "history":
+            seen.append(torch.from_numpy(episode.state[t]))
+        x = torch.cat(seen)
         values.append(net.fc3(F.relu(net.fc2(F.relu(net.fc1(x))))).squeeze())
     return torch.stack(values)
 
@@ -79,10 +85,33 @@ def test_loss_and_gradients_equal_the_slow_reading(
     enemies: EnemyRows | None,
     td_lambda: float,
 ) -> None:
+    told = settings(value_gradient_to_gru=value_gradient_to_gru, td_lambda=td_lambda)
+    check_against_the_slow_reading(told, agent_types, enemies, bootstrap_on_timeout=bootstrap_on_timeout)
+
+
+@pytest.mark.parametrize("value_input", ["state", "history"])
+@pytest.mark.parametrize("agent_types", [None, TYPES])
+def test_a_value_that_sees_less_equals_the_slow_reading(
+    value_input: str, agent_types: tuple[str, ...] | None
+) -> None:
+    told = settings(value_input=value_input, td_lambda=0.7)
+    learner = check_against_the_slow_reading(told, agent_types, None, bootstrap_on_timeout=False)
+    sizes = {"state": SPEC.state_dim, "history": 128}
+    assert learner.value.fc1.in_features == sizes[value_input]
+    assert (learner.value.embed is None) == (value_input == "state"), "no weights that see nothing"
+
+
+def check_against_the_slow_reading(
+    told: LearnerSettings,
+    agent_types: tuple[str, ...] | None,
+    enemies: EnemyRows | None,
+    *,
+    bootstrap_on_timeout: bool,
+) -> LanLearner:
+    """Loss and gradients of one batch with networks drawn for it; the learner."""
     torch.manual_seed(1)
     rng = np.random.default_rng(1)
     episodes = [random_episode(rng, n, truncated=n == 9) for n in (4, 9, 1, 6, 9)]
-    told = settings(value_gradient_to_gru=value_gradient_to_gru, td_lambda=td_lambda)
     learner = LanLearner(SPEC, told, torch.device("cpu"), agent_types=agent_types, enemies=enemies)
     for net in learner.targets.values():  # targets that differ from the online nets
         for parameter in net.parameters():
@@ -98,6 +127,7 @@ def test_loss_and_gradients_equal_the_slow_reading(
     for gradient, reference in zip(gradients, expected_gradients, strict=True):
         scale = float(reference.abs().max())
         torch.testing.assert_close(gradient, reference, rtol=1e-5, atol=1e-5 * scale)
+    return learner
 
 
 def test_loss_by_hand() -> None:

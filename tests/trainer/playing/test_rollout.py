@@ -84,6 +84,19 @@ def test_collected_episodes_hold_what_was_seen_and_done() -> None:
     np.testing.assert_allclose(returns, [episode.reward.sum() for episode in episodes], rtol=1e-5)
 
 
+def test_exploration_may_have_another_rate_at_every_step() -> None:
+    """At steps of rate 1 everything is drawn, at those of rate 0 nothing."""
+    env = CheckersEnv(n_battles=8)
+    team = PolicyTeam(StandStill(), env, epsilon=lambda step: float(step % 2), rng=np.random.default_rng(1))
+    step, moved = env.reset(), []
+    for _ in range(20):
+        actions = team(step)
+        moved.append((actions != STAY).mean())
+        step = env.step(actions)
+    assert max(moved[0::2]) == 0
+    assert min(moved[1::2]) > 0.2
+
+
 def test_returns_lengths_and_memories_are_the_episodes_own() -> None:
     """Seven episodes on three slots: every one starts with a fresh memory and no last action."""
     actions = [[DOWN, LEFT] + [STAY] * 98, [STAY] * 50 + [LEFT] + [STAY] * 49]

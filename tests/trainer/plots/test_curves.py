@@ -269,6 +269,26 @@ def test_a_settings_values_have_curves_of_their_own_when_asked(
     assert "| 3m | 0.50 at 10k steps, 1 seed | 1.00" in table
 
 
+def test_of_several_settings_a_curve_names_those_that_are_not_the_preset_s(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = []
+    for name, told in (
+        ("base", {}),
+        ("shown", {"td_lambda": 0.6}),  # what the preset says anyway
+        ("state", {"value_input": "state", "td_lambda": 0.6}),
+        ("each", {"grad_norm": "each"}),
+    ):
+        (tmp_path / name).mkdir()
+        seed = 1 if name == "shown" else 0
+        paths.append(str(write_run(tmp_path / name, [0.0, 0.5], seed=seed, preset="fast", **told)))
+    words = [*paths, "--out", str(tmp_path / "curves.svg"), "--by"]
+    assert main([*words, "value_input", "grad-norm", "td_lambda"]) == 0
+    assert "| map | lan | lan grad_norm=each | lan value_input=state |" in capsys.readouterr().out
+    assert main([*words, "value_input", "grad_nor", "--force"]) == 2
+    assert "did you mean 'grad_norm'" in capsys.readouterr().err
+
+
 def test_algorithms_that_only_a_script_knows_have_colors_too() -> None:
     styles = styles_of(["mine", "yours", "mine-by-type", "lan", "qmix"])
     colors = {name: style["color"] for name, style in styles.items()}
