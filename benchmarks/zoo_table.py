@@ -67,7 +67,7 @@ def row(name: str, card: TeamCard | None) -> list[str]:
     if card is None:
         return [name, "not trained yet", *[""] * (len(COLUMNS) - 2)]
     low, high = (f"{100 * bound:.1f}" for bound in card.win_rate_interval)
-    below = "" if card.win_rate >= GOOD else f", below {GOOD:.0%}"
+    below = "" if card.win_rate >= GOOD else f", below {GOOD:.0%}: mean return {card.return_mean:.1f}"
     return [
         name,
         f"{card.win_rate:.1%} ({low} to {high}){below}",

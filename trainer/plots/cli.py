@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -15,6 +15,10 @@ from envs.command import nearest_names, run_command
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.text import one_line
+
+if TYPE_CHECKING:
+    from trainer.plots.absolute_data import Known
+    from trainer.plots.curves import Run
 
 DESCRIPTION = (
     "Draw the evaluations of runs: interquartile means over seeds with 95 % bootstrap intervals, a panel per "
@@ -29,7 +33,7 @@ class PlotConfig:
     """Flags of `lan-plot`."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = field(default=())
-    """Run directories of lan-train, or CSV files that --data wrote."""
+    """Run directories of lan-train, or CSV files that --data and --absolute-data wrote."""
     out: Path = Path("curves.png")
     """Figure to write: .png, .svg, or .html (figure and table in one page)."""
     metric: str = "win_rate"
@@ -42,6 +46,8 @@ class PlotConfig:
     """CSV file of others' numbers to draw too: columns map, name, env_steps (none: a line) and the metric."""
     data: Path | None = None
     """CSV file to write the drawn evaluations to."""
+    absolute_data: Path | None = None
+    """CSV file to write every run's absolute metric to."""
     marl_eval: Path | None = None
     """JSON file to write for marl-eval, with every battle and every run's absolute metric."""
     until: int | None = None
@@ -51,6 +57,16 @@ class PlotConfig:
     force: bool = False
     """Draw runs that are not comparable, and replace existing files."""
 
+    def files(self) -> dict[str, Path]:
+        """What is to be written, by flag."""
+        asked = {
+            "--out": self.out,
+            "--data": self.data,
+            "--absolute-data": self.absolute_data,
+            "--marl-eval": self.marl_eval,
+        }
+        return {flag: path for flag, path in asked.items() if path is not None}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
@@ -58,75 +74,101 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def plot(config: PlotConfig) -> None:
-    """Check, draw, and print the table."""
-    from trainer.plots.curves import find_differences, known_setting, load_run
-    from trainer.plots.drawn_data import evaluations_csv, read_runs
+    """Check, draw, write, and print the tables."""
+    from trainer.plots.curves import find_differences
+
+    check(config)
+    runs, known = read(config)
+    differences = find_differences(runs)
+    if differences and not config.force:
+        listed = "; ".join(differences)
+        raise InputError(f"these runs are not comparable ({listed}); --force draws them all the same")
+    tables, contents = drawn(config, runs, known)
+    for path, content in contents.items():
+        write_atomically(path, content)
+    for difference in differences:
+        print(f"lan-plot: drawn in spite of {one_line(difference)}", file=sys.stderr)
+    print(tables)
+
+
+def check(config: PlotConfig) -> None:
+    """InputError where flags are wrong, before anything is read."""
+    if not config.runs:
+        raise InputError("name the run directories to draw, e.g. lan-plot runs/3m-lan-seed* --out 3m.png")
+    if config.out.suffix not in SUFFIXES:
+        raise InputError(f"--out {config.out}: the name must end in {', '.join(SUFFIXES)}")
+    for flag, target in config.files().items():
+        check_target(flag, target, force=config.force)
+    check_apart(config)
+    if config.until is not None and config.until < 1:
+        raise InputError(f"--until must be at least 1, not {config.until}")
+
+
+def read(config: PlotConfig) -> tuple[list[Run], Known]:
+    """The runs to draw, and what CSV files say of their absolute metric."""
+    from trainer.plots.absolute_data import holds_absolute, read_absolute
+    from trainer.plots.curves import known_setting, load_run
+    from trainer.plots.drawn_data import read_runs
+
+    by = tuple(known_setting(name) for name in config.by)
+    runs: list[Run] = []
+    known: dict[tuple[str, str, int], float] = {}
+    for path in config.runs:
+        if path.suffix.lower() != ".csv":
+            runs.append(load_run(path, config.metric, until_steps=config.until, by=by))
+        elif holds_absolute(path):
+            known.update(read_absolute(path))
+        elif by:
+            asked = f"--by {one_line(config.by[0])}"
+            raise InputError(f"{asked}: {path} holds no settings; name the run directories")
+        else:
+            runs += read_runs(path, config.metric, config.until)
+    if not runs:
+        raise InputError(f"{config.runs[0]} holds the absolute metric alone: name the file of --data too")
+    maps = {run.map for run in runs}
+    if unknown := [name for name in config.maps if name not in maps]:
+        raise InputError(f"--maps {one_line(unknown[0])}: no run on it; {nearest_names(unknown[0], maps)}")
+    return [run for run in runs if not config.maps or run.map in config.maps], known
+
+
+def drawn(config: PlotConfig, runs: Sequence[Run], known: Known) -> tuple[str, dict[Path, bytes]]:
+    """The tables, and what goes into each file."""
+    from trainer.plots.absolute_data import absolute_csv
+    from trainer.plots.drawn_data import evaluations_csv
     from trainer.plots.figures import HIGHER_IS_BETTER, draw, render
     from trainer.plots.marl_eval import marl_eval_json
     from trainer.plots.references import read_references
     from trainer.plots.statistics import make_curves
     from trainer.plots.tables import absolute_table, improvement_table, markdown_table
 
-    if not config.runs:
-        raise InputError("name the run directories to draw, e.g. lan-plot runs/3m-lan-seed* --out 3m.png")
-    if config.out.suffix not in SUFFIXES:
-        raise InputError(f"--out {config.out}: the name must end in {', '.join(SUFFIXES)}")
-    check_target("--out", config.out, force=config.force)
-    for flag, target in (("--data", config.data), ("--marl-eval", config.marl_eval)):
-        if target is not None:
-            check_target(flag, target, force=config.force)
-    check_apart(config)
-    if config.until is not None and config.until < 1:
-        raise InputError(f"--until must be at least 1, not {config.until}")
-    by = tuple(known_setting(name) for name in config.by)
-    runs = []
-    for path in config.runs:
-        if path.suffix.lower() == ".csv":
-            if by:
-                raise InputError(
-                    f"--by {one_line(config.by[0])}: {path} holds no settings; name the run directories"
-                )
-            runs += read_runs(path, config.metric, config.until)
-        else:
-            runs.append(load_run(path, config.metric, until_steps=config.until, by=by))
-    known = {run.map for run in runs}
-    if unknown := [name for name in config.maps if name not in known]:
-        raise InputError(f"--maps {one_line(unknown[0])}: no run on it; {nearest_names(unknown[0], known)}")
-    runs = [run for run in runs if not config.maps or run.map in config.maps]
-    differences = find_differences(runs)
-    if differences and not config.force:
-        listed = "; ".join(differences)
-        raise InputError(f"these runs are not comparable ({listed}); --force draws them all the same")
     references = [] if config.beside is None else read_references(config.beside, config.metric)
-    curves = make_curves(runs)
+    curves, rates = make_curves(runs), config.metric == "win_rate"
     figure = draw(curves, config.metric, sorted({run.backend for run in runs}), config.summary, references)
-    table = markdown_table(curves, config.summary, over_maps=config.metric == "win_rate")
+    tables = [markdown_table(curves, config.summary, over_maps=rates)]
     if config.summary == "iqm" and config.metric in HIGHER_IS_BETTER:
-        table = "\n\n".join(filter(None, (table, improvement_table(curves))))
-    if config.metric == "win_rate":
-        table = "\n\n".join(filter(None, (table, absolute_table(runs, config.summary, config.until))))
-    battles = None if config.marl_eval is None else marl_eval_json(runs)
-    write_atomically(config.out, render(config.out, figure, table))
+        tables.append(improvement_table(curves))
+    if rates:
+        tables.append(absolute_table(runs, config.summary, known, config.until))
+    text = "\n\n".join(filter(None, tables))
+    contents = {config.out: render(config.out, figure, text)}
     if config.data is not None:
-        write_atomically(config.data, evaluations_csv(runs, config.metric).encode(errors="backslashreplace"))
-    if config.marl_eval is not None and battles is not None:
-        write_atomically(config.marl_eval, battles.encode())
-    for difference in differences:
-        print(f"lan-plot: drawn in spite of {one_line(difference)}", file=sys.stderr)
-    print(table)
+        contents[config.data] = evaluations_csv(runs, config.metric).encode(errors="backslashreplace")
+    if config.absolute_data is not None:
+        contents[config.absolute_data] = absolute_csv(runs).encode(errors="backslashreplace")
+    if config.marl_eval is not None:
+        contents[config.marl_eval] = marl_eval_json(runs).encode()
+    return text, contents
 
 
 def check_apart(config: PlotConfig) -> None:
     """InputError when a file would be written over another, or over one that is read."""
-    outputs = {"--out": config.out, "--data": config.data, "--marl-eval": config.marl_eval}
     taken = {path.resolve(): "a file to draw" for path in config.runs}
     if config.beside is not None:
         taken[config.beside.resolve()] = "--beside"
-    for flag, path in outputs.items():
-        if path is not None:
-            if (other := taken.get(path.resolve())) is not None:
-                raise InputError(f"{flag} {path} is {other} too: choose another name")
-            taken[path.resolve()] = flag
+    for flag, path in config.files().items():
+        if (other := taken.get(path.resolve())) is not None:
+            raise InputError(f"{flag} {path} is {other} too: choose another name")
+        taken[path.resolve()] = flag
 
 
 def check_target(flag: str, path: Path, *, force: bool) -> None:

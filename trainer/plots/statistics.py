@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from envs.errors import InputError
+from trainer.plots.absolute_data import Known
 from trainer.plots.curves import Reals, Run
 from trainer.plots.estimates import Estimate, estimate, improvement, interquartile_mean, profile
 from trainer.runs.absolute import load_absolute
@@ -63,19 +64,28 @@ def make_curve(map_name: str, learner: str, runs: Sequence[Run]) -> Curve:
     return Curve(map_name, learner, np.array(points, float), values)
 
 
-def absolute_curves(runs: Sequence[Run], until_steps: int | None = None) -> list[Curve]:
+def absolute_curves(runs: Sequence[Run], known: Known, until_steps: int | None = None) -> list[Curve]:
     """As `make_curves`, of the runs' absolute win rates alone; none unless every run has its metric.
 
-    Nor where a best checkpoint is of later than `until_steps`.
+    `known`: those of runs from data. None where a best checkpoint is of later than `until_steps`, or may be.
     """
     found = []
     for run in runs:
-        metric = load_absolute(run.path) if run.settings else None
-        if metric is None or (until_steps is not None and metric.env_steps > until_steps):
+        value = absolute_win_rate(run, known, until_steps)
+        if value is None:
             return []
         steps, points = np.zeros(1), np.zeros(1, np.int64)
-        found.append(replace(run, steps=steps, points=points, values=np.array([metric.win_rate])))
+        found.append(replace(run, steps=steps, points=points, values=np.array([value])))
     return make_curves(found)
+
+
+def absolute_win_rate(run: Run, known: Known, until_steps: int | None) -> float | None:
+    """A run's win rate by the absolute metric; None where it is not known, or may be of later steps."""
+    if not run.settings:
+        return known.get((run.map, run.learner, run.seed)) if until_steps is None else None
+    metric = load_absolute(run.path)
+    late = metric is not None and until_steps is not None and metric.env_steps > until_steps
+    return None if metric is None or late else metric.win_rate
 
 
 def on_every_map(curves: Sequence[Curve]) -> dict[str, list[Curve]]:

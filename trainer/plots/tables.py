@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from envs.text import one_line
+from trainer.plots.absolute_data import Known
 from trainer.plots.curves import Run
 from trainer.plots.estimates import MIN_RUNS, Estimate
 from trainer.plots.statistics import Curve, Summary, absolute_curves, average_over_maps, improvements
@@ -16,9 +17,11 @@ RANGES: dict[Summary, str] = {
 }
 
 
-def absolute_table(runs: Sequence[Run], summary: Summary, until_steps: int | None = None) -> str:
+def absolute_table(
+    runs: Sequence[Run], summary: Summary, known: Known, until_steps: int | None = None
+) -> str:
     """The absolute metric's win rates, and who is ahead by them; empty unless every run has the metric."""
-    curves = absolute_curves(runs, until_steps)
+    curves = absolute_curves(runs, known, until_steps)
     if not curves:
         return ""
     title = f"Absolute metric: the win rate of each run's best checkpoint over {BATTLES} battles."

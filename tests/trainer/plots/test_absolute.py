@@ -79,6 +79,18 @@ def test_the_absolute_metric_is_the_best_checkpoints_and_has_a_table(
         "Absolute metric: the win rate of each run's best checkpoint over 320 battles."
         in capsys.readouterr().out
     )
+    curves, absolute, again = (tmp_path / name for name in ("curves.csv", "absolute.csv", "b.png"))
+    assert lan_plot([*words, "--data", str(curves), "--absolute-data", str(absolute)]) == 0
+    printed = capsys.readouterr().out
+    assert absolute.read_text().splitlines()[0] == "map,algorithm,seed,won,battles"
+    assert f"3m,vdn,2,{sum(metric.battles['won']):.0f},320" in absolute.read_text().splitlines()
+    assert lan_plot([str(curves), str(absolute), "--out", str(again), "--force"]) == 0
+    assert capsys.readouterr().out == printed, "the same tables from the data"
+    assert lan_plot([str(absolute), "--out", str(again), "--force"]) == 2
+    assert "holds the absolute metric alone" in capsys.readouterr().err
+    absolute.write_text(absolute.read_text().replace(",320", ",100"))
+    assert lan_plot([str(curves), str(absolute), "--out", str(again), "--force"]) == 2
+    assert "the absolute metric is 320 battles" in capsys.readouterr().err
     data = json.loads(marl_eval.read_text())
     assert list(data) == ["smac"]
     assert set(data["smac"]["3m"]) == {"lan", "vdn"}
