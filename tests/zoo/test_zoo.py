@@ -139,7 +139,8 @@ def test_scenarios_have_a_table_of_their_own_and_do_not_count_as_maps() -> None:
 def test_a_table_has_a_row_for_each_map_and_hides_no_defeat() -> None:
     card = load_card(TEAMS[0])
     good = replace(card, map="corridor", won=290, win_rate=290 / 320, win_rate_interval=(0.8692, 0.9336))
-    poor = replace(card, map="MMM2", won=150, win_rate=0.46875, win_rate_interval=(0.4148, 0.5236))
+    half = {"won": 150, "win_rate": 0.46875, "win_rate_interval": (0.4148, 0.5236), "return_mean": 15.6}
+    poor = replace(card, map="MMM2", **half)
     rows = table_of({"corridor": good, "MMM2": poor}).splitlines()
     assert [row.split(" | ")[0] for row in rows[2:25]] == [f"| {name}" for name in MAP_NAMES]
     [corridor] = [row for row in rows if row.startswith("| corridor ")]
