@@ -165,10 +165,11 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
             if len(values) > 1:
                 where = "" if group == "all" else f" of {group}"
                 found.append(f"{name}{where}: {', '.join(sorted(values))}")
-    ends = [(max(run.by_point), run) for run in runs]
-    (shortest, one), (longest, other) = (chosen(ends, key=lambda end: end[0]) for chosen in (min, max))
-    if shortest != longest:
-        found.append(f"length: {one.path} ends at {shortest:,} steps, {other.path} at {longest:,}")
+    for map_name in sorted({run.map for run in runs}):
+        ends = [(max(run.by_point), run) for run in runs if run.map == map_name]
+        (shortest, one), (longest, other) = (chosen(ends, key=lambda end: end[0]) for chosen in (min, max))
+        if shortest != longest:
+            found.append(f"length: {one.path} ends at {shortest:,} steps, {other.path} at {longest:,}")
     taken: dict[tuple[str, str, int], Path] = {}
     for run in runs:
         key = (run.map, run.learner, run.seed)

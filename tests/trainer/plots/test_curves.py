@@ -238,6 +238,19 @@ def test_a_run_that_is_not_yet_as_far_as_the_others_is_named(
     assert main([*words, "--force"]) == 0
 
 
+def test_every_map_may_have_a_length_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [
+        str(write_run(tmp_path, [0.5] * (2 + (name == "8m")), seed=seed, map=name))
+        for name in ("3m", "8m")
+        for seed in range(3)
+    ]
+    assert main([*paths, "--out", str(tmp_path / "a.svg")]) == 0
+    table = capsys.readouterr().out
+    assert "| 3m | 0.50 [0.50, 0.50] at 10k steps, 3 seeds |" in table
+    assert "| 8m | 0.50 [0.50, 0.50] at 20k steps, 3 seeds |" in table
+    assert "| all 2 maps | 0.50 [0.50, 0.50] at 10k steps |" in table
+
+
 def test_longer_runs_are_cut_to_compare_with_shorter_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
