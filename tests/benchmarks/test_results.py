@@ -25,8 +25,8 @@ def test_every_figure_has_a_command_that_draws_it_again() -> None:
 @pytest.mark.parametrize("name", [name for name in FOLDERS if [*commands_of(RESULTS / name)]])
 def test_the_figures_are_current(name: str, tmp_path: Path) -> None:
     """Otherwise: make results."""
-    again = tmp_path / name
-    shutil.copytree(RESULTS / name, again)
+    again = tmp_path / "results" / name
+    shutil.copytree(RESULTS, tmp_path / "results")  # a figure may have another folder's numbers beside its own
     for figure in again.glob("*.svg"):
         figure.unlink()
     assert run(Config((again,))) == 0
