@@ -26,7 +26,7 @@ def test_every_figure_has_a_command_that_draws_it_again() -> None:
 def test_the_figures_are_current(name: str, tmp_path: Path) -> None:
     """Otherwise: make results."""
     again = tmp_path / "results" / name
-    shutil.copytree(RESULTS, tmp_path / "results")  # a figure may have another folder's numbers beside its own
+    shutil.copytree(RESULTS, tmp_path / "results")  # figures may show other folders' numbers
     for figure in again.glob("*.svg"):
         figure.unlink()
     assert run(Config((again,))) == 0
