@@ -162,13 +162,13 @@ def drawn(config: PlotConfig, runs: Sequence[Run], known: Known) -> tuple[str, d
 
 def check_apart(config: PlotConfig) -> None:
     """InputError when a file would be written over another, or over one that is read."""
-    taken = {path.resolve(): "a file to draw" for path in config.runs}
+    taken = {os.path.realpath(path): "a file to draw" for path in config.runs}
     if config.beside is not None:
-        taken[config.beside.resolve()] = "--beside"
+        taken[os.path.realpath(config.beside)] = "--beside"
     for flag, path in config.files().items():
-        if (other := taken.get(path.resolve())) is not None:
+        if (other := taken.get(os.path.realpath(path))) is not None:
             raise InputError(f"{flag} {path} is {other} too: choose another name")
-        taken[path.resolve()] = flag
+        taken[os.path.realpath(path)] = flag
 
 
 def check_target(flag: str, path: Path, *, force: bool) -> None:
