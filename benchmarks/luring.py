@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import tyro
@@ -24,7 +24,7 @@ import tyro
 from envs.command import run_command
 from envs.errors import InputError
 from envs.files import write_atomically
-from envs.make import make_env
+from envs.make import is_smac_map, make_env
 from envs.outcomes import EpisodeStats
 from envs.smac.shown import ShownUnits, ShowsUnits
 from envs.types import BoolArray, IntArray, TimeStep
@@ -113,7 +113,7 @@ def battles_of(config: Config) -> list[Battle]:
     player = contestant(config)
     env = make_env(config.map, "sim", n_battles=min(SIDE_BY_SIDE, config.episodes), seed=config.seed)
     with env:
-        lookout = Lookout(env, config.pack)  # type: ignore[arg-type]
+        lookout = Lookout(cast("ShowsUnits", env), config.pack)
         stats = play(env, player.make_team(env, config.seed), config.episodes, lookout)
     return [
         seen_in(stat, lookout.rounds[number // env.n_battles], number % env.n_battles)
@@ -179,7 +179,9 @@ def table(battles: Sequence[Battle], pack: int) -> str:
 
 
 def run(config: Config) -> None:
-    """Play, print and write."""
+    """Play, print and write; InputError for a map without units."""
+    if not is_smac_map(config.map):
+        raise InputError(f"{config.map} is no map of SMAC's: it has no units that could lure")
     if config.episodes < 1 or config.pack < 1:
         raise InputError("--episodes and --pack must be at least 1")
     battles = battles_of(config)

@@ -12,9 +12,7 @@ from envs.smac.shown import ShownUnits
 Place = tuple[float, float]
 
 
-def units(
-    agents: list[tuple[float, float]], enemies: list[tuple[float, float]], dead: set[int]
-) -> ShownUnits:
+def units(agents: list[Place], enemies: list[Place], dead: set[int]) -> ShownUnits:
     """Units that stand there; `dead` are numbers of units."""
     places = np.array([*agents, *enemies], float)
     zeros, whole = np.zeros(len(places)), np.zeros(len(places), np.int64)
@@ -60,6 +58,7 @@ def test_a_team_that_stays_together_does_not_lure(tmp_path: Path, capsys: pytest
     ("words", "says"),
     [
         (["corridor"], "say who plays"),
+        (["checkers", "--team", "nearest"], "no map of SMAC's"),
         (["corridor", "--team", "nearst"], "nearest"),
         (["corridor", "--model", "zoo/3m.onnx"], "was made for 3m, not corridor"),
         (["corridor", "--team", "nearest", "--episodes", "0"], "must be at least 1"),
