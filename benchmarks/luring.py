@@ -26,9 +26,10 @@ from envs.errors import InputError
 from envs.files import write_atomically
 from envs.make import is_smac_map, make_env
 from envs.outcomes import EpisodeStats
+from envs.outputs import check_apart, check_output
 from envs.smac.shown import ShownUnits, ShowsUnits
 from envs.types import BoolArray, IntArray, TimeStep
-from exporters.contestants import Contestant, onnx_contestant, scripted_contestant
+from exporters.contestants import Contestant, onnx_contestant, playing_field, scripted_contestant
 from trainer.playing.rollout import play
 
 SIGHT = 9.0
@@ -114,7 +115,8 @@ def battles_of(config: Config) -> list[Battle]:
     env = make_env(config.map, "sim", n_battles=min(SIDE_BY_SIDE, config.episodes), seed=config.seed)
     with env:
         lookout = Lookout(cast("ShowsUnits", env), config.pack)
-        stats = play(env, player.make_team(env, config.seed), config.episodes, lookout)
+        field = playing_field(player, env)
+        stats = play(field, player.make_team(field, config.seed), config.episodes, lookout)
     return [
         seen_in(stat, lookout.rounds[number // env.n_battles], number % env.n_battles)
         for number, stat in enumerate(stats)
@@ -184,10 +186,13 @@ def run(config: Config) -> None:
         raise InputError(f"{config.map} is no map of SMAC's: it has no units that could lure")
     if config.episodes < 1 or config.pack < 1:
         raise InputError("--episodes and --pack must be at least 1")
+    if config.csv is not None:
+        check_output("--csv", config.csv)
+    check_apart({"--model": config.model}, {"--csv": config.csv})
     battles = battles_of(config)
+    print(table(battles, config.pack))
     if config.csv is not None:
         write_atomically(config.csv, as_csv(battles).encode())
-    print(table(battles, config.pack))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

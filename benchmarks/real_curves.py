@@ -21,7 +21,7 @@ from scipy import stats
 from envs.command import run_command
 from envs.errors import InputError
 from trainer.plots.csv_rows import csv_rows, number
-from trainer.plots.curves import Run
+from trainer.plots.curves import Run, find_differences
 from trainer.plots.drawn_data import COLUMNS, read_runs
 from trainer.plots.estimates import LEVEL, MIN_RUNS
 
@@ -99,7 +99,7 @@ def table(runs: Sequence[Run], real: dict[tuple[str, str, int], Sampled], steps:
     """A row per map, algorithm and number of steps that both have; InputError where there is none."""
     ours: dict[tuple[str, str, int], list[float]] = {}
     for run in runs:
-        for step in steps:
+        for step in dict.fromkeys(steps):
             if step in run.by_point:
                 ours.setdefault((run.map, run.learner, step), []).append(run.by_point[step])
     shared = sorted(ours.keys() & real.keys())
@@ -121,7 +121,10 @@ def table(runs: Sequence[Run], real: dict[tuple[str, str, int], Sampled], steps:
 def run(config: Config) -> None:
     """Compare and print."""
     metric = metric_of(config.curves)
-    print("\n".join(table(read_runs(config.curves, metric), read_real(metric), config.steps)))
+    runs = read_runs(config.curves, metric)
+    if differences := find_differences(runs):
+        raise InputError(f"{config.curves}: these runs are not comparable ({'; '.join(differences)})")
+    print("\n".join(table(runs, read_real(metric), config.steps)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

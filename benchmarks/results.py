@@ -43,7 +43,10 @@ def commands_of(folder: Path) -> Iterator[list[str]]:
     for line in lines:
         is_code ^= line.startswith("```")
         if is_code and re.match(r"lan-plot \S+\.csv ", line):
-            yield shlex.split(line, comments=True)[1:]
+            try:
+                yield shlex.split(line, comments=True)[1:]
+            except ValueError as error:
+                raise InputError(f"{folder / 'README.md'}: {line}: {error}") from None
 
 
 def run(config: Config) -> int:

@@ -30,6 +30,7 @@ from envs.cores import usable_cores
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.make import is_smac_map
+from envs.outputs import check_output
 from envs.stopping import cut_if_longer
 from envs.text import one_line
 from trainer.config import SHARE, TrainConfig
@@ -85,8 +86,8 @@ class Config:
             raise InputError(f"--processor-limit-s must be above 0, not {self.processor_limit_s}")
         if not self.out or (self.trains and len(self.out) > 1):
             raise InputError("--out must be one folder to train in; several can be read with --report")
-        if self.csv is not None and not self.csv.parent.is_dir():
-            raise InputError(f"--csv {self.csv}: there is no folder {self.csv.parent}")
+        if self.csv is not None:
+            check_output("--csv", self.csv)
 
     @property
     def trains(self) -> bool:
@@ -109,9 +110,9 @@ def benchmark(config: Config) -> int:
         if missing := set(config.maps) - {run.map for run in runs}:
             raise InputError(f"--out holds no run on {', '.join(map(one_line, sorted(missing)))}")
     groups = group(runs)
+    print(as_json(runs, groups, config.win_rate) if config.json else markdown_table(groups))
     if config.csv is not None:
         write_atomically(config.csv, as_csv(groups).encode(errors="backslashreplace"))
-    print(as_json(runs, groups, config.win_rate) if config.json else markdown_table(groups))
     if failures:
         print(f"{failures} runs failed; the same command tries them again", file=sys.stderr)
     return 1 if failures else 0

@@ -14,16 +14,19 @@ from typing import BinaryIO
 
 from envs.errors import InputError
 
+SYSTEM = ("/dev", "/proc", "/sys")
+MAX_LINKS = 40
+"""As many links in a row as Linux follows."""
+
 
 @contextlib.contextmanager
 def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` at the end of the block; an exception in it changes nothing.
 
-    `mode`: its permissions, less the process's umask. OSError when the disk says no, or when `path` is no
-    regular file: a device such as /dev/null would be gone for the whole machine.
+    `mode`: its permissions, less the process's umask. OSError when the disk says no, or `why_not_replaced`.
     """
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EEXIST, "it is no regular file, and is not replaced", str(path))
+    if (reason := why_not_replaced(path)) is not None:
+        raise OSError(errno.EEXIST, reason, str(path))
     # No other thread has this id, in whatever process; names are cut because they may have 255 bytes.
     partial = path.with_name(f".{path.name[:50]}.{threading.get_native_id()}.partial")
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -40,6 +43,30 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):  # the first error says more, and a read-only disk allows nothing
             partial.unlink(missing_ok=True)
+
+
+def why_not_replaced(path: Path) -> str | None:
+    """Why no file may take the place of `path`; None where one may.
+
+    A device such as /dev/null would be gone for the whole machine, and so would the link /dev/stdout, even
+    while a shell has led it to a regular file.
+    """
+    if path.exists() and not path.is_file():
+        return "it is no regular file, and is not replaced"
+    for place in hops(path):
+        folder = Path(os.path.realpath(place.parent))
+        if any(folder.is_relative_to(system) for system in SYSTEM) and not folder.is_relative_to("/dev/shm"):
+            return "it leads into the system's own files, which are not replaced"
+    return None
+
+
+def hops(path: Path) -> Iterator[Path]:
+    """The path, and every place to which it leads as a link."""
+    for _ in range(MAX_LINKS):
+        yield path
+        if not path.is_symlink():
+            return
+        path = path.parent / path.readlink()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from envs.command import no_subcommand, printed, run_command
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.make import env_spec, find_map
+from envs.outputs import check_output
 from envs.smac.own_maps import environment_name
 from envs.text import one_line, shell_word
 
@@ -55,10 +55,7 @@ def new(config: NewConfig) -> None:
     if out.suffix != ".json":
         raise InputError(f"--out {out}: a map's file is called NAME.json")
     data = map_of_line(config.line, out.stem)
-    if not out.parent.is_dir():
-        raise InputError(f"--out {out}: there is no directory {out.parent}; make it first")
-    if os.path.lexists(out) and not config.force:
-        raise InputError(f"--out {out} exists; say --force to replace it, or name another file")
+    check_output("--out", out, force=config.force)
     write_atomically(out, file_text(data).encode())
     print(f"wrote {one_line(out)}; now: lan-map show {shell_word(out)}")
     print(f"                then: lan-train --map {shell_word(out)} --preset fast")

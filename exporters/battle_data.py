@@ -10,6 +10,7 @@ from typing import Any
 
 from envs.errors import InputError
 from envs.outcomes import EpisodeStats
+from envs.outputs import check_output
 from envs.types import EnvSpec
 from envs.version import project_version, source_commit
 from trainer.playing.rollout import Scribe
@@ -37,12 +38,8 @@ def battle_data(path: Path, spec: EnvSpec, about: dict[str, Any]) -> Iterator[Ba
 
 def check_dataset(path: Path) -> None:
     """InputError unless a new file can be written there."""
-    folder = path.absolute().parent
     if path.suffix != ".npz":
         raise InputError(f"--dataset {path}: battles are written as NAME.npz")
-    if not folder.is_dir():
-        raise InputError(f"--dataset {path}: there is no directory {path.parent}")
-    if os.path.lexists(path):
+    if os.path.lexists(path) and not path.is_dir():
         raise InputError(f"--dataset {path} exists; name another file")
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"--dataset {path}: nothing can be written in {path.parent}")
+    check_output("--dataset", path)

@@ -13,8 +13,9 @@ from envs.smac.own_maps import environment_name, learn_map
 from envs.types import Arena, EnvSpec
 
 if TYPE_CHECKING:
+    from envs.battle.env import BattleEnv
     from envs.battle.views import Side
-    from envs.types import Team
+    from envs.types import MultiAgentEnv, Team
     from trainer.playing.policy import Policy
 
 
@@ -56,6 +57,15 @@ def onnx_contestant(path: Path) -> Contestant:
     learn_map(model.spec.name, model.metadata.get(METADATA_MAP), str(path))
     backend = model.metadata.get(METADATA_BACKEND, "auto")
     return Contestant("onnxruntime", model.spec, backend, followers(model))
+
+
+def playing_field(contestant: Contestant, env: MultiAgentEnv) -> MultiAgentEnv:
+    """The environment as a contestant plays it, which allows attacks at any distance where it makes such."""
+    if not contestant.attacks_anywhere:
+        return env
+    from envs.battle.heuristic import AttackAnywhere
+
+    return AttackAnywhere(cast("BattleEnv", env))
 
 
 def followers(policy: Policy) -> Callable[[Arena, int], Callable[[], Team]]:

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from envs.command import run_command
 from envs.errors import InputError
 from envs.outcomes import summarise
+from envs.outputs import PAGES, check_output
 from envs.printing import print_result
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import take_map
@@ -22,10 +23,15 @@ from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
 from envs.types import MultiAgentEnv
 from exporters.absolute import best_of, flags_of, mark_of, save
-from exporters.contestants import Contestant, onnx_contestant, scripted_contestant, torch_contestant
+from exporters.contestants import (
+    Contestant,
+    onnx_contestant,
+    playing_field,
+    scripted_contestant,
+    torch_contestant,
+)
 
 if TYPE_CHECKING:
-    from envs.battle.env import BattleEnv
     from envs.outcomes import EpisodeStats
 
 N_BATTLES = 32
@@ -190,6 +196,9 @@ def check_record(path: Path, map_name: str, backend: str) -> None:
     """InputError unless battles of an environment can be recorded as a page."""
     from envs.make import SHOWS_UNITS, is_smac_map
 
+    check_output("--record", path)
+    if path.suffix.lower() not in PAGES:
+        raise InputError(f"--record {path}: battles are recorded as NAME{' or NAME'.join(PAGES)}")
     if not is_smac_map(map_name):
         raise InputError(f"--record {path}: a page shows battles on SMAC's maps only, and not {map_name}")
     if backend not in SHOWS_UNITS:
@@ -204,10 +213,7 @@ def play_episodes(
     from exporters.watching import Watchers, recording
     from trainer.playing.rollout import play
 
-    if contestant.attacks_anywhere:
-        from envs.battle.heuristic import AttackAnywhere
-
-        env = AttackAnywhere(cast("BattleEnv", env))
+    env = playing_field(contestant, env)
     make_team, watchers, data = contestant.make_team(env, config.seed), Watchers(), None
     with contextlib.ExitStack() as stack:
         if config.record is not None:

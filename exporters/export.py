@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import tyro
 from envs.command import run_command
 from envs.errors import InputError
 from envs.files import write_atomically
+from envs.outputs import check_apart, check_output
 from envs.smac.own_maps import learn_map
 from envs.text import one_line
 
@@ -109,8 +109,8 @@ def export_checkpoint(
     The arguments are the flags of `lan-export`; see `ExportConfig`. Gives torch one thread. InputError, with
     `out` as it was, when an argument or the checkpoint cannot be used, or when the file would act otherwise.
     """
-    out = Path(out)
-    check_arguments(out, force, battles, seed)
+    ckpt, out = Path(ckpt), Path(out)
+    check_arguments(ckpt, out, force, battles, seed)
     out = out.absolute()  # an environment may change the current folder
     import torch
 
@@ -120,7 +120,7 @@ def export_checkpoint(
     from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
 
     torch.set_num_threads(1)
-    checkpoint = load_checkpoint(Path(ckpt))
+    checkpoint = load_checkpoint(ckpt)
     learn_map(checkpoint.spec.name, checkpoint.map_text, str(ckpt))
     net = load_advantage_net(checkpoint)
     model_bytes = build(net, checkpoint)
@@ -144,20 +144,14 @@ def export_checkpoint(
     )
 
 
-def check_arguments(out: Path, force: bool, battles: int, seed: int) -> None:
+def check_arguments(ckpt: Path, out: Path, force: bool, battles: int, seed: int) -> None:
     """InputError, naming the flag, when an argument cannot be used; before any work is done."""
     if battles < 2:
         raise InputError(f"--battles {battles}: the check needs at least 2, one greedy and one not")
     if seed < 0:
         raise InputError(f"--seed {seed}: it must not be negative")
-    if not out.parent.is_dir():
-        raise InputError(f"--out {out}: there is no directory {out.parent}; make it first")
-    if out.is_dir():
-        raise InputError(f"--out {out} is a directory; name a file in it, e.g. {out}/agent.onnx")
-    if out.exists() and not force:
-        raise InputError(f"--out {out} exists; say --force to replace it, or name another file")
-    if not os.access(out.parent, os.W_OK):
-        raise InputError(f"--out {out}: nothing can be written in {out.parent}")
+    check_output("--out", out, force=force)
+    check_apart({"--ckpt": ckpt}, {"--out": out})
 
 
 def build(net: AdvantageNet, checkpoint: Checkpoint) -> bytes:

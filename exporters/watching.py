@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import cast
 
 from envs.battle.record import Recorder
-from envs.errors import InputError
 from envs.smac.shown import ShowsUnits
 from envs.types import IntArray, MultiAgentEnv, Team, TimeStep
 from trainer.playing.rollout import Watcher
@@ -50,11 +49,8 @@ def recording(
 ) -> Iterator[tuple[Callable[[], Team], RecordingWatcher]]:
     """Record the battles inside the `with` block; they must use the teams and the watcher that it yields.
 
-    The page is written at the end, however the block ends, unless nothing was played. InputError at once when
-    there is no folder for it, or when `env` shows no units.
+    The page is written at the end, however the block ends, unless nothing was played.
     """
-    if not path.parent.is_dir():
-        raise InputError(f"--record {path}: there is no folder {path.parent}")
     recorder = Recorder(player)
     watcher = RecordingWatcher(cast("ShowsUnits", env), recorder)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from envs.errors import InputError
 from envs.files import expanded
 from envs.make import find_map, is_code, is_smac_map
+from envs.outputs import PAGES, check_output
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import environment_name, is_own_map, learn_map
 from envs.text import shell_word
 from envs.types import MultiAgentEnv
 from runtime.model_file.metadata import environment_in
 
-PAGES = (".html", ".svg")
 """Records that show battles: a page and a picture. They need the simulator's units."""
 
 
@@ -37,12 +37,8 @@ def map_to_play(given: str | None, model: Path | None) -> str:
 
 def check_record(path: Path, map_name: str) -> None:
     """InputError unless battles of an environment can be recorded in a file."""
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise InputError(f"--record {path}: there is no directory {path.parent}")
-    if path.exists() and not path.is_file():
-        raise InputError(f"--record {path}: something that is no file has this name")
-    if not os.access(path if path.exists() else folder, os.W_OK):
+    check_output("--record", path)
+    if path.exists() and not os.access(path, os.W_OK):
         raise InputError(f"--record {path}: it may not be written")
     if path.suffix.lower() in PAGES and not is_smac_map(map_name):
         other = path.with_suffix(".jsonl")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from envs.errors import InputError
+from envs.outputs import PAGES, check_apart
 from envs.smac.maps import MAP_SCRIPT
 from envs.text import one_line
 from runtime.identity.addresses import Address, parse_address, parse_addresses
@@ -76,8 +77,6 @@ class ResolvedPlay:
     @property
     def records_page(self) -> bool:
         """Whether the record is a page or a picture to be watched."""
-        from runtime.host.environment import PAGES
-
         return self.config.record is not None and self.config.record.suffix.lower() in PAGES
 
 
@@ -107,7 +106,9 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
                 f"--env {resolved.backend} {NO_UNITS}" if is_smac_map(map_name) else f"{map_name} has none"
             )
             raise InputError(f"--watch shows the units of SMAC's maps: {where}")
-    return replace(resolved, opponent_model=model_of_opponent(config.opponent, map_name, resolved.backend))
+    opponent = model_of_opponent(config.opponent, map_name, resolved.backend)
+    check_apart({"--model": config.model, "--opponent": opponent}, {"--record": config.record})
+    return replace(resolved, opponent_model=opponent)
 
 
 def running_agents(config: PlayConfig) -> tuple[HostTls | None, list[Address]]:

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.luring import Battle, main, packs_of, seen_in, table
 from envs.outcomes import EpisodeStats
 from envs.smac.shown import ShownUnits
+from tests.paths import ROOT
 
 Place = tuple[float, float]
 
@@ -54,6 +55,20 @@ def test_a_team_that_stays_together_does_not_lure(tmp_path: Path, capsys: pytest
     assert len(lines) == 41
 
 
+def test_smac_s_own_team_attacks_at_any_distance(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["corridor", "--team", "heuristic", "--episodes", "2"]) == 0
+    assert "| won | 0 |" in capsys.readouterr().out
+
+
+def test_no_model_is_lost_to_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "3m.onnx"
+    model.write_bytes((ROOT / "zoo" / "3m.onnx").read_bytes())
+    before = model.read_bytes()
+    assert main(["3m", "--model", str(model), "--episodes", "1", "--csv", str(model)]) == 2
+    assert f"--csv {model} is --model too" in capsys.readouterr().err
+    assert model.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -62,6 +77,7 @@ def test_a_team_that_stays_together_does_not_lure(tmp_path: Path, capsys: pytest
         (["corridor", "--team", "nearst"], "nearest"),
         (["corridor", "--model", "zoo/3m.onnx"], "was made for 3m, not corridor"),
         (["corridor", "--team", "nearest", "--episodes", "0"], "must be at least 1"),
+        (["corridor", "--team", "nearest", "--csv", "nowhere/a.csv"], "there is no directory nowhere"),
     ],
 )
 def test_bad_input_is_one_sentence(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

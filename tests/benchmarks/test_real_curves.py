@@ -45,6 +45,14 @@ def test_the_table_has_what_both_have(tmp_path: Path, capsys: pytest.CaptureFixt
     )
     assert main([str(data), "--steps", "7"]) == 2
     assert "compare at other --steps" in capsys.readouterr().err
+    first = capsys.readouterr()
+    assert main([str(data), "--steps", "500000", "500000"]) == 0
+    assert main([str(data), "--steps", "500000"]) == 0
+    twice, once = capsys.readouterr().out.split("| map |")[1:]
+    assert (twice, first.out) == (once, ""), "a step that is named twice counts every seed once"
+    data.write_text(HEAD + "".join(lines + [line.replace(",2,qmix", ",1,qmix") for line in lines]))
+    assert main([str(data)]) == 2
+    assert "not comparable (contract_version: 1, 2" in capsys.readouterr().err
     data.write_text("a,b\n1,2\n")
     assert main([str(data)]) == 2
     assert "no file of lan-plot --data" in capsys.readouterr().err

@@ -182,7 +182,7 @@ def test_metrics_without_processor_seconds_are_refused(tmp_path: Path) -> None:
         ("3m --workers 0", "--workers must be at least 1"),
         ("3m --processor-limit-s nan", "--processor-limit-s must be above 0"),
         ("3m --out a b", "--out must be one folder"),
-        ("3m --csv nowhere/runs.csv", "there is no folder nowhere"),
+        ("3m --csv nowhere/runs.csv", "there is no directory nowhere"),
         ("--report --out nothing", "no runs in nothing"),
     ],
 )

@@ -68,6 +68,27 @@ def test_devices_and_pipes_are_not_replaced(tmp_path: Path) -> None:
     assert link.is_symlink()
 
 
+@pytest.mark.parametrize("links", [1, 2])
+def test_a_link_to_the_process_s_output_stays_where_a_shell_has_led_it_to_a_file(
+    tmp_path: Path, links: int
+) -> None:
+    """As with `lan-plot --data /dev/stdout > file`: /dev/stdout is a link to /proc/self/fd/1."""
+    link, first = tmp_path / "stdout", tmp_path / "first"
+    program = (
+        "import sys; from pathlib import Path; from envs.errors import InputError\n"
+        "from envs.files import write_atomically\n"
+        "try: write_atomically(Path(sys.argv[1]), b'new')\n"
+        "except InputError as error: print(error)"
+    )
+    first.symlink_to("/proc/self/fd/1")
+    link.symlink_to(first if links == 2 else "/proc/self/fd/1")
+    with (tmp_path / "file").open("w") as out:
+        subprocess.run([sys.executable, "-c", program, str(link)], stdout=out, timeout=60, check=True)
+    assert "leads into the system's own files" in (tmp_path / "file").read_text()
+    assert link.is_symlink()
+    assert first.is_symlink()
+
+
 def test_permissions_are_the_modes_less_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:

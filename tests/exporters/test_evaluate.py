@@ -150,7 +150,11 @@ def test_battles_are_recorded_to_be_watched(
     assert evaluate(capsys, *flags, "--record", str(page)) == evaluate(capsys, *flags)
     assert "advantage_scale" in page.read_text()
     assert main([*flags, "--record", str(tmp_path / "nowhere" / "battle.html")]) == 2
-    assert "there is no folder" in capsys.readouterr().err
+    assert "there is no directory" in capsys.readouterr().err
+    before = ckpt.read_bytes()
+    assert main([*flags, "--record", str(ckpt)]) == 2
+    assert "battles are recorded as NAME.html or NAME.svg" in capsys.readouterr().err
+    assert ckpt.read_bytes() == before
 
 
 def test_only_the_simulator_is_recorded(

@@ -194,6 +194,18 @@ def test_a_forced_export_that_fails_leaves_the_old_file(
     assert out.read_text() == "mine"
 
 
+def test_no_checkpoint_is_replaced_by_its_own_export(
+    write_checkpoint: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt, link = write_checkpoint(), tmp_path / "link.onnx"
+    link.symlink_to(ckpt)
+    before = ckpt.read_bytes()
+    for out in (ckpt, link):
+        assert export(ckpt, out, "--force") == 2
+        assert f"--out {out} is --ckpt too" in only_line(capsys)
+    assert (ckpt.read_bytes(), link.is_symlink()) == (before, True)
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

@@ -14,10 +14,11 @@ import tyro
 from envs.command import nearest_names, run_command
 from envs.errors import InputError
 from envs.files import write_atomically
+from envs.outputs import check_apart, check_output
 from envs.text import one_line
 
 if TYPE_CHECKING:
-    from trainer.plots.absolute_data import Known
+    from trainer.plots.absolute_data import Key, Known
     from trainer.plots.curves import Run
 
 DESCRIPTION = (
@@ -26,6 +27,8 @@ DESCRIPTION = (
     "learner's run ends higher than another's. Refuses runs that are not comparable."
 )
 SUFFIXES = (".png", ".svg", ".html")
+OURS = (*SUFFIXES, ".csv")
+"""What `lan-train` never writes, so that such a file in a run directory is one of an earlier figure."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,7 @@ def check(config: PlotConfig) -> None:
         raise InputError("name the run directories to draw, e.g. lan-plot runs/3m-lan-seed* --out 3m.png")
     if config.out.suffix not in SUFFIXES:
         raise InputError(f"--out {config.out}: the name must end in {', '.join(SUFFIXES)}")
-    for flag, target in config.files().items():
-        check_target(flag, target, force=config.force)
-    check_apart(config)
+    check_places(config)
     if config.until is not None and config.until < 1:
         raise InputError(f"--until must be at least 1, not {config.until}")
 
@@ -110,14 +111,14 @@ def read(config: PlotConfig) -> tuple[list[Run], Known]:
     from trainer.plots.curves import known_setting, load_run
     from trainer.plots.drawn_data import read_runs
 
-    by = tuple(known_setting(name) for name in config.by)
+    by = tuple(dict.fromkeys(known_setting(name) for name in config.by))
     runs: list[Run] = []
-    known: dict[tuple[str, str, int], float] = {}
+    known: dict[Key, float] = {}
     for path in config.runs:
         if path.suffix.lower() != ".csv":
             runs.append(load_run(path, config.metric, until_steps=config.until, by=by))
         elif holds_absolute(path):
-            known.update(read_absolute(path))
+            known = read_absolute(path, known)
         elif by:
             asked = f"--by {one_line(config.by[0])}"
             raise InputError(f"{asked}: {path} holds no settings; name the run directories")
@@ -154,33 +155,27 @@ def drawn(config: PlotConfig, runs: Sequence[Run], known: Known) -> tuple[str, d
     if config.data is not None:
         contents[config.data] = evaluations_csv(runs, config.metric).encode(errors="backslashreplace")
     if config.absolute_data is not None:
-        contents[config.absolute_data] = absolute_csv(runs).encode(errors="backslashreplace")
+        contents[config.absolute_data] = absolute_csv(runs, config.until).encode(errors="backslashreplace")
     if config.marl_eval is not None:
-        contents[config.marl_eval] = marl_eval_json(runs).encode()
+        contents[config.marl_eval] = marl_eval_json(runs, config.until).encode()
     return text, contents
 
 
-def check_apart(config: PlotConfig) -> None:
-    """InputError when a file would be written over another, or over one that is read."""
-    taken = {os.path.realpath(path): "a file to draw" for path in config.runs}
-    if config.beside is not None:
-        taken[os.path.realpath(config.beside)] = "--beside"
-    for flag, path in config.files().items():
-        if (other := taken.get(os.path.realpath(path))) is not None:
-            raise InputError(f"{flag} {path} is {other} too: choose another name")
-        taken[os.path.realpath(path)] = flag
+def check_places(config: PlotConfig) -> None:
+    """InputError where a file may not be written, or would be written over one that is read."""
+    for flag, target in config.files().items():
+        check_output(flag, target, force=config.force)
+    read = {f"a file to draw, {path}": path for path in config.runs if path.suffix.lower() == ".csv"}
+    check_apart({**read, "--beside": config.beside}, config.files())
+    for flag, target in config.files().items():
+        for run in config.runs:
+            if target.suffix.lower() not in OURS and target.exists() and is_in(target, run):
+                raise InputError(f"{flag} {target} is a file of the run {run}: name another file")
 
 
-def check_target(flag: str, path: Path, *, force: bool) -> None:
-    """InputError unless a file may be written there."""
-    if not path.parent.is_dir():
-        raise InputError(f"{flag} {path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise InputError(f"{flag} {path} is a folder: name a file in it")
-    if path.exists() and not force:
-        raise InputError(f"{path} exists: choose another {flag}, or --force to replace it")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{flag} {path}: nothing can be written in {path.parent}")
+def is_in(path: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder, by whatever links."""
+    return folder.is_dir() and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 if __name__ == "__main__":

@@ -46,3 +46,11 @@ def number(text: str, what: str) -> float:
     if not abs(value) < 1e15:
         raise InputError(f"{what} is {one_line(repr(text), 80)}, which is no number that can be drawn")
     return value
+
+
+def metric_value(text: str, metric: str, where: str) -> float:
+    """A number of a metric; InputError naming what is none, or no share where the metric is one."""
+    value = number(text, f"{where}: {metric}")
+    if metric == "win_rate" and not 0 <= value <= 1:
+        raise InputError(f"{where}: a win rate of {value:g}; write shares, 0 to 1, not per cent")
+    return value

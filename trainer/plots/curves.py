@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from envs.command import nearest_names
 from envs.errors import InputError
+from envs.make import is_smac_map
 from envs.text import one_line
 from trainer.config import TrainConfig, learner_name, may_differ
 from trainer.learning.algorithms import ALGORITHMS
 from trainer.marks import Free
 from trainer.presets import left_open
-from trainer.runs.config_file import read_config
+from trainer.runs.config_file import IN_OLDER_RUNS, read_config
 from trainer.runs.grid import point_of
 from trainer.runs.metrics import read_metrics
 
@@ -159,6 +160,8 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
     for name in sorted(names - {name for run in runs for name in run.by}):
         by_group = defaultdict(set)
         for run in known:
+            if name == "network" and not has_enemies(run):
+                continue  # there is one network alone
             group = run.algorithm if may_differ(name, Free.BETWEEN_ALGORITHMS) else "all"
             by_group[group].add(json.dumps(setting(run, name)))
         for group, values in by_group.items():
@@ -179,9 +182,14 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
     return found
 
 
+def has_enemies(run: Run) -> bool:
+    """Whether a run's map is one of SMAC's kind, whose enemies a network may read one by one."""
+    return is_smac_map(run.map) or run.settings.get("map_text") is not None
+
+
 def setting(run: Run, name: str) -> Any:
     """A setting of a run: by algorithm and preset if it was left open, ours if the run does not know it."""
-    value = run.settings.get(name, getattr(TrainConfig, name, None))
+    value = run.settings.get(name, IN_OLDER_RUNS.get(name, getattr(TrainConfig, name, None)))
     return default(run, name) if value is None else value
 
 
@@ -189,5 +197,7 @@ def default(run: Run, name: str) -> Any:
     """The value that a setting of a run would have had if nobody had given one."""
     value = getattr(TrainConfig, name, None)
     if value is None and run.algorithm in ALGORITHMS:
-        return left_open(run.algorithm, run.settings.get("preset", TrainConfig.preset)).get(name)
+        value = left_open(run.algorithm, run.settings.get("preset", TrainConfig.preset)).get(name)
+        if name == "first_update_episodes" and value is not None:  # a batch must be there
+            value = max(value, setting(run, "batch_episodes"))
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.text import one_line
-from trainer.plots.csv_rows import csv_rows, number, whole_number
+from trainer.plots.csv_rows import csv_rows, metric_value, whole_number
 from trainer.plots.curves import Run
 
 COLUMNS = ("map", "backend", "contract_version", "algorithm", "seed", "env_steps", "point")
@@ -22,6 +23,10 @@ def evaluations_csv(runs: Sequence[Run], metric: str) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")  # quotes what needs it
     writer.writerow([*COLUMNS, metric])
+    counts = Counter((run.map, run.backend, run.contract_version, run.learner, run.seed) for run in runs)
+    if twice := [key for key, count in counts.items() if count > 1]:
+        map_name, *_, learner, seed = twice[0]
+        raise InputError(f"--data: seed {seed} of {one_line(learner)} on {one_line(map_name)} is drawn twice")
     for run in sorted(runs, key=lambda run: (run.map, run.learner, run.seed)):
         name = [run.map, run.backend, run.contract_version, run.learner, run.seed]
         rows = zip(run.steps.tolist(), run.points.tolist(), run.values.tolist(), strict=True)
@@ -40,7 +45,7 @@ def read_runs(path: Path, metric: str, until_steps: int | None = None) -> list[R
     for row in rows:
         where = f"{path}, line {rows.line_num}"
         steps, point = (whole_number(row[name] or "", f"{where}: {name}") for name in ("env_steps", "point"))
-        value = number(row[metric] or "", f"{where}: {metric}")
+        value = metric_value(row[metric] or "", metric, where)
         run = found.setdefault(tuple(row[name] or "" for name in COLUMNS[:5]), {})
         if steps in run:
             raise InputError(f"{where}: this run has a line with env_steps {steps} already")

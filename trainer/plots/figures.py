@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 PANEL_INCHES = (4.2, 3.0)
 LEGEND_INCHES = 1.4
+"""At least; long names take more."""
+INCHES_PER_LETTER = 0.062
+"""Of the legend's letters, about."""
+LABEL_LETTERS = 34
+"""A longer name is broken into lines."""
 LINE_STYLES = ("-", "--", ":", "-.")
 MARKERS = ("x", "+", "1", "2", "3", "4")
 HIGHER_IS_BETTER = ("win_rate", "return_mean")
@@ -57,10 +63,11 @@ def draw(
         drawers.append((draw_improvements, ""))
     columns = min(4, len(drawers))
     rows = -(-len(drawers) // columns)
-    size = PANEL_INCHES[0] * columns + LEGEND_INCHES, PANEL_INCHES[1] * rows
+    names = sorted({reference.name for reference in references if reference.map in maps})
+    labels = legend_labels(curves, styles, names)
+    size = PANEL_INCHES[0] * columns + legend_inches(labels.values()), PANEL_INCHES[1] * rows
     figure = Figure(size, layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    names = sorted({reference.name for reference in references if reference.map in maps})
     for panel, (drawer, name) in zip(axes, drawers, strict=False):
         shown = [curve for curve in curves if name in ("", curve.map)]
         drawer(panel, shown, styles, summary)
@@ -69,25 +76,39 @@ def draw(
             dress(panel, f"{one_line(name)} ({', '.join(backends)})", metric)
     for panel in axes[len(drawers) :]:
         panel.set_visible(False)
-    add_legend(figure, curves, styles, names)
+    add_legend(figure, labels, styles, names)
     return figure
 
 
-def add_legend(
-    figure: Figure, curves: Sequence[Curve], styles: dict[str, dict[str, Any]], names: Sequence[str]
-) -> None:
-    """One legend for all panels, beside them, where it hides no curve."""
-    from matplotlib.lines import Line2D
-
-    lines = []
-    for learner, style in styles.items():
+def legend_labels(curves: Sequence[Curve], styles: Styles, names: Sequence[str]) -> dict[str, str]:
+    """What the legend says, by learner, and then by the names of others' numbers."""
+    labels = {}
+    for learner in styles:
         n_seeds = sorted({curve.n_seeds for curve in curves if curve.learner == learner})
         seeds = " to ".join(str(n) for n in dict.fromkeys((n_seeds[0], n_seeds[-1])))
         few = ", no interval" if n_seeds[-1] < MIN_RUNS else ""
-        label = f"{one_line(learner)} ({seeds} seed{'s' * (n_seeds[-1] > 1)}{few})"
-        lines.append((Line2D([], [], **style), label))
-    lines += [(Line2D([], [], **reference_style(names, name)), one_line(name)) for name in names]
-    legend = figure.legend(*zip(*lines, strict=True), loc="outside right upper", fontsize=8)
+        labels[learner] = broken(f"{one_line(learner)} ({seeds} seed{'s' * (n_seeds[-1] > 1)}{few})")
+    return labels | {f"beside {name}": broken(name) for name in names}
+
+
+def broken(name: str) -> str:
+    """A name in lines of at most `LABEL_LETTERS`, where it has spaces."""
+    return textwrap.fill(one_line(name), LABEL_LETTERS, break_long_words=False, break_on_hyphens=False)
+
+
+def legend_inches(labels: Iterable[str]) -> float:
+    """How wide the legend is with these labels."""
+    letters = max(len(line) for label in labels for line in label.splitlines() or [""])
+    return max(LEGEND_INCHES, 0.5 + INCHES_PER_LETTER * letters)
+
+
+def add_legend(figure: Figure, labels: Mapping[str, str], styles: Styles, names: Sequence[str]) -> None:
+    """One legend for all panels, beside them, where it hides no curve."""
+    from matplotlib.lines import Line2D
+
+    lines = [Line2D([], [], **style) for style in styles.values()]
+    lines += [Line2D([], [], **reference_style(names, name)) for name in names]
+    legend = figure.legend(lines, list(labels.values()), loc="outside right upper", fontsize=8)
     for text in legend.get_texts():
         text.set_parse_math(False)
 
@@ -96,7 +117,7 @@ def draw_map(panel: Axes, curves: Sequence[Curve], styles: Styles, summary: Summ
     """The curves of one map."""
     for curve in curves:
         draw_estimate(panel, curve.steps / 1000, curve.summarise(summary), styles[curve.learner])
-        if summary == "iqm" and curve.n_seeds < MIN_RUNS:
+        if curve.n_seeds < MIN_RUNS:
             for run in curve.values.T:
                 panel.plot(curve.steps / 1000, run, ".", color=styles[curve.learner]["color"], markersize=3)
 
@@ -153,7 +174,7 @@ def draw_firsts(panel: Axes, curves: Sequence[Curve], styles: Styles, summary: S
     counts = count_first(curves)
     places = range(len(counts))
     panel.barh(places, list(counts.values()), color=[styles[name]["color"] for name in counts])
-    panel.set_yticks(places, [one_line(name) for name in counts], parse_math=False)
+    panel.set_yticks(places, [broken(name) for name in counts], parse_math=False)
     panel.set_title("maps led by 1/32 at the end", fontsize=10)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -169,7 +190,7 @@ def draw_improvements(panel: Axes, curves: Sequence[Curve], styles: Styles, summ
             panel.plot([float(chance.low), float(chance.high)], [place, place], color=color, linewidth=3)
         panel.plot(float(chance.value), place, "o", color=color)
     panel.axvline(0.5, color="0.5", linestyle="--", linewidth=1)
-    panel.set_yticks(range(len(found)), [one_line(name) for name in found], parse_math=False)
+    panel.set_yticks(range(len(found)), [broken(name) for name in found], parse_math=False)
     panel.set_ylim(-0.5, len(found) - 0.5)
     panel.set_xlim(-0.03, 1.03)
     panel.set_title(f"chance that {one_line(ours)} ends higher than …", fontsize=10, parse_math=False)

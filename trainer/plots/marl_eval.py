@@ -8,15 +8,15 @@ from typing import Any
 
 from envs.errors import InputError
 from envs.make import is_smac_map
+from trainer.plots.absolute_data import metric_to_write
 from trainer.plots.curves import Run
-from trainer.runs.absolute import load_absolute
 from trainer.runs.metrics import read_metrics
 
 NAMES = {"win_rate": "won", "return": "return", "episode_length": "length_steps"}
 """marl-eval's metrics, and which list of a run's battles each one is."""
 
 
-def marl_eval_json(runs: Sequence[Run]) -> str:
+def marl_eval_json(runs: Sequence[Run], until_steps: int | None) -> str:
     """Environment, map, learner, seed, evaluations up to the shortest run's end, and the absolute metric.
 
     Every metric is a list with an entry per battle, as marl-eval wants it. InputError where a run keeps no
@@ -30,19 +30,13 @@ def marl_eval_json(runs: Sequence[Run]) -> str:
         environment = "smac" if is_smac_map(run.map) else run.map
         by_learner = data.setdefault(environment, {}).setdefault(run.map, {})
         by_seed = by_learner.setdefault(run.learner.replace(",", ";"), {})  # marl-eval splits at commas
-        by_seed[f"seed_{run.seed}"] = run_entry(run, shared)
+        by_seed[f"seed_{run.seed}"] = run_entry(run, shared, until_steps)
     return json.dumps(data)
 
 
-def run_entry(run: Run, shared: set[int]) -> dict[str, Any]:
+def run_entry(run: Run, shared: set[int], until_steps: int | None) -> dict[str, Any]:
     """The evaluations of a run at the `shared` points, and its absolute metric."""
-    if not run.settings:
-        raise InputError(f"--marl-eval needs run directories, which keep every battle; {run.path} does not")
-    absolute = load_absolute(run.path)
-    if absolute is None:
-        raise InputError(
-            f"{run.path} has no absolute metric of its best.pt yet: lan-eval --absolute {run.path}"
-        )
+    absolute = metric_to_write(run, "--marl-eval", until_steps)
     evaluations = [record for record in read_metrics(run.path) if record["kind"] == "evaluation"]
     by_point: dict[int, Any] = {}
     for point, record in zip(run.points.tolist(), evaluations, strict=False):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from envs.errors import InputError
 from envs.text import one_line
-from trainer.plots.csv_rows import csv_rows, number
+from trainer.plots.csv_rows import csv_rows, metric_value, number
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,7 @@ def read_references(path: Path, metric: str) -> list[Reference]:
     for row in rows:
         if row[metric]:
             where = f"--beside {path}, line {rows.line_num}"
-            key, value = (row["map"] or "", row["name"] or ""), number(row[metric], f"{where}: {metric}")
-            if metric == "win_rate" and not 0 <= value <= 1:
-                raise InputError(f"{where}: a win rate of {value:g}; write shares, 0 to 1, not per cent")
+            key, value = (row["map"] or "", row["name"] or ""), metric_value(row[metric], metric, where)
             if row["env_steps"]:
                 points[key].append((number(row["env_steps"], f"{where}: env_steps"), value))
             elif key in levels:

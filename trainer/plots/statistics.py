@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 
 from envs.errors import InputError
-from trainer.plots.absolute_data import Known
+from trainer.plots.absolute_data import Known, is_late, key_of
 from trainer.plots.curves import Reals, Run
-from trainer.plots.estimates import Estimate, estimate, improvement, interquartile_mean, profile
+from trainer.plots.estimates import MIN_RUNS, Estimate, estimate, improvement, interquartile_mean, profile
 from trainer.runs.absolute import load_absolute
 
 Summary = Literal["iqm", "median"]
@@ -36,11 +36,11 @@ class Curve:
         return int(self.values.shape[1])
 
     def summarise(self, summary: Summary) -> Estimate:
-        """Line and band over the seeds, [G] each."""
+        """Line and band over the seeds, [G] each; no band where there are too few seeds."""
         if summary == "iqm":
             return estimate(interquartile_mean, [self.values])
         low, median, high = np.percentile(self.values, (25, 50, 75), axis=1)
-        return Estimate(median, low, high)
+        return Estimate(median, low, high) if self.n_seeds >= MIN_RUNS else Estimate(median)
 
 
 def make_curves(runs: Sequence[Run]) -> list[Curve]:
@@ -82,10 +82,9 @@ def absolute_curves(runs: Sequence[Run], known: Known, until_steps: int | None =
 def absolute_win_rate(run: Run, known: Known, until_steps: int | None) -> float | None:
     """A run's win rate by the absolute metric; None where it is not known, or may be of later steps."""
     if not run.settings:
-        return known.get((run.map, run.learner, run.seed)) if until_steps is None else None
+        return known.get(key_of(run)) if until_steps is None else None
     metric = load_absolute(run.path)
-    late = metric is not None and until_steps is not None and metric.env_steps > until_steps
-    return None if metric is None or late else metric.win_rate
+    return None if metric is None or is_late(metric, until_steps) else metric.win_rate
 
 
 def on_every_map(curves: Sequence[Curve]) -> dict[str, list[Curve]]:

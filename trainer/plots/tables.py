@@ -13,7 +13,7 @@ from trainer.runs.absolute import BATTLES
 
 RANGES: dict[Summary, str] = {
     "iqm": f"interquartile means with 95 % bootstrap intervals, none with fewer than {MIN_RUNS} seeds",
-    "median": "medians with quartiles",
+    "median": f"medians with quartiles, none with fewer than {MIN_RUNS} seeds",
 }
 
 

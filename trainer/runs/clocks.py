@@ -16,7 +16,8 @@ class Clocks:
     """What a run counts; the learner counts its updates itself.
 
     env_steps counts steps of finished episodes; pending_updates are gradient updates owed for episodes that
-    were already collected; wall_before_s and processor_before_s are the seconds of earlier sittings.
+    were already collected; win_rate is that of the last evaluation, win_rate_before that of the one before;
+    wall_before_s and processor_before_s are the seconds of earlier sittings.
     """
 
     env_steps: int = 0
@@ -26,9 +27,9 @@ class Clocks:
     next_log_steps: int = 0
     evaluated_at_steps: int = -1
     evaluations: int = 0
-    good_evaluations: int = 0
     best_win_rate: float = -1.0
     win_rate: float | None = None
+    win_rate_before: float | None = None
     loss: float | None = None
     wall_before_s: float = 0.0
     processor_before_s: float = 0.0
@@ -58,7 +59,9 @@ class Clocks:
 
     def at_end(self, config: TrainConfig) -> bool:
         """Whether every step was played, or the run was good enough twice."""
-        return self.env_steps >= config.steps or self.good_evaluations >= 2
+        wanted, rates = config.until_win_rate, (self.win_rate_before, self.win_rate)
+        is_good = wanted is not None and all(rate is not None and rate >= wanted for rate in rates)
+        return self.env_steps >= config.steps or is_good
 
     def all_done(self, config: TrainConfig) -> bool:
         """Whether nothing is left to do: at the end, all learned, the end evaluated."""
@@ -71,7 +74,9 @@ class Clocks:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned; ValueError or KeyError when it is something else."""
-        state = {"processor_before_s": 0.0, **state}  # earlier versions did not count it
+        state = {**IN_OLDER_RUNS, **state}
+        if state.get("good_evaluations", 0) >= 2:  # which earlier versions counted
+            state["win_rate_before"] = state["win_rate"]
         for name in SAVED:
             value, kinds = state[name], (float, int) if name in REALS else (int,)
             if type(value) not in kinds and not (value is None and getattr(Clocks, name, 0) is None):
@@ -79,7 +84,9 @@ class Clocks:
             setattr(self, name, value)
 
 
-REALS = ("best_win_rate", "win_rate", "loss", "wall_before_s", "processor_before_s")
+IN_OLDER_RUNS = {"processor_before_s": 0.0, "win_rate_before": None}
+"""Clocks that earlier versions did not have."""
+REALS = ("best_win_rate", "win_rate", "win_rate_before", "loss", "wall_before_s", "processor_before_s")
 SAVED = tuple(field.name for field in fields(Clocks) if not field.name.endswith("started"))
 
 

@@ -53,7 +53,7 @@ def load_config(run_dir: Path) -> ResolvedConfig:
             raise InputError(f"{run_dir} is a file; name the run's directory, {run_dir.parent}")
         data = read_config(run_dir)
     except FileNotFoundError:
-        raise InputError(f"no run to resume in {run_dir}: it has no {FILE_NAME}") from None
+        raise InputError(f"no run in {run_dir}: it has no {FILE_NAME}") from None
     except OSError as error:
         raise InputError(f"{run_dir} cannot be read: {error.strerror or error}") from None
     try:
@@ -89,6 +89,15 @@ def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: E
         },
     }
     write_config(run_dir, data)
+
+
+def check_end(run_dir: Path, config: ResolvedConfig, played_steps: int) -> None:
+    """InputError when a resumed run is given a new end that it has passed: its curve would be cut there."""
+    if config.steps < played_steps and config.steps != read_config(run_dir)["config"].get("steps"):
+        raise InputError(
+            f"--steps {config.steps}: the run in {run_dir} has played {played_steps} steps already; "
+            "leave it out, or say more"
+        )
 
 
 def save_end(run_dir: Path, config: ResolvedConfig) -> None:

@@ -244,9 +244,7 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         clocks.evaluated_at_steps = clocks.env_steps
         interval = config.eval_interval_steps
         clocks.next_eval_steps = (clocks.env_steps // interval + 1) * interval
-        clocks.win_rate = result["win_rate"]
-        good = config.until_win_rate is not None and clocks.win_rate >= config.until_win_rate
-        clocks.good_evaluations = clocks.good_evaluations + 1 if good else 0
+        clocks.win_rate_before, clocks.win_rate = clocks.win_rate, result["win_rate"]
         record = self._write("evaluation", {**result, "battles": battles_of(stats)})
         self.checkpoint(reporter, best=clocks.win_rate >= clocks.best_win_rate and clocks.env_steps > 0)
         reporter.record(record)  # last, so that a callback that raises costs nothing

@@ -17,6 +17,7 @@ from runtime.host.flags import PlayConfig, resolve
 from runtime.host.game import EpisodeResult
 from runtime.host.records import ActionsRecord, PageRecord
 from runtime.host.screen import Expendable
+from tests.paths import ROOT
 from tests.runtime.support.fake_agent import FakeAgent, fake_team
 from tests.runtime.support.tag_env import TagEnv
 from tests.runtime.support.tag_play import play_tag
@@ -128,8 +129,8 @@ def test_an_environment_that_shows_no_units_makes_no_page(tmp_path: Path) -> Non
         ),
         ("checkers", "x.html", "x.jsonl"),
         ("3m", "nowhere/x.jsonl", "there is no directory"),
-        ("3m", ".", "something that is no file"),
-        ("3m", "pipe", "something that is no file"),
+        ("3m", ".", "is a directory"),
+        ("3m", "pipe", "is no regular file"),
     ],
 )
 def test_a_record_that_cannot_be_is_refused_before_anything_is_played(
@@ -140,6 +141,17 @@ def test_a_record_that_cannot_be_is_refused_before_anything_is_played(
     with pytest.raises(InputError, match="--record") as caught:
         resolve(config)
     assert says in str(caught.value)
+
+
+def test_a_record_is_not_written_over_a_model(tmp_path: Path) -> None:
+    model = tmp_path / "3m.onnx"
+    model.write_bytes((ROOT / "zoo" / "3m.onnx").read_bytes())
+    for config in (
+        PlayConfig(map="3m", model=model, record=model, env="sim"),
+        PlayConfig(map="3m", model=ROOT / "zoo" / "3m.onnx", opponent=str(model), record=model, env="sim"),
+    ):
+        with pytest.raises(InputError, match=r"--record .*3m\.onnx is --(model|opponent) too"):
+            resolve(config)
 
 
 FULL_DISK = ("bash", "-c", 'ulimit -f 0; exec "$@"', "bash")

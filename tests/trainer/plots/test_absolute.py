@@ -82,12 +82,21 @@ def test_the_absolute_metric_is_the_best_checkpoints_and_has_a_table(
     curves, absolute, again = (tmp_path / name for name in ("curves.csv", "absolute.csv", "b.png"))
     assert lan_plot([*words, "--data", str(curves), "--absolute-data", str(absolute)]) == 0
     printed = capsys.readouterr().out
-    assert absolute.read_text().splitlines()[0] == "map,algorithm,seed,won,battles"
-    assert f"3m,vdn,2,{sum(metric.battles['won']):.0f},320" in absolute.read_text().splitlines()
+    assert absolute.read_text().splitlines()[0] == "map,backend,contract_version,algorithm,seed,won,battles"
+    assert f"3m,sim,2,vdn,2,{sum(metric.battles['won']):.0f},320" in absolute.read_text().splitlines()
     assert lan_plot([str(curves), str(absolute), "--out", str(again), "--force"]) == 0
     assert capsys.readouterr().out == printed, "the same tables from the data"
     assert lan_plot([str(absolute), "--out", str(again), "--force"]) == 2
     assert "holds the absolute metric alone" in capsys.readouterr().err
+    other = tmp_path / "other.csv"
+    other.write_text(absolute.read_text().replace(",sim,", ",sc2,"))
+    assert lan_plot([str(curves), str(other), "--out", str(again), "--force"]) == 0
+    assert "Absolute metric" not in capsys.readouterr().out, "that of another battlefield is not theirs"
+    assert lan_plot([str(curves), str(absolute), str(absolute), "--out", str(again), "--force"]) == 2
+    assert "has a line already" in capsys.readouterr().err
+    for flag in ("--absolute-data", "--marl-eval"):
+        assert lan_plot([*words, "--until", "200", flag, str(tmp_path / "late")]) == 2
+        assert "after --until 200" in capsys.readouterr().err
     absolute.write_text(absolute.read_text().replace(",320", ",100"))
     assert lan_plot([str(curves), str(absolute), "--out", str(again), "--force"]) == 2
     assert "the absolute metric is 320 battles" in capsys.readouterr().err

@@ -309,3 +309,61 @@ def test_algorithms_that_only_a_script_knows_have_colors_too() -> None:
     assert colors["mine"] == colors["mine-by-type"] == f"C{len(ALGORITHMS)}"
     assert colors["yours"] == f"C{len(ALGORITHMS) + 1}"
     assert styles["mine"]["linestyle"] != styles["mine-by-type"]["linestyle"]
+
+
+def test_an_older_fast_run_had_the_papers_network(tmp_path: Path) -> None:
+    """It does not say so: there was no other."""
+    new = write_run(tmp_path, [0.1], preset="fast")
+    old = write_run(tmp_path, [0.1], preset="fast", seed=1)
+    data = json.loads((old / "config.json").read_text())
+    del data["config"]["network"]
+    (old / "config.json").write_text(json.dumps(data))
+    assert find_differences([load_run(path, "win_rate") for path in (new, old)]) == [
+        'network: "entity", "flat"'
+    ]
+    named = [load_run(path, "win_rate", by=("network", "gamma")).learner for path in (new, old)]
+    assert named == ["lan", "lan network=flat"]
+
+
+def test_a_map_without_enemies_has_one_network_alone(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path, [0.1], preset="fast", map=name) for name in ("3m", "checkers")]
+    assert find_differences([load_run(path, "win_rate") for path in paths]) == []
+
+
+def test_a_default_that_the_batch_decides_is_not_named(tmp_path: Path) -> None:
+    path = write_run(tmp_path, [0.1], preset="fast")
+    assert load_run(path, "win_rate", by=("grad_norm", "first_update_episodes")).learner == "lan"
+
+
+@pytest.mark.parametrize("summary", SUMMARIES)
+@pytest.mark.parametrize("n_seeds", [1, 2, 3])
+def test_few_seeds_have_no_range(tmp_path: Path, summary: Summary, n_seeds: int) -> None:
+    runs = [load_run(write_run(tmp_path, [0.0, 0.5], seed=seed), "win_rate") for seed in range(n_seeds)]
+    (curve,) = make_curves(runs)
+    assert (curve.summarise(summary).low is None) == (n_seeds < 3)
+    assert ("0.50 [" in markdown_table([curve], summary)) == (n_seeds == 3)
+    panel = draw([curve], "win_rate", ["sim"], summary).axes[0]
+    assert len(panel.collections) == (n_seeds == 3), "the band"
+
+
+def test_long_names_leave_room_for_the_panels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    changes: list[dict[str, Any]] = [{}, {"value_input": "state"}, {"initialization": "orthogonal"}]
+    changes.append({"value_input": "history", "initialization": "unit-rows", "td_lambda": 0.8})
+    changes.append({**changes[-1], "grad_norm": "each"})
+    runs = [write_run(tmp_path, [0.1, 0.2], seed=seed, **each) for seed, each in enumerate(changes)]
+    by = ("value_input", "initialization", "td_lambda", "grad_norm", "grad-norm")
+    words = [*map(str, runs), "--by", *by, "--out", str(tmp_path / "a.png")]
+    assert main(words) == 0
+    assert not [str(warning.message) for warning in recwarn]
+    longest = "lan value_input=history initialization=unit-rows td_lambda=0.8 grad_norm=each"
+    assert f"| {longest} |" in capsys.readouterr().out, "a setting that is named twice counts once"
+    curves = make_curves([load_run(path, "win_rate", by=by[:4]) for path in runs])
+    figure = draw(curves, "win_rate", ["sim"])
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    for panel in figure.axes:
+        box = panel.get_window_extent()
+        assert box.width > 100
+        assert not legend.get_window_extent().overlaps(box)

@@ -143,9 +143,47 @@ def test_no_file_is_written_over_another(tmp_path: Path, capsys: pytest.CaptureF
         ("--out", same, "--beside", same),
     ):
         assert main([str(data), *flags]) == 2
-        assert "too: choose another name" in capsys.readouterr().err
+        assert "too: name another file" in capsys.readouterr().err
     assert data.read_text() == text
     assert list(tmp_path.iterdir()) == [data]
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "absolute.json", "run.pt"])
+@pytest.mark.parametrize("flag", ["--data", "--absolute-data", "--marl-eval"])
+def test_no_file_of_a_run_is_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, flag: str
+) -> None:
+    run, link = write_run(tmp_path, [0.0, 0.5]), tmp_path / "link"
+    link.symlink_to(run)
+    (run / name).touch()
+    before = (run / name).read_bytes()
+    for path in (run / name, link / name):
+        words = [str(run), "--out", str(tmp_path / "a.png"), flag, str(path), "--force"]
+        assert main(words) == 2
+        assert "is a file of the run" in capsys.readouterr().err
+    assert (run / name).read_bytes() == before
+
+
+def test_a_figure_in_a_run_directory_is_replaced(tmp_path: Path) -> None:
+    run = write_run(tmp_path, [0.0, 0.5])
+    words = [str(run), "--out", str(run / "a.png"), "--data", str(run / "a.csv")]
+    assert main(words) == 0
+    assert main([*words, "--force"]) == 0
+
+
+def test_a_seed_that_is_drawn_twice_has_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(write_run(tmp_path, [0.0, 0.5]))
+    words = [run, run, "--out", str(tmp_path / "a.png"), "--data", str(tmp_path / "a.csv"), "--force"]
+    assert main(words) == 2
+    assert "seed 0 of lan on 3m is drawn twice" in capsys.readouterr().err
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_win_rates_in_per_cent_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text(HEAD + "3m,sim,2,lan,0,5,0,50\n")
+    assert main([str(data), "--out", str(tmp_path / "a.png")]) == 2
+    assert "line 2: a win rate of 50; write shares" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", [None, True, "0.5", float("nan")])

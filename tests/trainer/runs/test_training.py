@@ -114,6 +114,41 @@ def test_a_run_goes_on_by_its_own_settings(finished: Path, tmp_path: Path) -> No
     assert load_checkpoint(moved).config["run_dir"] == str(moved)
 
 
+def test_a_run_that_won_often_enough_goes_on_when_it_is_asked_for_more(tmp_path: Path) -> None:
+    """Whether it is good enough is asked of the share that is wanted now."""
+    won = train(replace(CONFIG, steps=2_000, until_win_rate=0.0, run_dir=tmp_path / "run"))
+    assert (won.finished, won.env_steps) == (True, load_checkpoint(won.run_dir).env_steps)
+    assert won.env_steps < 400
+    assert resume(won.run_dir, until_win_rate=0.0).env_steps == won.env_steps
+    more = resume(won.run_dir, until_win_rate=1.0, steps=600)
+    assert (more.finished, more.env_steps >= 600) == (True, True), "checkers is not won by chance"
+    on = resume(won.run_dir, until_win_rate=None, steps=800)
+    assert on.env_steps >= 800
+    assert resume(won.run_dir, until_win_rate=0.0, steps=2_000).env_steps == on.env_steps
+
+
+def test_a_run_of_a_version_that_counted_good_evaluations_has_still_ended(tmp_path: Path) -> None:
+    run_dir = train(replace(CONFIG, steps=2_000, until_win_rate=0.0, run_dir=tmp_path / "run")).run_dir
+    path = run_dir / "run.pt"
+    data = torch.load(path, weights_only=False)
+    clocks = data["states"]["clocks"]
+    del clocks["win_rate_before"]
+    clocks["good_evaluations"] = 2
+    torch.save(data, path)
+    ended = load_checkpoint(run_dir).env_steps
+    assert resume(run_dir).env_steps == ended
+
+
+def test_a_run_cannot_end_before_what_it_has_played(tmp_path: Path) -> None:
+    """Else its curve would be cut, and its last value be that of an earlier step."""
+    run_dir = train(replace(CONFIG, run_dir=tmp_path / "run")).run_dir
+    before = (run_dir / "config.json").read_bytes()
+    with pytest.raises(InputError, match=r"--steps 300: the run in .* has played 4\d\d steps already"):
+        resume(run_dir, steps=300)
+    assert (run_dir / "config.json").read_bytes() == before
+    assert resume(run_dir, steps=CONFIG.steps).finished
+
+
 def test_a_callback_finds_its_evaluation_saved_and_costs_nothing_where_it_raises(
     finished: Path, tmp_path: Path, watched: Watched
 ) -> None:
@@ -172,7 +207,7 @@ def test_what_cannot_be_is_raised(finished: Path, tmp_path: Path, monkeypatch: p
         train(TrainConfig())
     with pytest.raises(InputError, match="already holds a run"):
         train(replace(CONFIG, run_dir=finished))
-    with pytest.raises(InputError, match="no run to resume"):
+    with pytest.raises(InputError, match="no run in"):
         resume(tmp_path)
 
     def diverges(q_proxy: torch.Tensor, *others: Any) -> torch.Tensor:
