@@ -2,6 +2,8 @@
 
 random: a team that takes random available actions; return, deaths, length, wins.
 
+untrained: greedy teams of networks with random weights, one per network, as every learner begins.
+
 heuristic: SMAC's own non-learning team; wins.
 
 forced: 3m step by step; every unit stands where a recorded one stood, and gets the recorded action.
@@ -38,6 +40,7 @@ from benchmarks.real_game.layout import layout_rows
 from benchmarks.real_game.recording import EXCERPT, RECORDED, read_recording
 from benchmarks.real_game.replays import replay_files, replay_rows
 from benchmarks.real_game.scripted import heuristic_row, random_rows
+from benchmarks.real_game.untrained import untrained_rows
 from envs.command import nearest_names, run_command
 from envs.errors import InputError
 from envs.smac.maps import MAP_NAMES
@@ -48,11 +51,11 @@ class Config:
     """Flags of the benchmark."""
 
     parts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Parts to play: random, heuristic, forced, layout, formation, replays (all when none is named)."""
+    """Parts to play: formation, layout, forced, replays, random, untrained, heuristic (all when none)."""
     maps: tuple[str, ...] = ()
     """Maps to play (all for which there is a real number when none is named). `random` plays any map."""
     battles: int = 2000
-    """Battles of each team on each map."""
+    """Battles of each team on each map; of untrained networks 32 each."""
     seed: int = 0
     """Seed of the battles."""
     recording: Path = EXCERPT
@@ -68,6 +71,13 @@ def random_part(config: Config) -> Iterator[Row]:
     real = real_numbers("random")
     for name in config.maps or _maps(config, real):
         yield from random_rows(name, real, config.battles, config.seed)
+
+
+def untrained_part(config: Config) -> Iterator[Row]:
+    """All maps on which learners' first evaluations are known."""
+    real = real_numbers("untrained")
+    for name in _maps(config, real):
+        yield from untrained_rows(name, real, config.battles, config.seed)
 
 
 def heuristic_part(config: Config) -> Iterator[Row]:
@@ -109,6 +119,7 @@ PARTS: Final[dict[str, Callable[[Config], Iterator[Row]]]] = {
     "forced": forced_part,
     "replays": replays_part,
     "random": random_part,
+    "untrained": untrained_part,
     "heuristic": heuristic_part,
 }
 

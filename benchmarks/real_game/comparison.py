@@ -7,7 +7,8 @@ MTDickens/ZJU2024-MARL-SMAC, huayikai/pymarl, qiaodan-cuhk/doe_epymarl, 00dhkim/
 Envoutante/humarl, cyd990726/task_repre_proj, and a few with one run), the battles recorded by LAMDA-RL/ODIS,
 replays in miruyoun/PyMARL_RL_Project, and the SMAC paper (Samvelyan et al. 2019). Random teams, epsilon 1:
 the first logged episodes of runs; lower: means of their first 10 000 training steps or so, in which a network
-that has hardly learned takes the other actions. Errors are clustered by run. Versions are StarCraft II's,
+that has hardly learned takes the other actions. Untrained networks: QMIX's evaluations before its first
+update, on maps with at least four runs. Errors are clustered by run. Versions are StarCraft II's,
 where known.
 """
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.real_game import __main__ as command
 from benchmarks.real_game import comparison, scripted
@@ -132,6 +133,23 @@ def test_a_map_without_real_numbers_is_played_when_it_is_named(capsys: pytest.Ca
     rows = json.loads(capsys.readouterr().out)["random"]
     assert {(row["map"], row["difference"]) for row in rows} == {("3s_vs_3z", None)}
     assert all(row["real"] == [] and not row["missed"] for row in rows)
+
+
+def test_the_part_untrained_has_the_first_evaluations_of_learners_beside_ours(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = torch.random.get_rng_state()
+    assert run("untrained", "--maps", "3m", "--battles", "96", "--json") == 0
+    assert torch.equal(torch.random.get_rng_state(), before)
+    shown = capsys.readouterr().out
+    rows = {row["metric"]: row for row in json.loads(shown)["untrained"]}
+    assert set(rows) == {"return", "length_steps", "dead_allies"}
+    assert all(row["standard_error"] > 0 for row in rows.values()), "of three networks"
+    assert 0 <= rows["dead_allies"]["ours"] <= N
+    assert rows["length_steps"]["ours"] <= MAP.spec.episode_limit
+    assert rows["return"]["real"][0]["source"] == "PyMARL logs, QMIX, 12 runs"
+    assert run("untrained", "--maps", "3m", "--battles", "96", "--json") == 0
+    assert capsys.readouterr().out == shown
 
 
 def test_the_part_heuristic_has_the_published_rate_beside_ours(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,10 @@ Reals = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
+OF_A_MAP = ("eval_interval_steps",)
+"""Settings that every map may have its own of, as it may have a length of its own."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One run's evaluations: `steps` [E] environment steps, the `points` [E] of the grid that they belong to,
@@ -163,6 +167,7 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
             if name == "network" and not has_enemies(run):
                 continue  # there is one network alone
             group = run.algorithm if may_differ(name, Free.BETWEEN_ALGORITHMS) else "all"
+            group = run.map if name in OF_A_MAP else group
             by_group[group].add(json.dumps(setting(run, name)))
         for group, values in by_group.items():
             if len(values) > 1:

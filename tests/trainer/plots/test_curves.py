@@ -325,6 +325,16 @@ def test_an_older_fast_run_had_the_papers_network(tmp_path: Path) -> None:
     assert named == ["lan", "lan network=flat"]
 
 
+def test_every_map_may_have_an_interval_of_its_own(tmp_path: Path) -> None:
+    paths = [
+        write_run(tmp_path, [0.1], map=name, eval_interval_steps=steps, seed=seed)
+        for name, seed, steps in (("3m", 0, 10_000), ("3m", 1, 10_000), ("8m", 0, 5_000), ("3m", 2, 5_000))
+    ]
+    runs = [load_run(path, "win_rate") for path in paths]
+    assert find_differences(runs[:3]) == []
+    assert find_differences(runs) == ["eval_interval_steps of 3m: 10000, 5000"]
+
+
 def test_a_map_without_enemies_has_one_network_alone(tmp_path: Path) -> None:
     paths = [write_run(tmp_path, [0.1], preset="fast", map=name) for name in ("3m", "checkers")]
     assert find_differences([load_run(path, "win_rate") for path in paths]) == []
