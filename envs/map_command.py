@@ -15,7 +15,7 @@ from envs.errors import InputError
 from envs.files import write_atomically
 from envs.make import env_spec, find_map
 from envs.outputs import check_output
-from envs.smac.own_maps import environment_name
+from envs.smac.own_maps import environment_name, is_map_file
 from envs.text import one_line, shell_word
 
 DESCRIPTIONS = {
@@ -57,8 +57,9 @@ def new(config: NewConfig) -> None:
     data = map_of_line(config.line, out.stem)
     check_output("--out", out, force=config.force)
     write_atomically(out, file_text(data).encode())
-    print(f"wrote {one_line(out)}; now: lan-map show {shell_word(out)}")
-    print(f"                then: lan-train --map {shell_word(out)} --preset fast")
+    named = str(out) if is_map_file(str(out)) else f"./{out}"  # a colon makes a name, but behind a slash
+    print(f"wrote {one_line(out)}; now: lan-map show {shell_word(named)}")
+    print(f"                then: lan-train --map {shell_word(named)} --preset fast")
 
 
 def check(config: FileConfig) -> None:

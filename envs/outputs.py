@@ -12,6 +12,8 @@ from envs.text import one_line
 
 PAGES = (".html", ".svg")
 """How the names of recordings to watch end: a page, a picture."""
+RESULTS = (*PAGES, ".png", ".csv", ".onnx")
+"""What nobody reads out of a run directory, so that such a file in one is an earlier result."""
 
 
 def check_output(flag: str, path: Path, *, force: bool | None = None) -> None:
@@ -36,13 +38,19 @@ def check_output(flag: str, path: Path, *, force: bool | None = None) -> None:
 def check_apart(read: Mapping[str, Path | None], written: Mapping[str, Path | None]) -> None:
     """InputError when a file would be written over one that is read, or over another that is written.
 
-    Both by what names the file, such as its flag; None where nothing is named. Links are followed.
+    Both by what names the file, such as its flag; None where nothing is named. Links are followed. A folder
+    is read with all that lies in it, but for files that end as `RESULTS` do.
     """
-    taken = {os.path.realpath(path): what for what, path in read.items() if path is not None}
+    taken = {Path(os.path.realpath(path)): what for what, path in read.items() if path is not None}
     for flag, path in written.items():
         if path is None:
             continue
-        place = os.path.realpath(path)
+        place = Path(os.path.realpath(path))
         if place in taken:
             raise InputError(f"{flag} {path} is {one_line(taken[place])} too: name another file")
+        if place.exists() and place.suffix.lower() not in RESULTS:
+            for folder in place.parents:
+                if folder in taken:
+                    whose = one_line(taken[folder])
+                    raise InputError(f"{flag} {path} is a file of {whose}: name another file")
         taken[place] = flag

@@ -83,6 +83,9 @@ def run(config: InspectConfig) -> None:
             "give either a file or --map NAME, e.g. lan-inspect agent.onnx, lan-inspect --map 3m; or --card "
             "FILE for the card of a trained team"
         )
+    for name in ("algorithm", "sharing", "network"):
+        if config.map is None and getattr(config, name) != getattr(InspectConfig, name):
+            raise InputError(f"--{name} is for --map: a file and a card say their own")
     if config.card is not None:
         from exporters.team_card import show_card
 

@@ -15,7 +15,7 @@ import tyro
 from envs.command import run_command
 from envs.errors import InputError
 from envs.outcomes import summarise
-from envs.outputs import PAGES, check_output
+from envs.outputs import PAGES, check_apart, check_output
 from envs.printing import print_result
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import take_map
@@ -169,6 +169,9 @@ def evaluate(
             raise InputError(
                 f"--dataset {config.dataset}: {contestant.name} attacks at any distance, which no agent can"
             )
+    opponent = None if config.opponent == MAP_SCRIPT else Path(config.opponent)
+    read = {"--ckpt": config.ckpt, "--model": config.model, "--absolute": config.absolute}
+    check_apart({**read, "--opponent": opponent}, {"--record": config.record, "--dataset": config.dataset})
     env = environment_of(
         contestant.spec,
         backend,

@@ -148,8 +148,8 @@ def check_arguments(ckpt: Path, out: Path, force: bool, battles: int, seed: int)
     """InputError, naming the flag, when an argument cannot be used; before any work is done."""
     if battles < 2:
         raise InputError(f"--battles {battles}: the check needs at least 2, one greedy and one not")
-    if seed < 0:
-        raise InputError(f"--seed {seed}: it must not be negative")
+    if not 0 <= seed < 2**64:
+        raise InputError(f"--seed {seed}: a seed is 0 or more, and less than 2^64")
     check_output("--out", out, force=force)
     check_apart({"--ckpt": ckpt}, {"--out": out})
 

@@ -91,9 +91,9 @@ class _Reader:
         return value
 
     def choice(self, value: Any, field: str, known: Sequence[str]) -> str:
-        if value not in known:
+        if not isinstance(value, str) or value not in tuple(known):
             self.refuse(field, f"unknown {value!r}; {nearest_names(str(value), known)}")
-        return str(value)
+        return value
 
     def whole(self, value: Any, field: str, least: int, most: int) -> int:
         if type(value) is not int or value < least:

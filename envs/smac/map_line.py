@@ -39,6 +39,7 @@ _HALF: Final = re.compile(r"\s+(?:against|versus|vs\.?)\s+")
 _PART: Final = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+")
 _SIZE: Final = re.compile(r"(\d+)\s*[x×]\s*(\d+)")
 _LIMIT: Final = re.compile(r"limit\s+(\d+)(?:\s+steps)?")
+MAX_DIGITS: Final = 9
 _GROUP: Final = re.compile(r"(\d+|[a-z]+)\s+([a-z_ ]+)")
 
 Group = tuple[UnitType, int]
@@ -121,7 +122,9 @@ def _group(line: str, part: str) -> Group:
     if match is None:
         _refuse(line, f"{part!r} is no number of units, such as `3 zealots`, and no `32 x 32` or `limit 120`")
     word, name = match[1], match[2].replace("_", " ")
-    count = int(word[:9]) if word.isdecimal() else _NUMBERS.get(word)
+    if len(word) > MAX_DIGITS and word.isdecimal():
+        _refuse(line, f"{one_line(word, 40)} is too large a number")
+    count = int(word) if word.isdecimal() else _NUMBERS.get(word)
     if count is None:
         _refuse(line, f"{word!r} is no number; write digits, or a, an, one to twelve")
     if name not in _UNITS:

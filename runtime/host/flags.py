@@ -107,7 +107,11 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
             )
             raise InputError(f"--watch shows the units of SMAC's maps: {where}")
     opponent = model_of_opponent(config.opponent, map_name, resolved.backend)
-    check_apart({"--model": config.model, "--opponent": opponent}, {"--record": config.record})
+    read = {"--model": config.model, "--opponent": opponent}
+    for flag, named in (("map", config.map), ("tls-cert", config.tls_cert), ("tls-key", config.tls_key)):
+        read[f"--{flag}"] = Path(named) if named else None
+    read["--tls-ca"] = Path(config.tls_ca) if config.tls_ca else None
+    check_apart(read, {"--record": config.record})
     return replace(resolved, opponent_model=opponent)
 
 
@@ -119,7 +123,7 @@ def running_agents(config: PlayConfig) -> tuple[HostTls | None, list[Address]]:
         )
     if config.agents is None:
         for flag in ("tls_cert", "tls_key", "tls_ca", "insecure"):
-            if getattr(config, flag) and not (flag == "insecure" and config.watch):
+            if getattr(config, flag) not in (None, False) and not (flag == "insecure" and config.watch):
                 name = flag.replace("_", "-")
                 raise InputError(
                     f"--{name} is for --agents: those of --model stay on this machine's loopback"

@@ -85,6 +85,8 @@ def tls_files(
         return None
     if len(given) < 3:
         raise InputError("--tls-cert, --tls-key and --tls-ca belong together: give all three or none")
+    if "" in given:
+        raise InputError("--tls-cert, --tls-key and --tls-ca name files; one of them is empty")
     names = [text if agent_id is None else text.replace("{id}", str(agent_id)) for text in given]
     return TlsFiles(*(expanded(name).absolute() for name in names))
 

@@ -63,6 +63,23 @@ def test_a_scenarios_picture_says_what_is_drawn(capsys: pytest.CaptureFixture[st
     assert "enemies  11, the same and further ones; whenever they have no order" in shown
 
 
+def test_what_it_says_to_do_next_can_be_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d:ir").mkdir()
+    for out in ("d:ir/good.json", "good map.json"):
+        made = main(["new", LINE, "--out", out])
+        said = capsys.readouterr()
+        if made == 2:
+            assert "is no name for a map" in said.err
+            continue
+        command = shlex.split(said.out.splitlines()[0].partition("now: lan-map ")[2])
+        assert command == ["show", f"./{out}"]
+        assert main(command) == 0
+        capsys.readouterr()
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -74,6 +91,10 @@ def test_a_scenarios_picture_says_what_is_drawn(capsys: pytest.CaptureFixture[st
         (["new", LINE, "--out", "no/such/rescue.json"], "there is no directory no/such; make it first"),
         (["new", LINE, "--out", "3m.json"], "3m is a map of SMAC; give yours another name"),
         (["new", LINE, "--out", "zerg_5_vs_5.json"], "zerg_5_vs_5 is a map of SMACv2; give yours another"),
+        (
+            ["new", "99999999999999999999 marines against 1 zealot", "--out", "x.json"],
+            "is too large a number",
+        ),
         (["new", "5 marins against 3 zealots", "--out", "x.json"], "unknown unit 'marins'"),
     ],
 )

@@ -155,6 +155,11 @@ def test_battles_are_recorded_to_be_watched(
     assert main([*flags, "--record", str(ckpt)]) == 2
     assert "battles are recorded as NAME.html or NAME.svg" in capsys.readouterr().err
     assert ckpt.read_bytes() == before
+    named = tmp_path / "ckpt.html"
+    named.write_bytes(before)
+    assert main(["--ckpt", str(named), "--episodes", "1", "--record", str(named)]) == 2
+    assert f"--record {named} is --ckpt too" in capsys.readouterr().err
+    assert named.read_bytes() == before
 
 
 def test_only_the_simulator_is_recorded(

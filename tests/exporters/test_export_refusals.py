@@ -204,6 +204,9 @@ def test_no_checkpoint_is_replaced_by_its_own_export(
         assert export(ckpt, out, "--force") == 2
         assert f"--out {out} is --ckpt too" in only_line(capsys)
     assert (ckpt.read_bytes(), link.is_symlink()) == (before, True)
+    assert export(ckpt.parent, ckpt, "--force") == 2
+    assert f"--out {ckpt} is a file of --ckpt" in only_line(capsys)
+    assert ckpt.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -213,6 +216,7 @@ def test_no_checkpoint_is_replaced_by_its_own_export(
         (["--out", "."], "is a directory"),
         (["--out", "agent.onnx", "--battles", "1"], "--battles"),
         (["--out", "agent.onnx", "--seed", "-1"], "--seed"),
+        (["--out", "agent.onnx", "--seed", str(2**64)], "less than 2^64"),
         (["--out", "agent.onnx", "--env", "simm"], "did you mean"),
         (["--out", "agent.onnx", "--env", "sc2"], "no StarCraft II map"),
         (["--out", "agent.onnx", "--map", "3m"], "made for checkers"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,8 +26,6 @@ DESCRIPTION = (
     "learner's run ends higher than another's. Refuses runs that are not comparable."
 )
 SUFFIXES = (".png", ".svg", ".html")
-OURS = (*SUFFIXES, ".csv")
-"""What `lan-train` never writes, so that such a file in a run directory is one of an earlier figure."""
 
 
 @dataclass(frozen=True)
@@ -165,17 +162,8 @@ def check_places(config: PlotConfig) -> None:
     """InputError where a file may not be written, or would be written over one that is read."""
     for flag, target in config.files().items():
         check_output(flag, target, force=config.force)
-    read = {f"a file to draw, {path}": path for path in config.runs if path.suffix.lower() == ".csv"}
+    read = {f"the {'run' if path.is_dir() else 'file'} {path}": path for path in config.runs}
     check_apart({**read, "--beside": config.beside}, config.files())
-    for flag, target in config.files().items():
-        for run in config.runs:
-            if target.suffix.lower() not in OURS and target.exists() and is_in(target, run):
-                raise InputError(f"{flag} {target} is a file of the run {run}: name another file")
-
-
-def is_in(path: Path, folder: Path) -> bool:
-    """Whether a file lies in a folder, by whatever links."""
-    return folder.is_dir() and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from envs.errors import InputError
+from envs.map_command import main as lan_map
 from runtime.host.flags import PlayConfig, resolve
 from runtime.host.game import EpisodeResult
 from runtime.host.records import ActionsRecord, PageRecord
@@ -152,6 +153,20 @@ def test_a_record_is_not_written_over_a_model(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=r"--record .*3m\.onnx is --(model|opponent) too"):
             resolve(config)
+
+
+def test_a_record_is_not_written_over_a_map(tmp_path: Path) -> None:
+    own_map = tmp_path / "small.json"
+    assert lan_map(["new", "2 marines against 1 zealot", "--out", str(own_map)]) == 0
+    with pytest.raises(InputError, match=r"--record .*small\.json is --map too"):
+        resolve(PlayConfig(map=str(own_map), agents="127.0.0.1:1", record=own_map, env="sim"))
+
+
+def test_a_flag_that_is_given_empty_is_not_taken_for_none() -> None:
+    with pytest.raises(InputError, match="one of them is empty"):
+        resolve(PlayConfig(map="3m", agents="127.0.0.1:1", tls_cert="", tls_key="", tls_ca=""))
+    with pytest.raises(InputError, match="--tls-cert is for --agents"):
+        resolve(PlayConfig(map="3m", model=ROOT / "zoo" / "3m.onnx", tls_cert=""))
 
 
 FULL_DISK = ("bash", "-c", 'ulimit -f 0; exec "$@"', "bash")
