@@ -92,8 +92,11 @@ def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: E
 
 
 def check_end(run_dir: Path, config: ResolvedConfig, played_steps: int) -> None:
-    """InputError when a resumed run is given a new end that it has passed: its curve would be cut there."""
-    if config.steps < played_steps and config.steps != read_config(run_dir)["config"].get("steps"):
+    """InputError when a resumed run is given an earlier end, which it has passed: its curve would be cut.
+
+    A later one it may have passed too, since the last episodes go on to their own ends.
+    """
+    if config.steps < min(played_steps, load_config(run_dir).steps):
         raise InputError(
             f"--steps {config.steps}: the run in {run_dir} has played {played_steps} steps already; "
             "leave it out, or say more"
