@@ -10,7 +10,8 @@ import torch
 
 from benchmarks.real_game.comparison import Number, Real, Row, compare, mean
 from benchmarks.real_game.scripted import show_progress
-from envs.make import make_env
+from envs.battle.env import BattleEnv
+from envs.smac.maps import load_map
 from trainer.learning.networks import advantage_net
 from trainer.playing.policy import PolicyTeam, TorchPolicy
 from trainer.playing.rollout import play
@@ -31,10 +32,10 @@ def play_untrained(map_name: str, battles: int, seed: int) -> dict[str, Number]:
     with torch.random.fork_rng(devices=[]):
         for number in range(n_networks):
             torch.manual_seed(seed + number)
-            with make_env(map_name, "sim", n_battles=BATTLES_EACH, seed=seed + number) as env:
+            with BattleEnv(load_map(map_name), n_battles=BATTLES_EACH, seed=seed + number, threads=1) as env:
                 policy = TorchPolicy(advantage_net(env.spec))
                 stats = play(env, lambda policy=policy, env=env: PolicyTeam(policy, env), BATTLES_EACH)
-                fallen = env.units.alive[:, : env.spec.n_agents] == 0  # type: ignore[attr-defined]
+                fallen = env.units.alive[:, : env.spec.n_agents] == 0
             found["return"].append(float(np.mean([stat.episode_return for stat in stats])))
             found["length_steps"].append(float(np.mean([stat.length_steps for stat in stats])))
             found["dead_allies"].append(float(fallen.sum(axis=1).mean()))

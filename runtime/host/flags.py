@@ -107,11 +107,14 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
             )
             raise InputError(f"--watch shows the units of SMAC's maps: {where}")
     opponent = model_of_opponent(config.opponent, map_name, resolved.backend)
-    read = {"--model": config.model, "--opponent": opponent}
-    for flag, named in (("map", config.map), ("tls-cert", config.tls_cert), ("tls-key", config.tls_key)):
-        read[f"--{flag}"] = Path(named) if named else None
-    read["--tls-ca"] = Path(config.tls_ca) if config.tls_ca else None
-    check_apart(read, {"--record": config.record})
+    words = {
+        "--map": config.map,
+        "--tls-cert": config.tls_cert,
+        "--tls-key": config.tls_key,
+        "--tls-ca": config.tls_ca,
+    }
+    read = {flag: Path(word) for flag, word in words.items() if word}
+    check_apart({"--model": config.model, "--opponent": opponent, **read}, {"--record": config.record})
     return replace(resolved, opponent_model=opponent)
 
 

@@ -9,20 +9,13 @@ from pathlib import Path
 
 from envs.errors import InputError
 from trainer.plots.csv_rows import csv_rows, whole_number
-from trainer.plots.curves import Run
+from trainer.plots.curves import Key, Run
 from trainer.runs.absolute import BATTLES, AbsoluteMetric, load_absolute
 
 COLUMNS = ("map", "backend", "contract_version", "algorithm", "seed", "won", "battles")
 
-Key = tuple[str, str, int, str, int]
-"""The first five columns: of which battlefield, learner and seed a run is."""
 Known = Mapping[Key, float]
 """Win rates by the absolute metric."""
-
-
-def key_of(run: Run) -> Key:
-    """By what a run's metric is known."""
-    return run.map, run.backend, run.contract_version, run.learner, run.seed
 
 
 def is_late(metric: AbsoluteMetric, until_steps: int | None) -> bool:
@@ -53,7 +46,7 @@ def absolute_csv(runs: Sequence[Run], until_steps: int | None) -> str:
     writer.writerow(COLUMNS)
     for run in sorted(runs, key=lambda run: (run.map, run.learner, run.seed)):
         metric = metric_to_write(run, "--absolute-data", until_steps)
-        writer.writerow([*key_of(run), int(sum(metric.battles["won"])), BATTLES])
+        writer.writerow([*run.key, int(sum(metric.battles["won"])), BATTLES])
     return text.getvalue()
 
 

@@ -17,8 +17,8 @@ from envs.outputs import check_apart, check_output
 from envs.text import one_line
 
 if TYPE_CHECKING:
-    from trainer.plots.absolute_data import Key, Known
-    from trainer.plots.curves import Run
+    from trainer.plots.absolute_data import Known
+    from trainer.plots.curves import Key, Run
 
 DESCRIPTION = (
     "Draw the evaluations of runs: interquartile means over seeds with 95 % bootstrap intervals, a panel per "

@@ -29,6 +29,8 @@ Reals = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
+Key = tuple[str, str, int, str, int]
+"""Map, backend, contract version, learner and seed."""
 OF_A_MAP = ("eval_interval_steps",)
 """Settings that every map may have its own of, as it may have a length of its own."""
 
@@ -61,6 +63,11 @@ class Run:
         name = learner_name(self.algorithm, self.settings.get("sharing", "all"))
         named = [each for each in self.by if len(self.by) == 1 or setting(self, each) != default(self, each)]
         return " ".join([name, *(f"{each}={setting(self, each)}" for each in named)])
+
+    @property
+    def key(self) -> Key:
+        """Of which battlefield, learner and seed it is, which no two runs of a figure share."""
+        return self.map, self.backend, self.contract_version, self.learner, self.seed
 
     @property
     def by_point(self) -> dict[int, float]:

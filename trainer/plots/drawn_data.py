@@ -23,14 +23,13 @@ def evaluations_csv(runs: Sequence[Run], metric: str) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")  # quotes what needs it
     writer.writerow([*COLUMNS, metric])
-    counts = Counter((run.map, run.backend, run.contract_version, run.learner, run.seed) for run in runs)
+    counts = Counter(run.key for run in runs)
     if twice := [key for key, count in counts.items() if count > 1]:
         map_name, *_, learner, seed = twice[0]
         raise InputError(f"--data: seed {seed} of {one_line(learner)} on {one_line(map_name)} is drawn twice")
     for run in sorted(runs, key=lambda run: (run.map, run.learner, run.seed)):
-        name = [run.map, run.backend, run.contract_version, run.learner, run.seed]
         rows = zip(run.steps.tolist(), run.points.tolist(), run.values.tolist(), strict=True)
-        writer.writerows([*name, int(steps), point, f"{value:.6g}"] for steps, point, value in rows)
+        writer.writerows([*run.key, int(steps), point, f"{value:.6g}"] for steps, point, value in rows)
     return text.getvalue()
 
 

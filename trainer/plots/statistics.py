@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from envs.errors import InputError
-from trainer.plots.absolute_data import Known, is_late, key_of
+from trainer.plots.absolute_data import Known, is_late
 from trainer.plots.curves import Reals, Run
 from trainer.plots.estimates import MIN_RUNS, Estimate, estimate, improvement, interquartile_mean, profile
 from trainer.runs.absolute import load_absolute
@@ -82,7 +82,7 @@ def absolute_curves(runs: Sequence[Run], known: Known, until_steps: int | None =
 def absolute_win_rate(run: Run, known: Known, until_steps: int | None) -> float | None:
     """A run's win rate by the absolute metric; None where it is not known, or may be of later steps."""
     if not run.settings:
-        return known.get(key_of(run)) if until_steps is None else None
+        return known.get(run.key) if until_steps is None else None
     metric = load_absolute(run.path)
     return None if metric is None or is_late(metric, until_steps) else metric.win_rate
 
