@@ -39,7 +39,7 @@ from trainer.runs.absolute import BATTLES
 from trainer.runs.absolute import SEED as CARD_SEED
 from trainer.runs.assembly import EVALUATION_SEED_OFFSET
 from trainer.runs.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
-from trainer.runs.config_file import BEST_NAME, load_config, read_config
+from trainer.runs.config_file import BEST_NAME, check_rules, load_config, read_config
 from trainer.runs.metrics import read_metrics
 
 CHOOSING_SEED = 40_000_001
@@ -126,6 +126,7 @@ def read_run(path: Path) -> Run:
         )
     if last.backend != "sim":
         raise InputError(f"{path} was trained on {last.backend}: the zoo has teams of the simulator (sim)")
+    check_rules(path)
     if {config.seed, config.seed + EVALUATION_SEED_OFFSET} & {CHOOSING_SEED, CARD_SEED}:
         raise InputError(
             f"{path} has seen the battles by which teams are chosen or judged: train with another seed"

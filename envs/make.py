@@ -18,7 +18,7 @@ from envs.smac.own_maps import environment_name, find_own_map, is_own_map
 from envs.smac.scenarios import EPO_NAMES, SCENARIO_NAMES
 from envs.smac.settings import NO_FOG
 from envs.text import one_line
-from envs.types import EnemyRows, EnvSpec, MultiAgentEnv
+from envs.types import RULES_VERSION, EnemyRows, EnvSpec, MultiAgentEnv
 
 if TYPE_CHECKING:
     from envs.smac.smac_map import SmacMap
@@ -110,6 +110,11 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
 def is_smac_map(name: str) -> bool:
     """Whether a name stands for a SMAC map, known or not: its first word is not in `PLAIN`."""
     return name.partition(":")[0] not in PLAIN
+
+
+def rules_of(name: str, backend: str) -> int:
+    """The version of the simulator's rules by which a backend plays an environment; 0 where it has others."""
+    return RULES_VERSION if backend == "sim" and is_smac_map(name) else 0
 
 
 def is_scenario(name: str) -> bool:

@@ -16,6 +16,9 @@ import numpy.typing as npt
 CONTRACT_VERSION = 2
 """Version of the layouts and of the model file; a number that differs is refused, never adapted."""
 
+RULES_VERSION = 2
+"""Version of the simulator's rules: model files fit all versions, but results of two must not mix."""
+
 OLD_BATTLEFIELD = (
     "contract version 1, made for the old battlefield (positions in its states are divided by 32 instead of "
     "28, and other rules held); train and export again"

@@ -29,11 +29,12 @@ def flags_of(run_dir: Path, said: Sequence[str]) -> dict[str, Any]:
 
 
 def best_of(run_dir: Path) -> Path:
-    """The run's best checkpoint; InputError where it has none, or has seen the battles."""
+    """The run's best checkpoint; InputError where it has none, is of other rules, or has seen the battles."""
     from trainer.runs.absolute import check_unseen
-    from trainer.runs.config_file import BEST_NAME, load_config
+    from trainer.runs.config_file import BEST_NAME, check_rules, load_config
 
     config = load_config(run_dir)
+    check_rules(run_dir)
     check_unseen(run_dir, config.seed)
     best = run_dir / BEST_NAME
     if not best.is_file():

@@ -103,9 +103,9 @@ def _remembered(f: Reals, k: Ints, w: World, i: int) -> int:
 def acquire(f: Reals, k: Ints, w: World, i: int, loop: int) -> int:
     """The target that unit i chooses itself; -1 none.
 
-    It keeps a target in range, unless another unit hits it while its target does not fight it. All units of
-    a battle look for the closest in the same loop of every eight; attacks and calls for help are answered at
-    once.
+    It keeps a target in range, unless another unit in range hits it while its target does not fight it. One
+    out of range it leaves for any unit that hits it, unless that target fights it. All units of a battle look
+    for the closest in the same loop of every eight; attacks and calls for help are answered at once.
     """
     j = k[TARGET, i]
     killed = j >= 0 and k[ALIVE, j] == 0
@@ -120,7 +120,8 @@ def acquire(f: Reals, k: Ints, w: World, i: int, loop: int) -> int:
     if attacker >= 0 and attacker != j:
         if j < 0:
             return attacker
-        if k[TARGET, j] != i and gap(f, w, i, attacker) <= w.s[RANGE, i]:
+        reach = w.s[RANGE, i]
+        if k[TARGET, j] != i and (away > reach or gap(f, w, i, attacker) <= reach):
             return attacker
     if j >= 0 and away <= w.s[RANGE, i]:
         return int(j)

@@ -21,7 +21,7 @@ from trainer.config import TrainConfig, learner_name, may_differ
 from trainer.learning.algorithms import ALGORITHMS
 from trainer.marks import Free
 from trainer.presets import left_open
-from trainer.runs.config_file import IN_OLDER_RUNS, read_config
+from trainer.runs.config_file import IN_OLDER_RUNS, read_config, rules_of_run
 from trainer.runs.grid import point_of
 from trainer.runs.metrics import read_metrics
 
@@ -132,7 +132,7 @@ def make_run(path: Path, metric: str, until_steps: int | None, by: Sequence[str]
         map=settings["map"],
         algorithm=settings["algorithm"],
         seed=settings["seed"],
-        backend=config["backend"],
+        backend=battlefield(config),
         contract_version=config["spec"]["contract_version"],
         settings=settings,
         steps=np.array([record["env_steps"] for record in evaluations], float),
@@ -140,6 +140,12 @@ def make_run(path: Path, metric: str, until_steps: int | None, by: Sequence[str]
         values=np.array([record[metric] for record in evaluations], float),
         by=tuple(by),
     )
+
+
+def battlefield(config: dict[str, Any]) -> str:
+    """Where a run was played: its backend, and the simulator's rules from version 2 on, which do not mix."""
+    rules, _ = rules_of_run(config)
+    return f"{config['backend']} rules {rules}" if rules > 1 else str(config["backend"])
 
 
 def check_plain(data: dict[str, Any], kinds: dict[str, type]) -> None:

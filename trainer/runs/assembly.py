@@ -13,7 +13,7 @@ from trainer.config import ResolvedConfig
 from trainer.learning.algorithms import enemies_to_read, make_learner, types_to_split
 from trainer.learning.learner import LearnerSettings
 from trainer.runs.claim import Claim
-from trainer.runs.config_file import begin_directory, check_end, save_end
+from trainer.runs.config_file import begin_directory, check_end, check_rules, save_end
 from trainer.runs.directory import Found, RunDirectory
 from trainer.runs.opponents import commanded
 from trainer.runs.plan import Plan, check_free
@@ -39,6 +39,7 @@ def assemble(plan: Plan, claim: Claim | None = None) -> TrainingRun:
         directory = RunDirectory(plan.run_dir, config.keep_checkpoints)
         found = None if config.resume is None or directory.is_new else go_back(plan, directory)
         if found is not None:
+            check_rules(plan.run_dir)
             check_end(plan.run_dir, config, found.checkpoint.env_steps)
         agent_types = types_to_split(config.sharing, config.environment)
         enemies = enemies_to_read(config.network, config.environment)

@@ -10,7 +10,7 @@ from typing import Any
 
 from envs.errors import InputError
 from envs.files import read_regular, write_atomically
-from envs.make import BACKEND_NAMES
+from envs.make import BACKEND_NAMES, rules_of
 from envs.types import EnvSpec
 from envs.version import project_version, source_commit
 from trainer.config import ResolvedConfig, TrainConfig, resolve
@@ -27,7 +27,7 @@ IN_OLDER_RUNS = {"network": "flat"}
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
-    """The file: config, and where it is whole backend, spec, versions.
+    """The file: config, and where it is whole backend, rules, spec, versions.
 
     FileNotFoundError where there is none, InputError where it is something else.
     """
@@ -40,10 +40,29 @@ def read_config(run_dir: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {error}") from None
     if not isinstance(data, dict) or not isinstance(data.get("config"), dict):
         raise InputError(f"{path} cannot be used: it is no object with the settings of a run as its config")
-    kinds = {"backend": str, "spec": dict}
+    kinds = {"backend": str, "rules": int, "spec": dict}
     if wrong := [key for key, kind in kinds.items() if not isinstance(data.get(key, kind()), kind)]:
         raise InputError(f"{path} cannot be used: its {wrong[0]} is {shown(data[wrong[0]])}")
     return data
+
+
+def rules_of_run(data: dict[str, Any]) -> tuple[int, int]:
+    """The version of the simulator's rules by which a run was begun, and that of today; 0 for other rules.
+
+    Runs that do not say it were begun by version 1. `data`: as `read_config` gives it, backend included.
+    """
+    today = rules_of(data["config"]["map"], data["backend"])
+    return data.get("rules", min(today, 1)), today
+
+
+def check_rules(run_dir: Path) -> None:
+    """InputError when a run was begun by other rules of the simulator than today's."""
+    begun, today = rules_of_run({"backend": ""} | read_config(run_dir))
+    if begun != today:
+        raise InputError(
+            f"{run_dir} was begun by version {begun} of the simulator's rules, and here they are of version "
+            f"{today}; results must not mix: use the commit that its {FILE_NAME} names, or train anew"
+        )
 
 
 def load_config(run_dir: Path) -> ResolvedConfig:
@@ -80,6 +99,7 @@ def begin_directory(run_dir: Path, config: ResolvedConfig, backend: str, spec: E
     data = {
         "config": config.to_dict(),
         "backend": backend,
+        "rules": rules_of(config.environment, backend),
         "spec": json.loads(spec.to_json()),
         "versions": {
             "lan-smac": project_version(),

@@ -171,6 +171,28 @@ def test_a_unit_switches_to_an_attacker_in_range_unless_its_target_aims_at_it(
     assert (field.k[TARGET, 2] == attacker) == switches
 
 
+@pytest.mark.parametrize(
+    ("gap", "aims", "turns"), [(1.5, False, True), (0.05, False, False), (1.5, True, False)]
+)
+def test_a_unit_leaves_a_target_out_of_its_range_for_any_attacker(battlefield, gap, aims, turns):
+    """Evidence: the real 2m_vs_1z is won, by alternating fire; without this rule no learner won it."""
+    runner, shooter = 0, 1
+    field = battlefield([(Type.MARINE, 5, 5), (Type.MARINE, 5, 5)], [(Type.ZEALOT, 15, 15)], passive=False)
+    field.f[HEALTH] = 1e6
+    put(field, runner, 2, gap)
+    put(field, shooter, 2, 4.9, np.pi)
+    scan_in(field, 1)
+    field.play(1)
+    field.k[TARGET, 2] = runner
+    scan_in(field, 7)  # the hit comes earlier
+    if aims:
+        field.order(runner, Order.ATTACK_UNIT, target=2)
+    field.order(shooter, Order.ATTACK_UNIT, target=2)
+    field.loops_until(lambda: field.k[LAST_ATTACKER, 2] == shooter, at_most=5)
+    field.play(1)
+    assert (field.k[TARGET, 2] == shooter) == turns
+
+
 @pytest.mark.parametrize(("away", "helps"), [(3.95, True), (4.05, False)])
 def test_a_unit_helps_team_mates_within_four_cells_from_centre_to_centre(battlefield, away, helps):
     """Evidence: the game data, CallForHelpRadius 4."""

@@ -20,13 +20,17 @@ from trainer.plots.tables import markdown_table
 SUMMARIES: tuple[Summary, ...] = ("iqm", "median")
 
 
-def write_run(folder: Path, values: Sequence[object], *, backend: str = "sim", **settings: Any) -> Path:
+def write_run(
+    folder: Path, values: Sequence[object], *, backend: str = "sim", rules: int = 1, **settings: Any
+) -> Path:
     """A run directory whose evaluations came a few steps after each multiple of 10 000."""
     config = resolve(TrainConfig(**{"map": "3m", **settings}))
     path = folder / f"{config.map}-{config.algorithm}-{config.seed}-{backend}-{config.gamma}"
     path.mkdir()
     spec = {"contract_version": 1}
     data = {"config": config.to_dict(), "backend": backend, "spec": spec}
+    if rules > 1:  # older runs do not say it
+        data["rules"] = rules
     (path / "config.json").write_text(json.dumps(data))
     lines = [{"kind": "train", "env_steps": 5, "loss": 1.0}]
     for index, value in enumerate(values):
@@ -129,6 +133,7 @@ def test_one_legend_stands_beside_all_panels(tmp_path: Path) -> None:
     ("other", "named"),
     [
         ({"seed": 1, "backend": "sc2"}, "backend: sc2, sim"),
+        ({"seed": 1, "rules": 2}, "backend: sim, sim rules 2"),
         ({"seed": 1, "gamma": 0.9}, "gamma: 0.9, 0.99"),
         ({"seed": 0, "threads": 2}, "seed 0 of lan on 3m twice"),
     ],

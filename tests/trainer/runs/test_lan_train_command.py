@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from envs.errors import InputError
+from envs.types import RULES_VERSION
+from exporters.evaluate import main as evaluate_main
 from trainer import resume
 from trainer.cli import main
 from trainer.config import TrainConfig, check_resumed, resolve
@@ -245,3 +247,22 @@ def test_a_run_from_before_there_were_other_networks_stays_flat(tmp_path: Path) 
     assert plan_run(continued(plan.run_dir)).config.network == "flat"
     with pytest.raises(InputError, match="--network was flat, now entity"):
         plan_run(continued(plan.run_dir, network="entity"))
+
+
+def test_a_run_of_other_rules_is_neither_gone_on_with_nor_evaluated(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run_dir, words = tmp_path / "run", [*TINY, "--map", "3m"]
+    assert main([*words, "--run-dir", str(run_dir)]) == 0
+    file = run_dir / "config.json"
+    data = json.loads(file.read_text())
+    assert data.pop("rules") == RULES_VERSION > 1
+    for older in (data, data | {"rules": 1}):  # the oldest do not say it
+        file.write_text(json.dumps(older))
+        told = f"begun by version 1 of the simulator's rules, and here they are of version {RULES_VERSION}"
+        assert told in refused(capsys, "--resume", str(run_dir), "--steps", "48")
+        assert evaluate_main(["--absolute", str(run_dir)]) == 2
+        assert told in capsys.readouterr().err
+        assert json.loads(file.read_text()) == older
+    file.write_text(json.dumps(data | {"rules": "1"}))
+    assert "its rules is '1'" in refused(capsys, "--resume", str(run_dir))
