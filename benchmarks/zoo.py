@@ -1,9 +1,10 @@
-"""From runs to the zoo: `python -m benchmarks.zoo [RUN_DIR ...] [--zoo zoo]`.
+"""From runs to the zoo: `python -m benchmarks.zoo [RUN_DIR ...] [--zoo zoo] [--again]`.
 
 For each map of the runs, their checkpoints best.pt and run.pt play the same battles as the team that is in
 the zoo already. The one that wins most of them goes into the zoo: MAP.onnx, made by the project's exporter;
 MAP.json, its card, whose win rate is that of other battles; MAP.csv, its run's evaluations. Then the table in
-README.md is drawn from all cards; without a run, that alone is done.
+README.md is drawn from all cards; without a run, that alone is done. `--again` plays the battles of all cards
+once more, for a simulator whose rules have changed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -66,6 +67,8 @@ class Config:
     """Run directories of lan-train, of one map or several; none: only draw the table again."""
     zoo: Path = Path("zoo")
     """Folder of the trained teams."""
+    again: bool = False
+    """Play the battles of every card again, and write what they give into the cards."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,9 @@ def run(config: Config) -> None:
             if chosen.run is not None:
                 enter(config.zoo, chosen, read_run(chosen.run.path))  # again: it may be training on
         write_table(config.zoo)
+    if config.again:
+        for model in sorted(config.zoo.glob("*.onnx")):
+            measure_again(model)
     write_table(config.zoo)
 
 
@@ -198,6 +204,22 @@ def enter(zoo: Path, chosen: Candidate, of: Run) -> None:
         f"{card.map}: on other battles {card.win_rate:.1%} (95 % interval {low:.1%} to {high:.1%})",
         flush=True,
     )
+
+
+def measure_again(model: Path) -> None:
+    """Play the battles of a team's card by today's rules, and write the card with what they give."""
+    card, played = load_card(model), battles(model, CARD_SEED)
+    print(f"{card.map}: {card.won} of {card.battles} on its card, now {played.won}", flush=True)
+    card = replace(
+        card,
+        battles=played.episodes,
+        battles_seed=played.seed,
+        won=played.won,
+        win_rate=played.win_rate,
+        win_rate_interval=played.win_rate_interval,
+        return_mean=played.return_mean,
+    )
+    write_atomically(model.with_suffix(".json"), card.to_json().encode())
 
 
 def make_card(chosen: Candidate, of: Run) -> TeamCard:

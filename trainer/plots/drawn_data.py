@@ -29,7 +29,7 @@ def evaluations_csv(runs: Sequence[Run], metric: str) -> str:
         raise InputError(f"--data: seed {seed} of {one_line(learner)} on {one_line(map_name)} is drawn twice")
     for run in sorted(runs, key=lambda run: (run.map, run.learner, run.seed)):
         rows = zip(run.steps.tolist(), run.points.tolist(), run.values.tolist(), strict=True)
-        writer.writerows([*run.key, int(steps), point, f"{value:.6g}"] for steps, point, value in rows)
+        writer.writerows([*run.key, int(steps), point, value] for steps, point, value in rows)
     return text.getvalue()
 
 

@@ -26,7 +26,6 @@ class Clocks:
     next_eval_steps: int = 0
     next_log_steps: int = 0
     evaluated_at_steps: int = -1
-    evaluations: int = 0
     best_win_rate: float = -1.0
     win_rate: float | None = None
     win_rate_before: float | None = None

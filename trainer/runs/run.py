@@ -30,6 +30,7 @@ from trainer.runs.claim import Claim
 from trainer.runs.clocks import Clocks
 from trainer.runs.directory import Found, RunDirectory
 from trainer.runs.failures import diverged, draw, gpu_is_full
+from trainer.runs.grid import number_of
 from trainer.runs.metrics import MetricsWriter, Window, means
 from trainer.runs.plan import resume_words
 
@@ -113,7 +114,6 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         if self.metrics.missing:
             self.notes.append(f"{self.metrics.path} has lost {self.metrics.missing} lines before {steps}")
         self.env.next_episode = self.clocks.episodes
-        self.eval_env.next_episode = self.clocks.evaluations * self.config.eval_episodes
 
     def __exit__(self, *exc: object) -> None:
         self.close()
@@ -237,10 +237,10 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
     def _evaluate(self, reporter: Reporter) -> None:
         """Evaluate, write the result and a checkpoint; the one that won most is also kept as `best.pt`."""
         clocks, config = self.clocks, self.config
+        self.eval_env.next_episode = number_of(clocks.env_steps, vars(config)) * config.eval_episodes
         with self._timed("evaluate"), self._saved_if_it_fails(reporter):
             stats = evaluate(self.eval_env, self.learner.deployed, config.eval_episodes)
         result = means(stats)
-        clocks.evaluations += 1
         clocks.evaluated_at_steps = clocks.env_steps
         interval = config.eval_interval_steps
         clocks.next_eval_steps = (clocks.env_steps // interval + 1) * interval

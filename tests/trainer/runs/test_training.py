@@ -114,6 +114,23 @@ def test_a_run_goes_on_by_its_own_settings(finished: Path, tmp_path: Path) -> No
     assert load_checkpoint(moved).config["run_dir"] == str(moved)
 
 
+def test_a_run_that_ended_between_two_evaluations_goes_on_as_one_of_the_longer_length(tmp_path: Path) -> None:
+    """Its evaluations play the same battles, although the first end was evaluated as well."""
+    short = TrainConfig(
+        map="spread:2", env="sim", algorithm="iql", steps=300, envs=2, batch_episodes=2, eval_interval_steps=200,
+        eval_episodes=2, threads=1, run_dir=tmp_path / "grown",
+    )  # fmt: skip
+    train(short)
+    resume(tmp_path / "grown", steps=700)
+    train(replace(short, run_dir=tmp_path / "whole", steps=700))
+    grown, whole = (
+        {each["env_steps"]: each["battles"] for each in read_metrics(tmp_path / name) if "battles" in each}
+        for name in ("grown", "whole")
+    )
+    assert (len(whole), len(grown)) == (5, 6)
+    assert {steps: grown[steps] for steps in whole} == whole
+
+
 def test_a_run_that_won_often_enough_goes_on_when_it_is_asked_for_more(tmp_path: Path) -> None:
     """Whether it is good enough is asked of the share that is wanted now."""
     won = train(replace(CONFIG, steps=2_000, until_win_rate=0.0, run_dir=tmp_path / "run"))
