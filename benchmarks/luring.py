@@ -140,7 +140,7 @@ def seen_in(stat: EpisodeStats, steps: Sequence[tuple[IntArray, BoolArray]], slo
 def contestant(config: Config) -> Contestant:
     """The player; InputError unless exactly one is named, and it was made for the map."""
     if (config.model is None) == (config.team is None):
-        raise InputError("say who plays: --model FILE or --team NAME")
+        raise InputError("say who plays, by one of --model FILE and --team NAME")
     if config.model is None:
         return scripted_contestant(str(config.team), config.map)
     player = onnx_contestant(config.model)

@@ -149,6 +149,12 @@ def settle(stream: io.TextIOBase | object) -> OSError | None:
     return None
 
 
+def is_said(name: str, words: Sequence[str]) -> bool:
+    """Whether the flag of a field is among the words of a command line, at its default or not."""
+    flag = "--" + name.replace("_", "-")
+    return any(word.partition("=")[0].replace("_", "-") == flag for word in words)
+
+
 def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
     """The known names closest to `name`, as text for an error: `did you mean 'a', 'b'?`, or all of them."""
     names = sorted(known)

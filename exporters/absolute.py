@@ -51,6 +51,14 @@ def mark_of(run_dir: Path) -> tuple[int, str]:
     return load_checkpoint(best_of(run_dir)).env_steps, digest or ""
 
 
+def check_mark(run_dir: Path, mark: tuple[int, str]) -> None:
+    """InputError where a run that trains on has another best checkpoint by now, which may be what plays."""
+    from trainer.runs.absolute import digest_of_best
+
+    if digest_of_best(run_dir) != mark[1]:
+        raise InputError(f"--absolute {run_dir}: its best checkpoint was replaced just now; try again")
+
+
 def save(run_dir: Path, mark: tuple[int, str], stats: Sequence[EpisodeStats]) -> Path:
     """Write the metric; the file's path."""
     from trainer.runs.absolute import save_absolute

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from envs.command import run_command
+from envs.command import is_said, run_command
 from envs.errors import InputError
 from envs.text import one_line
 from envs.types import EnvSpec
@@ -66,17 +67,18 @@ class Card:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `lan-inspect`."""
+    words = list(sys.argv[1:] if argv is None else argv)
     return run_command(
         InspectConfig,
-        run,
+        lambda config: run(config, words),
         prog="lan-inspect",
         description="Show the dimensions, parameters and origin of a checkpoint, a model file or a map.",
-        argv=argv,
+        argv=words,
         listing=True,
     )
 
 
-def run(config: InspectConfig) -> None:
+def run(config: InspectConfig, words: Sequence[str]) -> None:
     """Print one card; InputError unless the flags name one file or one map."""
     if sum(each is not None for each in (config.file, config.map, config.card)) != 1:
         raise InputError(
@@ -84,7 +86,7 @@ def run(config: InspectConfig) -> None:
             "FILE for the card of a trained team"
         )
     for name in ("algorithm", "sharing", "network"):
-        if config.map is None and getattr(config, name) != getattr(InspectConfig, name):
+        if config.map is None and is_said(name, words):
             raise InputError(f"--{name} is for --map: a file and a card say their own")
     if config.card is not None:
         from exporters.team_card import show_card

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from envs.command import run_command
+from envs.command import is_said, run_command
 from envs.errors import InputError
 from envs.outcomes import summarise
 from envs.outputs import PAGES, check_apart, check_output
@@ -22,7 +22,7 @@ from envs.smac.own_maps import take_map
 from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
 from envs.types import MultiAgentEnv
-from exporters.absolute import best_of, flags_of, mark_of, save
+from exporters.absolute import best_of, check_mark, flags_of, mark_of, save
 from exporters.contestants import (
     Contestant,
     onnx_contestant,
@@ -91,26 +91,29 @@ class Evaluation:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 played, 1 not printed, 2 bad input, 128 + a signal."""
+    words = list(sys.argv[1:] if argv is None else argv)
     with stop_wish() as stop:
         return run_command(
             EvaluateConfig,
-            lambda config: run(config, stop),
+            lambda config: run(config, stop, words),
             prog="lan-eval",
             description="Play greedy, decentralised battles in one process and report the win rate.",
-            argv=argv,
+            argv=words,
             listing=True,
             stop=stop,
         )
 
 
-def run(config: EvaluateConfig, stop: StopWish) -> int:
+def run(config: EvaluateConfig, stop: StopWish, words: Sequence[str]) -> int:
     """Evaluate, and print what was played, however that ends; InputError as `evaluate`."""
     is_printed = True
     if config.absolute is not None:
-        said = [name for name, value in vars(config).items() if value != getattr(EvaluateConfig, name)]
+        said = [name for name in vars(config) if is_said(name, words)]
         config = replace(config, **flags_of(config.absolute, said))
-    player = contestant(config)
     mark = (0, "") if config.absolute is None else mark_of(config.absolute)
+    player = contestant(config)
+    if config.absolute is not None:
+        check_mark(config.absolute, mark)
     stats: list[EpisodeStats] = []
     try:
         evaluate(player, config, stats)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envs.battle.opponent import SCRIPTED, check_opponent, with_scripted_opponent, with_trained_opponent
+from envs.battle.opponent import (
+    SCRIPTED,
+    check_commanded,
+    check_opponent,
+    with_scripted_opponent,
+    with_trained_opponent,
+)
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded
@@ -28,7 +34,6 @@ def with_opponent(env: MultiAgentEnv, given: str, backend: str, seed: int) -> Mu
 
 def with_model_opponent(env: MultiAgentEnv, path: Path, backend: str, seed: int) -> MultiAgentEnv:
     """The environment with a trained team in command of the enemies, who must be as the agents are."""
-    if backend != "sim":
-        raise InputError(f"--opponent {path}: only the simulator's enemies can be commanded, --env sim")
+    check_commanded(path, env.spec.name, backend)
     player = torch_contestant(path) if path.is_dir() or is_zip(path) else onnx_contestant(path)
     return with_trained_opponent(env, str(path), player.spec, lambda side: player.make_team(side, seed)())

@@ -249,6 +249,24 @@ def check_resumed(saved: ResolvedConfig, asked: ResolvedConfig) -> None:
         )
 
 
+def check_used(config: ResolvedConfig) -> None:
+    """InputError where a setting was changed that, with the others, changes nothing."""
+    central, algorithm = ALGORITHMS[config.algorithm].central, config.algorithm
+    only_lan = f"{algorithm} has no centralized value, only lan and lan-mean have"
+    unused = {
+        "value_input": central != "value" and only_lan,
+        "value_gradient_to_gru": (central != "value" and only_lan)
+        or (config.value_input == "state" and "with --value-input state the value does not read the GRU"),
+        "grad_norm": not central and f"{algorithm} trains one network alone",
+        "target_update_interval": config.target_tau > 0
+        and f"targets follow by --target-tau {config.target_tau:g} instead of being copied",
+        "ray_address": not config.rollout_workers and "it is for --rollout-workers",
+    }
+    for name, reason in unused.items():
+        if reason and getattr(config, name) != getattr(TrainConfig, name):
+            raise InputError(f"{flag(name)} would change nothing: {reason}; leave it out")
+
+
 def learner_name(algorithm: str, sharing: str) -> str:
     """The name of run directories and curves: the algorithm, and how its agents share networks."""
     return algorithm + ("-by-type" if sharing == "type" else "")

@@ -176,7 +176,9 @@ def assert_one_line(capsys: pytest.CaptureFixture[str], said: str) -> None:
     assert said in line
 
 
-@pytest.mark.parametrize("flags", [("--sharing", "type"), ("--algorithm", "qmix"), ("--network", "entity")])
+@pytest.mark.parametrize(
+    "flags", [("--sharing", "type"), ("--algorithm", "qmix"), ("--algorithm", "lan"), ("--network", "entity")]
+)
 @pytest.mark.parametrize("named", [("zoo/3m.onnx",), ("--card", "zoo/3m.onnx")])
 def test_what_a_file_says_itself_is_not_asked_for(
     flags: tuple[str, ...], named: tuple[str, ...], capsys: pytest.CaptureFixture[str]

@@ -23,7 +23,8 @@ class Algorithm:
 
     `make(spec, settings, device, agent_types=...)` is called when training begins. `first_update_episodes`:
     episodes in replay before the first update, never fewer than a batch. `no_fog`: trained and run on
-    observations without sight limit.
+    observations without sight limit. `central`: what is learned beside the agents' networks, "value" or
+    "mixer"; "" for nothing.
     """
 
     make: Callable[..., Learner]
@@ -31,6 +32,7 @@ class Algorithm:
     optimizer: str = "adam"
     first_update_episodes: int = 0
     no_fog: bool = False
+    central: str = ""
 
 
 OPTIMIZER_NAMES = ("adam", "rmsprop")
@@ -53,12 +55,14 @@ def q_learner(*args: Any, **options: Any) -> Learner:
 
 def pymarl(mixer: str | None) -> Algorithm:
     """A Q-learner with PyMARL's settings."""
-    return Algorithm(partial(q_learner, mixer=mixer), updates_per_episode=1, optimizer="rmsprop")
+    central = "" if mixer in (None, "vdn") else "mixer"  # VDN's sum has no weights
+    make = partial(q_learner, mixer=mixer)
+    return Algorithm(make, updates_per_episode=1, optimizer="rmsprop", central=central)
 
 
 ALGORITHMS: dict[str, Algorithm] = {
-    "lan": Algorithm(lan),
-    "lan-mean": Algorithm(partial(lan, subtract_mean=True)),
+    "lan": Algorithm(lan, central="value"),
+    "lan-mean": Algorithm(partial(lan, subtract_mean=True), central="value"),
     "iql": pymarl(None),
     "iql-nofog": replace(pymarl(None), no_fog=True),
     "vdn": pymarl("vdn"),

@@ -139,7 +139,9 @@ def drawn(config: PlotConfig, runs: Sequence[Run], known: Known) -> tuple[str, d
     from trainer.plots.statistics import make_curves
     from trainer.plots.tables import absolute_table, improvement_table, markdown_table
 
-    references = [] if config.beside is None else read_references(config.beside, config.metric)
+    references = []
+    if config.beside is not None:
+        references = read_references(config.beside, config.metric, {run.map for run in runs})
     curves, rates = make_curves(runs), config.metric == "win_rate"
     figure = draw(curves, config.metric, sorted({run.backend for run in runs}), config.summary, references)
     tables = [markdown_table(curves, config.summary, over_maps=rates)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections import Counter
 from pathlib import Path
 
 from envs.errors import InputError
@@ -22,8 +23,13 @@ def csv_rows(path: Path, called: str) -> csv.DictReader[str]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"{called} cannot be read: {one_line(reason)}") from None
     try:
-        for _ in (check := csv.reader(io.StringIO(text))):
-            pass
+        check = csv.reader(io.StringIO(text))
+        names = next(check, [])
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise InputError(f"{called} has two columns {one_line(twice[0], 80)!r}")
+        for row in check:
+            if len(row) > len(names):
+                raise InputError(f"{called}, line {check.line_num}: it has more cells than the first line")
     except csv.Error as error:
         raise InputError(f"{called}, line {check.line_num}: it is no CSV file ({error})") from None
     return csv.DictReader(io.StringIO(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import defaultdict
@@ -123,10 +124,17 @@ def make_run(path: Path, metric: str, until_steps: int | None, by: Sequence[str]
         evaluations = [r for r in evaluations if point_of(r["env_steps"], settings) <= until_steps]
     if not evaluations:
         raise InputError(f"{path} has no evaluation up to step {until_steps}")
+    for before, record in itertools.pairwise(evaluations):
+        if record["env_steps"] <= before["env_steps"]:
+            raise ValueError(
+                f"its evaluation at step {record['env_steps']} comes after {before['env_steps']}"
+            )
     for record in evaluations:
         value = record[metric]
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"its {metric} at step {record['env_steps']} is {one_line(repr(value), 80)}")
+        if metric == "win_rate" and not 0 <= value <= 1:
+            raise ValueError(f"its win rate at step {record['env_steps']} is {value:g}")
     return Run(
         path=path,
         map=settings["map"],

@@ -29,7 +29,9 @@ def evaluations_csv(runs: Sequence[Run], metric: str) -> str:
         raise InputError(f"--data: seed {seed} of {one_line(learner)} on {one_line(map_name)} is drawn twice")
     for run in sorted(runs, key=lambda run: (run.map, run.learner, run.seed)):
         rows = zip(run.steps.tolist(), run.points.tolist(), run.values.tolist(), strict=True)
-        writer.writerows([*run.key, int(steps), point, value] for steps, point, value in rows)
+        writer.writerows(
+            [*run.key, int(steps), point, repr(value).removesuffix(".0")] for steps, point, value in rows
+        )
     return text.getvalue()
 
 
@@ -61,7 +63,7 @@ def make_run(
     map_name, backend, contract, learner, seed = key
     kept = [
         (steps, point, value)
-        for steps, (point, value) in evaluations.items()
+        for steps, (point, value) in sorted(evaluations.items())
         if until_steps is None or point <= until_steps
     ]
     if not kept:

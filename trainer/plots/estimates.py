@@ -33,14 +33,28 @@ class Estimate:
 
 
 def interquartile_mean(sample: Sample) -> Reals:
-    """The mean of the middle half of all values of all maps, along the last axis.
+    """The mean of the middle half of all values of all maps, along the last axis; every map counts alike.
 
-    A quarter of the values, rounded down, is left out at each end: of three runs none, of five one.
+    A quarter of the values, rounded down, is left out at each end: of three runs none, of five one. Where
+    maps have different numbers of runs, it is a quarter of the weight.
     """
-    values = np.sort(np.concatenate(sample, axis=-1), axis=-1)
+    values, weights = np.concatenate(sample, axis=-1), _weights(sample)
+    order = np.argsort(values, axis=-1, kind="stable")
+    values, weights = np.take_along_axis(values, order, axis=-1), weights[order]
     n_cut = values.shape[-1] // 4
-    mean: Reals = values[..., n_cut : values.shape[-1] - n_cut].mean(axis=-1)
+    if np.ptp(weights) == 0.0:
+        mean: Reals = values[..., n_cut : values.shape[-1] - n_cut].mean(axis=-1)
+        return mean
+    cut, below = n_cut / values.shape[-1], np.cumsum(weights, axis=-1)
+    kept = np.clip(np.minimum(below, 1 - cut) - np.maximum(below - weights, cut), 0.0, None)
+    mean = (kept * values).sum(axis=-1) / kept.sum(axis=-1)
     return mean
+
+
+def _weights(sample: Sample) -> Reals:
+    """[R of all maps] the weight of every run: those of a map share the map's, and sum to 1 over maps."""
+    counts = [values.shape[-1] for values in sample]
+    return np.repeat([1 / (len(counts) * count) for count in counts], counts)
 
 
 def improvement(ours: Sample, theirs: Sample) -> Reals:
@@ -54,9 +68,9 @@ def improvement(ours: Sample, theirs: Sample) -> Reals:
 
 
 def profile(sample: Sample, thresholds: Reals) -> Reals:
-    """The share of all runs of all maps with more than each of the `thresholds` [T]; [..., T]."""
-    values = np.concatenate(sample, axis=-1)
-    share: Reals = (values[..., None, :] > thresholds[:, None]).mean(axis=-1)
+    """The share of a map's runs with more than each of the `thresholds` [T], mean over maps; [..., T]."""
+    shares = [(values[..., None, :] > thresholds[:, None]).mean(axis=-1) for values in sample]
+    share: Reals = np.mean(shares, axis=0)
     return share
 
 

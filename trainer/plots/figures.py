@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 PANEL_INCHES = (4.2, 3.0)
 LEGEND_INCHES = 1.4
 """At least; long names take more."""
-INCHES_PER_LETTER = 0.062
-"""Of the legend's letters, about."""
+INCHES_PER_LETTER, INCHES_PER_LINE = 0.062, 0.16
+"""Of the legend's letters and lines, about."""
 LABEL_LETTERS = 34
 """A longer name is broken into lines."""
 LINE_STYLES = ("-", "--", ":", "-.")
@@ -65,8 +65,10 @@ def draw(
     rows = -(-len(drawers) // columns)
     names = sorted({reference.name for reference in references if reference.map in maps})
     labels = legend_labels(curves, styles, names)
-    size = PANEL_INCHES[0] * columns + legend_inches(labels.values()), PANEL_INCHES[1] * rows
-    figure = Figure(size, layout="constrained")
+    lines = [broken(learner).count("\n") + 1 for learner in learners]  # beside the chances, below each other
+    row = max(PANEL_INCHES[1], 1 + INCHES_PER_LINE * sum(lines) if drawers[-1][0] is draw_improvements else 0)
+    size = PANEL_INCHES[0] * columns + legend_inches(labels.values())[0], row * rows
+    figure = Figure((size[0], max(size[1], legend_inches(labels.values())[1])), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, (drawer, name) in zip(axes, drawers, strict=False):
         shown = [curve for curve in curves if name in ("", curve.map)]
@@ -96,10 +98,11 @@ def broken(name: str) -> str:
     return textwrap.fill(one_line(name), LABEL_LETTERS, break_long_words=False, break_on_hyphens=False)
 
 
-def legend_inches(labels: Iterable[str]) -> float:
-    """How wide the legend is with these labels."""
-    letters = max(len(line) for label in labels for line in label.splitlines() or [""])
-    return max(LEGEND_INCHES, 0.5 + INCHES_PER_LETTER * letters)
+def legend_inches(labels: Iterable[str]) -> tuple[float, float]:
+    """How wide and how high the legend is with these labels."""
+    lines = [line for label in labels for line in label.splitlines() or [""]]
+    width = 0.5 + INCHES_PER_LETTER * max(map(len, lines))
+    return max(LEGEND_INCHES, width), 0.4 + INCHES_PER_LINE * len(lines)
 
 
 def add_legend(figure: Figure, labels: Mapping[str, str], styles: Styles, names: Sequence[str]) -> None:
@@ -193,7 +196,7 @@ def draw_improvements(panel: Axes, curves: Sequence[Curve], styles: Styles, summ
     panel.set_yticks(range(len(found)), [broken(name) for name in found], parse_math=False)
     panel.set_ylim(-0.5, len(found) - 0.5)
     panel.set_xlim(-0.03, 1.03)
-    panel.set_title(f"chance that {one_line(ours)} ends higher than …", fontsize=10, parse_math=False)
+    panel.set_title(broken(f"chance that {ours} ends higher than …"), fontsize=10, parse_math=False)
 
 
 def dress(panel: Axes, title: str, metric: str) -> None:
@@ -208,7 +211,10 @@ def dress(panel: Axes, title: str, metric: str) -> None:
 
 def styles_of(learners: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colors and line styles: a color for each algorithm, the same in every figure, and a line style for each
-    variant of it (`lan-by-type`, `lan overlap=on`); colors too where all are variants of one algorithm."""
+    variant of it (`lan-by-type`, `lan overlap=on`).
+
+    Where all are variants of one algorithm, or one has more than there are line styles, each has a color too.
+    """
     algorithms = {name: name.split(" ")[0].removesuffix("-by-type") for name in sorted(learners)}
     colors = list(dict.fromkeys([*ALGORITHMS, *algorithms.values()]))  # unknown ones after the known
     styles: dict[str, dict[str, Any]] = {}
@@ -217,9 +223,9 @@ def styles_of(learners: Sequence[str]) -> dict[str, dict[str, Any]]:
         variant = variants[algorithm] = variants.get(algorithm, -1) + 1
         line_style = LINE_STYLES[variant % len(LINE_STYLES)]
         styles[learner] = {"color": f"C{colors.index(algorithm)}", "linestyle": line_style}
-    if len(variants) == 1:
+    if len(variants) == 1 or max(variants.values()) >= len(LINE_STYLES):
         for index, style in enumerate(styles.values()):
-            style["color"] = f"C{index}"
+            style["color"] = f"C{index % 10}"
     return styles
 
 

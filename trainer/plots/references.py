@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +22,11 @@ class Reference:
     level: float | None
 
 
-def read_references(path: Path, metric: str) -> list[Reference]:
-    """The references in a CSV file with the columns map, name, env_steps and the metric; InputError.
+def read_references(path: Path, metric: str, maps: Collection[str]) -> list[Reference]:
+    """The references on these maps in a CSV file with the columns map, name, env_steps and the metric.
 
     Without env_steps a number is a horizontal line. Lines without a number of this metric are left out.
+    InputError when it is no such file, or has no number for these maps.
     """
     rows = csv_rows(path, f"--beside {path}")
     needed = ("map", "name", "env_steps", metric)
@@ -45,5 +47,8 @@ def read_references(path: Path, metric: str) -> list[Reference]:
                 raise InputError(f"{where}: {one_line(' '.join(key))} has a second number without env_steps")
             else:
                 levels[key] = value
-    keys = dict.fromkeys([*points, *levels])
+    keys = [key for key in dict.fromkeys([*points, *levels]) if key[0] in maps]
+    if not keys:
+        shown = one_line(", ".join(sorted(maps)), 80)
+        raise InputError(f"--beside {path}: it has no {metric} of the maps that are drawn ({shown})")
     return [Reference(*key, tuple(sorted(points[key])), levels.get(key)) for key in keys]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -142,12 +143,19 @@ def improvements(curves: Sequence[Curve]) -> dict[tuple[str, str], Estimate]:
     Over the maps on which both were run; pairs without such a map are left out.
     """
     finals = {(curve.map, curve.learner): curve.values[-1] for curve in curves}
-    learners = sorted({curve.learner for curve in curves})
+    learners = sorted({curve.learner for curve in curves}, key=lambda name: (name != "lan", name))
     found = {}
-    for one in learners:
-        for other in learners:
-            maps = [m for m, learner in sorted(finals) if learner == one and (m, other) in finals]
-            if one != other and maps:
-                ours, theirs = ([finals[m, learner] for m in maps] for learner in (one, other))
-                found[one, other] = estimate(improvement, ours, theirs)
+    for one, other in itertools.combinations(learners, 2):
+        maps = [m for m, learner in sorted(finals) if learner == one and (m, other) in finals]
+        if maps:
+            ours, theirs = ([finals[m, learner] for m in maps] for learner in (one, other))
+            found[one, other] = estimate(improvement, ours, theirs)
+            found[other, one] = opposite(found[one, other])
     return found
+
+
+def opposite(chance: Estimate) -> Estimate:
+    """The chance of the other one, from the same draws."""
+    if chance.low is None or chance.high is None:
+        return Estimate(1 - chance.value)
+    return Estimate(1 - chance.value, 1 - chance.high, 1 - chance.low)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 
 from envs.errors import InputError
 from envs.make import battles_at_once, env_spec, make_env
-from trainer.config import ResolvedConfig
+from trainer.config import ResolvedConfig, TrainConfig, changes, resolve
 from trainer.learning.algorithms import enemies_to_read, make_learner, types_to_split
 from trainer.learning.learner import LearnerSettings
+from trainer.marks import Free
+from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.claim import Claim
-from trainer.runs.config_file import begin_directory, check_end, check_rules, save_end
+from trainer.runs.config_file import (
+    FILE_NAME,
+    IN_OLDER_RUNS,
+    begin_directory,
+    check_end,
+    check_rules,
+    save_end,
+)
 from trainer.runs.directory import Found, RunDirectory
 from trainer.runs.opponents import commanded
 from trainer.runs.plan import Plan, check_free
@@ -81,6 +90,11 @@ def go_back(plan: Plan, directory: RunDirectory) -> Found:
             )
         if different := spec.differences(found.checkpoint.spec):
             raise InputError(f"{found.path} was made for another {spec.name}: {'; '.join(different)}")
+        if different := changes(config_of(found.checkpoint), config, Free.ON_RESUME):
+            raise InputError(
+                f"{found.path} and {directory.path / FILE_NAME} are of different runs "
+                f"({', '.join(different)}): put back the one that belongs to the other"
+            )
         directory.go_back_to(found)
     except OSError as error:
         raise InputError(
@@ -88,6 +102,12 @@ def go_back(plan: Plan, directory: RunDirectory) -> Found:
             "unreadable, move it away, and the run goes on from the checkpoint before"
         ) from None
     return found
+
+
+def config_of(checkpoint: Checkpoint) -> ResolvedConfig:
+    """The settings of the run that wrote a checkpoint; InputError when they are none."""
+    config = TrainConfig.from_dict(IN_OLDER_RUNS | checkpoint.config)
+    return resolve(replace(config, env=checkpoint.backend))
 
 
 def learner_settings(config: ResolvedConfig) -> LearnerSettings:

@@ -160,8 +160,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}: lan-train writes one as RUN_DIR/{FILE_NAME}")
     content = io.BytesIO(read_regular(path))  # from here on an error is the file's
+    if not zipfile.is_zipfile(content):  # as torch writes them
+        raise InputError(f"{path} is truncated or no checkpoint of lan-train")
     if not is_whole(content):
-        raise InputError(f"{path} is truncated, damaged or no checkpoint of lan-train")
+        raise InputError(f"{path} is damaged: its contents do not have their checksums")
     content.seek(0)
     try:
         data = torch.load(content, map_location="cpu", weights_only=True)
@@ -197,10 +199,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def is_whole(content: io.BytesIO) -> bool:
-    """Whether it is a zip archive, as torch writes them, all of whose parts have their checksums.
-
-    torch does not look at these: it reads damaged numbers as numbers.
-    """
+    """Whether all parts of a zip archive have their checksums, at which torch does not look."""
     try:
         with zipfile.ZipFile(content) as archive:
             return archive.testzip() is None

@@ -49,8 +49,9 @@ def check_config(config: ResolvedConfig, backend: str) -> None:
     """InputError unless the settings' opponent can command the enemies there."""
     if config.opponent == MAP_SCRIPT:
         return
-    if backend != "sim":
-        raise InputError(f"--opponent {config.opponent}: only the simulator's enemies can be commanded")
+    from envs.battle.opponent import check_commanded
+
+    check_commanded(config.opponent, config.environment, backend)
     if config.rollout_workers and config.opponent not in scripted():
         raise InputError("--rollout-workers: a trained opponent plays in this process only; leave it out")
 

@@ -10,7 +10,7 @@ from envs.command import nearest_names
 from envs.errors import InputError
 from envs.make import BACKEND_NAMES, env_spec, has_sc2_game, is_code, resolve_backend, sc2_root
 from envs.text import shell_word
-from trainer.config import ResolvedConfig, TrainConfig, check_resumed, resolve, run_name
+from trainer.config import ResolvedConfig, TrainConfig, check_resumed, check_used, resolve, run_name
 from trainer.learning.algorithms import enemies_to_read, types_to_split
 from trainer.runs.config_file import FILE_NAME, is_unborn, load_config
 from trainer.runs.opponents import check_config, named_opponent
@@ -39,6 +39,7 @@ def plan_run(config: TrainConfig) -> Plan:
     run_dir = (config.run_dir or Path("runs") / run_name(config)).absolute()
     check_free(run_dir, config.map)
     resolved, backend = resolve_playable(config)
+    check_used(resolved)
     return Plan(resolved, run_dir, backend)
 
 
@@ -46,6 +47,10 @@ def plan_resumed(config: TrainConfig, run_dir: Path) -> Plan:
     """The plan of a run that goes on: its own settings, and the backend that it was begun on."""
     run_dir = run_dir.absolute()
     saved = load_config(run_dir)
+    if config.run_dir is not None and config.run_dir.absolute() != run_dir:
+        raise InputError(f"--run-dir {config.run_dir}: the run goes on in {run_dir}; leave it out")
+    if not saved.map:
+        raise InputError(f"{run_dir / FILE_NAME} names no map; put back the file that the run was begun with")
     if not config.map:
         raise InputError(
             f"{run_dir} asks to import code, as the environment {saved.map!r}; "

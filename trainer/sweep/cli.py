@@ -22,7 +22,7 @@ from envs.errors import InputError
 from envs.files import open_regular
 from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, check_used
 from trainer.runs.plan import resolve_playable
 from trainer.runs.stopping import ask_to_save
 from trainer.sweep.advice import plot_command
@@ -209,6 +209,7 @@ def make_jobs(config: SweepConfig) -> list[Job]:
         dict.fromkeys(config.maps), dict.fromkeys(config.algorithms)
     ):
         resolved, backend = resolve_playable(replace(settings, map=map_name, algorithm=algorithm))
+        check_used(resolved)
         configs.append(replace(resolved, env=backend))
         backends.add(backend)
     if len(backends) > 1:

@@ -52,10 +52,11 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether the run finished, and was asked for at least as many steps as now."""
+        """Whether the run finished, was asked for at least as many steps as now, and is still there."""
         try:
             finished = json.loads(read_regular(self.run_dir / FINISHED_NAME))
-            return bool(finished["steps"] >= self.config.steps)
+            kept = any(self.run_dir.glob("*.pt")) and (self.run_dir / METRICS_NAME).stat().st_size > 0
+            return kept and bool(finished["steps"] >= self.config.steps)
         except (OSError, ValueError, TypeError, KeyError, RecursionError):  # not there, or not ours
             return False
 

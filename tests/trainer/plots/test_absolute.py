@@ -83,13 +83,13 @@ def test_the_absolute_metric_is_the_best_checkpoints_and_has_a_table(
     assert lan_plot([*words, "--data", str(curves), "--absolute-data", str(absolute)]) == 0
     printed = capsys.readouterr().out
     assert absolute.read_text().splitlines()[0] == "map,backend,contract_version,algorithm,seed,won,battles"
-    assert f"3m,sim,2,vdn,2,{sum(metric.battles['won']):.0f},320" in absolute.read_text().splitlines()
+    assert f"3m,sim rules 2,2,vdn,2,{sum(metric.battles['won']):.0f},320" in absolute.read_text().splitlines()
     assert lan_plot([str(curves), str(absolute), "--out", str(again), "--force"]) == 0
     assert capsys.readouterr().out == printed, "the same tables from the data"
     assert lan_plot([str(absolute), "--out", str(again), "--force"]) == 2
     assert "holds the absolute metric alone" in capsys.readouterr().err
     other = tmp_path / "other.csv"
-    other.write_text(absolute.read_text().replace(",sim,", ",sc2,"))
+    other.write_text(absolute.read_text().replace(",sim rules 2,", ",sc2,"))
     assert lan_plot([str(curves), str(other), "--out", str(again), "--force"]) == 0
     assert "Absolute metric" not in capsys.readouterr().out, "that of another battlefield is not theirs"
     assert lan_plot([str(curves), str(absolute), str(absolute), "--out", str(again), "--force"]) == 2
@@ -140,6 +140,8 @@ def test_what_has_no_absolute_metric_is_one_sentence(
         (["--absolute", str(broken)], "best.pt"),
         (["--absolute", str(tmp_path)], "config.json"),
         (["--absolute", str(runs[0]), "--seed", "3"], "--seed: the absolute metric is 320 battles"),
+        (["--absolute", str(runs[0]), "--seed=0"], "--seed: the absolute metric is 320 battles"),
+        (["--absolute", str(runs[0]), "--episodes", "32"], "--episodes: the absolute metric is 320 battles"),
         (["--absolute", str(runs[0]), "--env", "sim"], "--env: the absolute metric"),
         (["--absolute", str(runs[0]), "--ckpt", str(runs[0])], "give one of --ckpt FILE"),
     ]:

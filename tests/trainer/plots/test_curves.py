@@ -1,7 +1,7 @@
 """lan-plot draws what the runs' evaluations say, and does not mix in silence what differs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -382,3 +382,27 @@ def test_long_names_leave_room_for_the_panels(
         box = panel.get_window_extent()
         assert box.width > 100
         assert not legend.get_window_extent().overlaps(box)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda lines: lines + lines, "its evaluation at step 0 comes after 10037"),
+        (lambda lines: [lines[0], lines[2], lines[1]], "its evaluation at step 0 comes after 10037"),
+        (lambda lines: [*lines[:2], lines[2].replace("0.5", "7.0")], "win rate at step 10037 is 7"),
+    ],
+)
+def test_metrics_that_no_run_writes_are_not_drawn(
+    tmp_path: Path, change: Callable[[list[str]], list[str]], says: str
+) -> None:
+    path = write_run(tmp_path, [0.0, 0.5])
+    file = path / "metrics.jsonl"
+    file.write_text("".join(change(file.read_text().splitlines(keepends=True))))
+    with pytest.raises(InputError, match=says):
+        load_run(path, "win_rate")
+
+
+def test_variants_without_a_line_style_of_their_own_have_a_color() -> None:
+    names = ["iql", *(f"lan gamma={n}" for n in range(9))]
+    drawn = {(style["color"], style["linestyle"]) for style in styles_of(names).values()}
+    assert len(drawn) == len(names)

@@ -12,6 +12,8 @@ from envs.errors import InputError
 from tests.paths import ROOT
 from tests.trainer.plots.test_curves import write_run
 from trainer.plots.cli import main
+from trainer.plots.curves import load_run
+from trainer.plots.drawn_data import COLUMNS, evaluations_csv, read_runs
 from trainer.plots.references import Reference, read_references
 
 RESULTS = ROOT / "results" / "2s3z-200k" / "curves.csv"
@@ -212,7 +214,7 @@ def test_others_numbers_stand_beside_the_curves(tmp_path: Path) -> None:
     beside.write_text(
         "map,name,env_steps,win_rate\n3m,nearest,,0.8\n3m,QMIX,200000,0.9\n3m,QMIX,100000,0.7\n8m,x,,1\n"
     )
-    assert read_references(beside, "win_rate") == [
+    assert read_references(beside, "win_rate", {"3m", "8m"}) == [
         Reference("3m", "QMIX", ((100_000.0, 0.7), (200_000.0, 0.9)), None),
         Reference("3m", "nearest", (), 0.8),
         Reference("8m", "x", (), 1.0),
@@ -232,6 +234,9 @@ def test_others_numbers_stand_beside_the_curves(tmp_path: Path) -> None:
         ("map,name,env_steps,win_rate\n3m,a,,nan\n", "line 2: win_rate is 'nan'"),
         ("map,name,env_steps,win_rate\n3m,a,,1\n3m,a,,0\n", "3m a has a second number"),
         ("map,name,env_steps,win_rate\n3m,a,,90\n", "line 2: a win rate of 90; write shares"),
+        ("map,name,env_steps,win_rate\n8m,a,,1\n3m,b,,\n", r"no win_rate of the maps that are drawn \(3m\)"),
+        ("map,name,env_steps,win_rate,win_rate\n3m,a,,1,0\n", "two columns 'win_rate'"),
+        ("map,name,env_steps,win_rate\n3m,a,,1,0\n", "line 2: it has more cells than the first line"),
         (None, "cannot be read"),
     ],
 )
@@ -240,4 +245,20 @@ def test_what_cannot_stand_beside_is_one_sentence(tmp_path: Path, text: str | No
     if text is not None:
         path.write_text(text)
     with pytest.raises(InputError, match=says):
-        read_references(path, "win_rate")
+        read_references(path, "win_rate", {"3m"})
+
+
+def test_the_lines_of_a_file_may_stand_in_any_order(tmp_path: Path) -> None:
+    """The first evaluation after a point is that of the fewest steps."""
+    lines = ["3m,sim,2,lan,0,10500,10000,0.9", "3m,sim,2,lan,0,10003,10000,0.1", "3m,sim,2,lan,0,0,0,0"]
+    path = tmp_path / "curves.csv"
+    path.write_text("\n".join([f"{','.join(COLUMNS)},win_rate", *lines, ""]))
+    (run,) = read_runs(path, "win_rate")
+    assert run.by_point == {0: 0.0, 10_000: 0.1}
+
+
+def test_what_was_drawn_is_kept_to_the_last_digit(tmp_path: Path) -> None:
+    run = load_run(write_run(tmp_path, [0.0, 1 / 3]), "win_rate")
+    path = tmp_path / "curves.csv"
+    path.write_text(evaluations_csv([run], "win_rate"))
+    assert read_runs(path, "win_rate")[0].values.tolist() == [0.0, 1 / 3]

@@ -37,15 +37,17 @@ def test_by_hand() -> None:
     two_maps = [
         np.array([0.0, 1.0, 1.0]),
         np.array([0.2, 0.4, 0.6, 0.8, 1.0]),
-    ]  # of eight values two at each end
-    for sample, expected in ((three, 0.4), (five, 0.7 / 3), (two_maps, (0.4 + 0.6 + 0.8 + 1.0) / 4)):
+    ]  # runs of a sixth and of a tenth; a quarter at each end, so of .2 a sixtieth is left, of 1 eleven
+    middle = 0.2 / 60 + (0.4 + 0.6 + 0.8) / 10 + 1.0 * 11 / 60
+    for sample, expected in ((three, 0.4), (five, 0.7 / 3), (two_maps, 2 * middle)):
         assert interquartile_mean(sample) == pytest.approx(expected)
     ours, theirs = [np.array([0.5, 0.9])], [np.array([0.5, 0.1, 0.7])]
     assert improvement(ours, theirs) == pytest.approx((1 + 0.5 + 3) / 6)  # .5 beats .1, ties .5; .9 beats all
     assert improvement(theirs, ours) == pytest.approx(1 - (1 + 0.5 + 3) / 6)
     mixed = improvement([*ours, np.array([1.0])], [*theirs, np.array([0.0])])
     assert mixed == pytest.approx((4.5 / 6 + 1) / 2), "every map counts the same"
-    np.testing.assert_allclose(profile(two_maps, np.array([0.0, 0.4, 1.0])), [7 / 8, 5 / 8, 0])
+    shares = [(2 / 3 + 1) / 2, (2 / 3 + 3 / 5) / 2, 0]
+    np.testing.assert_allclose(profile(two_maps, np.array([0.0, 0.4, 1.0])), shares)
 
 
 def test_along_a_grid_every_point_is_what_it_is_alone() -> None:

@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,6 +63,18 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
         save_checkpoint(tmp_path / "run.pt", checkpoint(states=states(env_steps=99)))
     assert load_checkpoint(tmp_path).env_steps == 10
     assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_file_with_one_wrong_bit_is_refused(tmp_path: Path) -> None:
+    """A number with a wrong bit is a number all the same, so only the checksum tells."""
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, checkpoint())
+    content = bytearray(path.read_bytes())
+    weights = content.index(np.ones(4, np.float32).tobytes())
+    content[weights + 3] ^= 1 << 6
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="damaged: its contents do not have their checksums"):
+        load_checkpoint(path)
 
 
 @pytest.mark.parametrize("kept", [0, 10, 0.5, 0.99])

@@ -266,3 +266,46 @@ def test_a_run_of_other_rules_is_neither_gone_on_with_nor_evaluated(
         assert json.loads(file.read_text()) == older
     file.write_text(json.dumps(data | {"rules": "1"}))
     assert "its rules is '1'" in refused(capsys, "--resume", str(run_dir))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (
+            "--algorithm qmix --value-input state",
+            "--value-input would change nothing: qmix has no",
+        ),
+        (
+            "--algorithm vdn --no-value-gradient-to-gru",
+            "--value-gradient-to-gru would change nothing: vdn has no",
+        ),
+        ("--value-input state --no-value-gradient-to-gru", "the value does not read the GRU"),
+        ("--algorithm vdn --grad-norm each", "vdn trains one network alone"),
+        ("--preset fast --target-update-interval 5", "targets follow by --target-tau 0.01"),
+        ("--target-tau 0.5 --target-update-interval 5", "targets follow by --target-tau 0.5"),
+        ("--ray-address bogus:1", "it is for --rollout-workers"),
+    ],
+)
+def test_a_setting_that_would_change_nothing_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: str, reason: str
+) -> None:
+    assert reason in refused(capsys, "--map", "3m", "--run-dir", str(tmp_path / "run"), *words.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_two_runs_in_one_directory_are_not_gone_on_with(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = [*TINY, "--map", "spread:2"]
+    for seed in ("0", "1"):
+        assert main([*words, "--seed", seed, "--run-dir", str(tmp_path / seed)]) == 0
+    capsys.readouterr()
+    (tmp_path / "0" / "run.pt").write_bytes((tmp_path / "1" / "run.pt").read_bytes())
+    error = refused(capsys, "--resume", str(tmp_path / "0"), "--steps", "48")
+    assert "are of different runs (--seed was 1, now 0): put back" in error
+    elsewhere = refused(capsys, "--resume", str(tmp_path / "1"), "--run-dir", str(tmp_path / "2"))
+    assert f"the run goes on in {tmp_path / '1'}; leave it out" in elsewhere
+    file = tmp_path / "1" / "config.json"
+    data = json.loads(file.read_text())
+    file.write_text(json.dumps(data | {"config": data["config"] | {"map": ""}}))
+    assert "names no map" in refused(capsys, "--resume", str(tmp_path / "1"))

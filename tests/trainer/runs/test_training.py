@@ -117,8 +117,8 @@ def test_a_run_goes_on_by_its_own_settings(finished: Path, tmp_path: Path) -> No
 def test_a_run_that_ended_between_two_evaluations_goes_on_as_one_of_the_longer_length(tmp_path: Path) -> None:
     """Its evaluations play the same battles, although the first end was evaluated as well."""
     short = TrainConfig(
-        map="spread:2", env="sim", algorithm="iql", steps=300, envs=2, batch_episodes=2, eval_interval_steps=200,
-        eval_episodes=2, threads=1, run_dir=tmp_path / "grown",
+        map="spread:2", env="sim", algorithm="iql", steps=300, envs=2, threads=1, batch_episodes=2,
+        eval_episodes=2, eval_interval_steps=200, run_dir=tmp_path / "grown",
     )  # fmt: skip
     train(short)
     resume(tmp_path / "grown", steps=700)

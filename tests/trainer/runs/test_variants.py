@@ -105,7 +105,7 @@ def test_a_trained_team_is_an_opponent_until_its_file_changes(
             ["--map", "zerg_5_vs_5", "--opponent", "focus"],
             "nobody can command enemies that every episode draws",
         ),
-        (["--map", "checkers", "--opponent", "focus"], "only the simulator's enemies can be commanded"),
+        (["--map", "checkers", "--opponent", "focus"], "checkers has no enemies to command"),
         (["--map", "3m", "--sharing", "type"], "all agents of 3m are of one type, marine"),
         (["--map", "checkers", "--sharing", "type"], "the agents of checkers have no types"),
         (["--map", "checkers", "--algorithm", "iql-nofog"], "checkers has no fog"),

@@ -41,6 +41,7 @@ class InOrder:
             return [(job, Outcome("exit code 1", "the run diverged"))]
         evaluation = {"kind": "evaluation", "env_steps": 1_040, "win_rate": 0.5, "return_mean": 7.25}
         (job.run_dir / "metrics.jsonl").write_text(json.dumps(evaluation) + "\n")
+        (job.run_dir / "run.pt").touch()
         (job.run_dir / FINISHED_NAME).write_text(json.dumps({"steps": job.config.steps}))
         return [(job, Outcome())]
 
@@ -91,6 +92,11 @@ def test_finished_runs_are_not_run_again_and_failed_ones_are(tmp_path: Path) -> 
     assert {name[-1] for name in again.done} == {"1", "2"}
     assert conduct(make_rows(tmp_path, seeds=3), last := InOrder()) == {}
     assert last.done == []
+    rows = make_rows(tmp_path, seeds=1)  # of two runs, checkpoint and metrics were lost
+    (rows[0].job.run_dir / "run.pt").unlink()
+    (rows[1].job.run_dir / "metrics.jsonl").write_text("")
+    conduct(make_rows(tmp_path, seeds=1), lost := InOrder())
+    assert lost.done == [rows[0].job.name, rows[1].job.name]
 
 
 def test_a_sweep_made_longer_equals_one_that_was_told_at_once(tmp_path: Path) -> None:
