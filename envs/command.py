@@ -13,7 +13,7 @@ from typing import TypeVar
 from envs.errors import InputError
 from envs.flags import flag_rules
 from envs.stopping import StopWish, stop_wish
-from envs.streams import hold_standard_streams
+from envs.streams import hold_standard_streams, remember_failures
 from envs.text import one_line
 
 Config = TypeVar("Config")
@@ -65,8 +65,6 @@ def printed(command: Callable[[], int], prog: str, listing: bool = True) -> int:
     prepare_streams()
     try:
         code = command()
-    except BrokenPipeError as error:
-        code = 0 if listing else complain(prog, f"error: {one_line(error)}", 1)
     except SystemExit as end:  # tyro's, after help and after an error; rich's 1 for a reader who is gone
         if isinstance(end.code, str):
             raise
@@ -74,12 +72,22 @@ def printed(command: Callable[[], int], prog: str, listing: bool = True) -> int:
         if code == 0 and getattr(sys.stdout, "is_lossy", False):  # a stream that never fails
             code = 1
     except OSError as error:
-        code = complain(prog, f"error: {one_line(error)}", 1)
+        if listing and isinstance(error, BrokenPipeError):
+            code = 0
+        elif error is getattr(sys.stdout, "failure", None):
+            code = complain(prog, unwritten_words(error), 1)
+        else:
+            code = complain(prog, f"error: {one_line(error)}", 1)
     unwritten = settle(sys.stdout)
     settle(sys.stderr)
     if unwritten is not None and code == 0 and not (listing and isinstance(unwritten, BrokenPipeError)):
-        return complain(prog, f"error: its output could not be written: {one_line(unwritten)}", 1)
+        return complain(prog, unwritten_words(unwritten), 1)
     return code
+
+
+def unwritten_words(error: OSError) -> str:
+    """What to say where stdout takes no more."""
+    return f"error: its output could not be written: {one_line(error)}"
 
 
 def attempt(
@@ -131,6 +139,7 @@ def prepare_streams() -> None:
     hold_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    remember_failures()
 
 
 def settle(stream: io.TextIOBase | object) -> OSError | None:

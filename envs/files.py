@@ -113,6 +113,12 @@ def expanded(path: Path | str) -> Path:
         ) from None
 
 
+def not_a_folder(path: Path) -> Path | None:
+    """What lies where `path` or a folder above it should be, and is none; None where a folder can be made."""
+    nearest = next((each for each in (path, *path.parents) if os.path.lexists(each)), None)
+    return None if nearest is None or nearest.is_dir() else nearest
+
+
 def sync_folder(folder: Path) -> None:
     """Write a folder's names to the disk, where its file system can: a rename then survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -3,8 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
+
+
+class Output(io.TextIOWrapper):
+    """Standard output that remembers which error was its own, so that no file's is taken for it."""
+
+    failure: OSError | None = None
+    plain: io.TextIOWrapper
+
+    def write(self, text: str) -> int:
+        """As every stream; without a buffer an error comes from here."""
+        try:
+            return super().write(text)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        """As every stream."""
+        try:
+            super().flush()
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+def remember_failures() -> None:
+    """Make the process's own stdout an `Output`; a stream that others have put in its place stays."""
+    plain = sys.stdout
+    if type(plain) is io.TextIOWrapper:
+        with contextlib.suppress(OSError, ValueError):  # what it holds already cannot be written
+            plain.flush()
+            output = Output(
+                plain.buffer, plain.encoding, plain.errors,
+                line_buffering=plain.line_buffering, write_through=plain.write_through,
+            )  # fmt: skip
+            output.plain = plain  # whose end would close what both write to
+            sys.stdout = output
 
 
 def hold_standard_streams() -> None:

@@ -238,9 +238,9 @@ def play_episodes(
             watchers.append(data.scribe)
         while len(stats) < config.episodes:
             played = play(env, make_team, min(env.n_battles, config.episodes - len(stats)), watchers)
+            stats += played
             if data is not None:
                 data.add(played)
-            stats += played
 
 
 def describe(stats: Sequence[EpisodeStats], contestant: Contestant, config: EvaluateConfig) -> Evaluation:

@@ -46,7 +46,7 @@ def install_tree(config: InstallConfig) -> int:
 
     if not 55958 <= config.base_build <= 999_999:
         raise InputError(f"--base-build {config.base_build}: pysc2 wants 55958 (3.16.1) or newer")
-    root = config.root.resolve()
+    root = Path(os.path.realpath(config.root))  # unlike Path.resolve it takes a link to itself
     install(root, config.base_build)
     print(f"installed; now: export SC2PATH={shell_word(root)}")
     return 0

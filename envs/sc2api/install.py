@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from envs.errors import InputError
-from envs.files import replacing
+from envs.files import not_a_folder, replacing
 from envs.smac.maps import MAP_NAMES
 from envs.smac.scenarios import FIELD
 
@@ -21,8 +21,8 @@ MARK: Final = "# lan-sc2: the simulator behind Blizzard's SC2 API"
 def install(root: Path, base_build: int) -> None:
     """Make the tree under `root`; InputError when a real game, or something else, stands there."""
     binary = root / "Versions" / f"Base{base_build}" / "SC2_x64"
-    check_free(root)
     try:
+        check_free(root)
         binary.parent.mkdir(parents=True, exist_ok=True)
         _write(binary, _script(), executable=True)
         maps = root / "Maps" / "SMAC_Maps"
@@ -38,8 +38,8 @@ def install(root: Path, base_build: int) -> None:
 
 def check_free(root: Path) -> None:
     """InputError when `root` holds a game that is not ours."""
-    if root.exists() and not root.is_dir():
-        raise InputError(f"{root} is no folder; choose another with --root")
+    if (blocked := not_a_folder(root)) is not None:
+        raise InputError(f"{blocked} is no folder; choose another with --root")
     for binary in root.glob("Versions/Base*/SC2_x64"):
         if not is_ours(binary):
             raise InputError(f"{binary} is a game that lan-sc2 did not install; choose another --root")

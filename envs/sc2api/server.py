@@ -27,6 +27,7 @@ from typing import Any, Final
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
+from websockets.protocol import OPEN
 from websockets.sync.server import ServerConnection, serve
 
 from envs.errors import InputError
@@ -88,10 +89,10 @@ class Server:
         idle_s: tuple[float, float] = (IDLE_S, IDLE_IN_GAME_S),
     ) -> None:
         try:
+            host.encode("idna")  # as the look-up does, which leaves an open socket behind
             listener = Listener(host, port)
-        except OSError as error:
-            reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be listened on: {error}"
-            raise InputError(f"port {port} of {host} {reason}; choose another with --port") from None
+        except (OSError, UnicodeError) as error:
+            raise InputError(why_not_listening(host, port, error)) from None
         self.port: int = listener.getsockname()[1]
         self.n_requests = 0
         self.on_leave: Callable[[], None] | None = None
@@ -136,8 +137,7 @@ class Server:
             for option, value in _PROBES:
                 connection.socket.setsockopt(socket.IPPROTO_TCP, option, value)
             while not session.is_over:
-                idle_s = self._idle_s[session.battle is not None]
-                request = connection.recv(idle_s, decode=False)
+                request = self._next_request(connection, self._idle_s[session.battle is not None])
                 with self._lock:
                     self.n_requests += 1
                 long = len(request) > LONG_MESSAGE_BYTES
@@ -150,6 +150,34 @@ class Server:
             connection.close()
             if self.on_leave is not None:
                 self.on_leave()
+
+    def _next_request(self, connection: ServerConnection, idle_s: float) -> bytes:
+        """The next request; TimeoutError when none comes in time, or when the connection is closing.
+
+        A connection that has broken the protocol closes, yet the library waits on for what it may send.
+        """
+        end_s = time.monotonic() + idle_s
+        while True:
+            left_s = end_s - time.monotonic()
+            try:
+                return connection.recv(min(left_s, self._deadline_s), decode=False)
+            except TimeoutError:
+                if left_s <= self._deadline_s or connection.state is not OPEN:
+                    raise
+
+
+def why_not_listening(host: str, port: int, error: Exception) -> str:
+    """What is wrong with the address, and which flag to change."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return f"port {port} of {host} is taken; choose another with --port"
+    if number == errno.EACCES:
+        return (
+            f"port {port} of {host} may not be listened on by this user; choose one from 1024 on with --port"
+        )
+    text = (error.strerror if isinstance(error, OSError) else None) or "it cannot be the name of a machine"
+    cause = text.partition(" (while attempting")[0]  # where Python goes on with a tuple
+    return f"{host!r} cannot be listened on: {cause}; choose an address of this machine with --host"
 
 
 def refusal(connection: ServerConnection, request: Request) -> Response | None:

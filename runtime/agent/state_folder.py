@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from envs.errors import InputError
-from envs.files import sync_folder
+from envs.files import not_a_folder, sync_folder
 
 
 def make_folder(folder: Path, fsync: bool) -> None:
@@ -17,6 +17,9 @@ def make_folder(folder: Path, fsync: bool) -> None:
 
     With `fsync` their names outlive a loss of power. InputError when it cannot be made.
     """
+    if (blocked := not_a_folder(folder)) is not None:
+        what = f"{blocked} is no folder; remove it, or choose another --state-dir"
+        raise InputError(f"state directory {folder} cannot be used: {what}")
     try:
         missing = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -157,6 +157,9 @@ def why(error: Exception) -> str:
             str(error.details()).rpartition(": ")[2].rstrip("]")
         )  # gRPC puts what it did before what was wrong
         return f"is there one running? ({one_line(cause, SHOWN_CHARACTERS)})"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        cause = f"{error.verify_message} ({error.reason})"
+        return f"its certificate is not accepted under --tls-ca: {one_line(cause, SHOWN_CHARACTERS)}"
     if getattr(error, "reason", "") == "WRONG_VERSION_NUMBER":  # OpenSSL's; errors made by us have none
         return "it speaks no TLS; with --tls-cert, --tls-key and --tls-ca it would"
     if isinstance(error, ConnectionError) and error.errno:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from envs.command import run_command
 from envs.errors import InputError
-from envs.files import replacing
+from envs.files import not_a_folder, replacing
 from envs.text import one_line
 from runtime.identity.tls import HOST_URI, MAX_PEM_BYTES, Pem, TlsFiles, agent_dns_name, agent_uri, read_pem
 
@@ -56,9 +56,11 @@ def certs(config: CertsConfig) -> int:
     owners = {"host": (HOST_URI, "host.lan")}
     owners |= {f"agent-{i}": (agent_uri(i), agent_dns_name(i)) for i in range(config.agents)}
     places = {owner: owner_files(config.out, owner, config.folders) for owner in owners}
-    if not config.renew:
-        make_folder(config.out)
-    with sole_writer(config.out, config.renew) as key_file, undone_on_failure(config.renew) as written:
+    with contextlib.ExitStack() as stack:
+        written = stack.enter_context(undone_on_failure(config.renew))
+        if not config.renew:
+            make_folder(config.out, written)
+        key_file = stack.enter_context(sole_writer(config.out, config.renew))
         lifetime = datetime.timedelta(days=config.days)
         if config.renew:
             authority = Authority(lifetime, key=read_authority_key(config, key_file, places["host"].cert))
@@ -69,7 +71,7 @@ def certs(config: CertsConfig) -> int:
             write_key(config.out, key_file, authority.key)
         write_files({config.out / "ca.pem": certificate_pem(authority.certificate)}, config.renew, written)
         for owner, place in places.items():
-            make_folder(place.cert.parent)
+            make_folder(place.cert.parent, written)
             pem = authority.make(*owners[owner])
             contents = {place.key: pem.key, place.cert: pem.cert}
             contents |= {place.ca: pem.ca} if config.folders else {}
@@ -120,19 +122,23 @@ def sole_writer(out: Path, renew: bool) -> Iterator[BinaryIO]:
             raise InputError(f"another lan-certs is writing to {out}; wait until it has ended") from None
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror}") from None
-        yield file
+        try:
+            yield file
+        finally:
+            with contextlib.suppress(OSError):  # `write_key` has told what a full disk did not take
+                file.close()
 
 
 @contextlib.contextmanager
 def undone_on_failure(renew: bool) -> Iterator[list[Path]]:
-    """A list of new files, which are removed when the block fails; files that replaced others stay."""
+    """A list of new files and folders, removed when the block fails; files that replaced others stay."""
     written: list[Path] = []
     try:
         yield written
     except BaseException:
-        for path in () if renew else written:
+        for path in () if renew else reversed(written):
             with contextlib.suppress(OSError):
-                path.unlink()
+                path.rmdir() if path.is_dir() else path.unlink()
         raise
 
 
@@ -241,9 +247,12 @@ def read_authority_key(config: CertsConfig, file: BinaryIO, host_cert: Path) -> 
     return key
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder unless it is there; InputError when that cannot be."""
+def make_folder(path: Path, made: list[Path]) -> None:
+    """Make a folder unless it is there, and add what was made to a list; InputError when that cannot be."""
+    if (blocked := not_a_folder(path)) is not None:
+        raise InputError(f"--out {path}: {blocked} is no folder; remove it, or choose another --out")
     try:
+        made += [each for each in (*reversed(path.parents), path) if not each.exists()]
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {path}: {error.strerror}") from None

@@ -275,18 +275,19 @@ class HostTls:
     async def identify(self, address: Address) -> int:
         """The id of the agent whose certificate is shown at an address; ssl.SSLError when none is."""
         self._renewed.look()
+        host, port, context = address.host, address.port, self._renewed.context
         try:
-            _, writer = await asyncio.open_connection(
-                address.host, address.port, ssl=self._renewed.context, server_hostname=""
-            )
-        except ValueError as error:  # asyncio decodes the certificate's names
-            raise ssl.SSLError(f"it shows a certificate with a name that cannot be read: {error}") from None
+            _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname="")
+        except UnicodeDecodeError as error:  # the certificate's names; others are errors of the address
+            raise ssl.SSLError(
+                1, f"it shows a certificate with a name that cannot be read: {error}"
+            ) from None
         names = uris(writer.get_extra_info("peercert"))
         writer.transport.abort()
         match = AGENT_URI.fullmatch(names[0]) if len(names) == 1 else None
         if match is None:
             whose = one_line(", ".join(names) or "nobody", 200)
-            raise ssl.SSLError(f"it shows the certificate of {whose}, not of an agent")
+            raise ssl.SSLError(1, f"it shows the certificate of {whose}, not of an agent")
         return int(match[1])
 
     def channel(self, address: Address, agent_id: int, options: tuple[tuple[str, Any], ...]) -> Any:

@@ -110,6 +110,8 @@ def command(body: str, listing: bool = False) -> list[str]:
     return [sys.executable, "-c", code]
 
 
+UNWRITTEN = "it: error: its output could not be written: "
+FILES_ERROR = "    open('/dev/full', 'w', 1).write('text\\n')"
 LISTING = "    for n in range(50000): print(n)"
 LONG_WORK = """    with patient_output('it'):
         for n in range(20000): print(n)
@@ -120,11 +122,13 @@ LONG_WORK = """    with patient_output('it'):
     ("words", "redirected", "code", "said"),
     [
         (command(LISTING, listing=True), "| head -1", 0, ""),
-        (command(LISTING), "| head -1", 1, "it: error: [Errno 32] Broken pipe"),
+        (command(LISTING), "| head -1", 1, f"{UNWRITTEN}[Errno 32] Broken pipe"),
         (command("    print('short')", listing=True), "| true", 0, ""),
-        (command(LISTING, listing=True), "> /dev/full", 1, "No space left on device"),
+        (command(LISTING, listing=True), "> /dev/full", 1, f"{UNWRITTEN}[Errno 28] No space left on device"),
         (command("    print('short')", listing=True), "> /dev/full", 1, "No space left on device"),
         (command(LISTING, listing=True), ">&-", 0, ""),
+        (command("    print('short')", listing=True), "> /dev/full", 1, UNWRITTEN),
+        (command(FILES_ERROR), "> /dev/full", 1, "it: error: [Errno 28] No space left on device\n"),
         (command(LONG_WORK), "| head -1", 0, "it: not all output could be written: Broken pipe\ndone"),
         (command(LONG_WORK), "> /dev/full", 0, "No space left on device\ndone"),
         (command(LONG_WORK), ">&-", 0, "done"),
@@ -134,11 +138,16 @@ LONG_WORK = """    with patient_output('it'):
         (command("    print('\\udce4 é …')"), "", 0, ""),
     ],
 )  # fmt: skip
-def test_exit_codes_where_nobody_reads(words: list[str], redirected: str, code: int, said: str) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_exit_codes_where_nobody_reads(
+    words: list[str], redirected: str, code: int, said: str, unbuffered: str
+) -> None:
     done = subprocess.run(
         ["bash", "-c", f'"$@" {redirected}; exit "${{PIPESTATUS[0]}}"', "bash", *words],
         capture_output=True, text=True, timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+        env={
+            **os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii", "PYTHONUNBUFFERED": unbuffered
+        },
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     assert said in done.stderr

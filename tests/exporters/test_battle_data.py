@@ -48,6 +48,21 @@ def test_a_page_and_the_data_can_be_written_together(tmp_path: Path) -> None:
         assert len(list(dataset.episodes())) == 2
 
 
+def test_a_full_disk_costs_the_file_and_not_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**options: object) -> object:
+        return Path("/dev/full").open("r+b", buffering=64)
+
+    monkeypatch.setattr("trainer.replay.dataset.tempfile.TemporaryFile", full)
+    path = tmp_path / "battles.npz"
+    words = ["--team", "random", "--map", "3m", "--episodes", "2", "--seed", "6"]
+    assert main([*words, "--dataset", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert "team random: 2 battles, seed 6" in captured.out
+    assert captured.err == f"lan-eval: error: cannot write {path}: No space left on device\n"
+
+
 def test_what_cannot_be_written_is_refused_before_any_battle(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -94,7 +94,7 @@ class DatasetWriter:
     """Collects episodes in files without a name beside `path`, so that memory holds one round at a time.
 
     The file appears whole at the end of a `with` block, however that ends, unless nothing was added; equal
-    episodes give equal bytes. OSError when the disk says no.
+    episodes give equal bytes. InputError when the disk says no; then no file appears.
     """
 
     def __init__(self, path: Path, spec: EnvSpec, about: dict[str, Any]) -> None:
@@ -102,11 +102,12 @@ class DatasetWriter:
         self.about = {"format": FORMAT, "format_version": FORMAT_VERSION, "spec": json.loads(spec.to_json())}
         self.about |= about
         self.n_episodes = self.n_steps = 0
+        self._is_whole = True
         self._opened = contextlib.ExitStack()
         self._kept: dict[str, IO[bytes]] = {}
 
     def __enter__(self) -> DatasetWriter:
-        with contextlib.ExitStack() as stack:
+        with self._refusal_told(), contextlib.ExitStack() as stack:
             for name in array_rows(self.spec):
                 self._kept[name] = stack.enter_context(tempfile.TemporaryFile(dir=self.path.parent))
             self._opened = stack.pop_all()
@@ -115,16 +116,30 @@ class DatasetWriter:
     def add(self, episodes: Sequence[Episode]) -> None:
         """Add episodes, whole, in this order."""
         kinds = array_rows(self.spec)
-        for episode in episodes:
-            for name, rows in rows_of(episode).items():
-                self._kept[name].write(np.ascontiguousarray(rows, kinds[name][0]).tobytes())
-            self.n_episodes += 1
-            self.n_steps += episode.length
+        with self._refusal_told():
+            for episode in episodes:
+                for name, rows in rows_of(episode).items():
+                    self._kept[name].write(np.ascontiguousarray(rows, kinds[name][0]).tobytes())
+                self.n_episodes += 1
+                self.n_steps += episode.length
 
     def __exit__(self, *exception: object) -> None:
-        with self._opened:
-            if self.n_episodes:
-                self._write()
+        try:
+            if self.n_episodes and self._is_whole:
+                with self._refusal_told():
+                    self._write()
+        finally:
+            with contextlib.suppress(OSError):  # of what they still hold, which nobody needs any more
+                self._opened.close()
+
+    @contextlib.contextmanager
+    def _refusal_told(self) -> Iterator[None]:
+        """Turn what the disk refuses into one sentence; what was kept is then no longer whole."""
+        try:
+            yield
+        except OSError as error:
+            self._is_whole = False
+            raise InputError(f"cannot write {self.path}: {error.strerror or error}") from None
 
     def _write(self) -> None:
         with replacing(self.path) as file, zipfile.ZipFile(file, "w") as archive:

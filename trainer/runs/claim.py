@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from envs.errors import InputError
+from envs.files import not_a_folder
 from trainer.runs.config_file import FILE_NAME, is_unborn
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 
@@ -30,6 +31,10 @@ class Claim(contextlib.AbstractContextManager["Claim"]):
     def __init__(self, run_dir: Path, wait_s: float = 0.0) -> None:
         self.run_dir = run_dir
         self.warning: str | None = None
+        if (blocked := not_a_folder(run_dir)) is not None:
+            raise InputError(
+                f"cannot train in {run_dir}: {blocked} is no folder; remove it, or choose another --run-dir"
+            )
         try:
             self._made = [path for path in (run_dir, *run_dir.parents) if not path.exists()]
             self._descriptor: int | None = self._lock(time.monotonic() + wait_s)

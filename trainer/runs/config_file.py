@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
-from envs.files import read_regular, write_atomically
+from envs.files import not_a_folder, read_regular, write_atomically
 from envs.make import BACKEND_NAMES, rules_of
 from envs.types import EnvSpec
 from envs.version import project_version, source_commit
@@ -70,6 +70,8 @@ def load_config(run_dir: Path) -> ResolvedConfig:
     try:
         if run_dir.is_file():
             raise InputError(f"{run_dir} is a file; name the run's directory, {run_dir.parent}")
+        if (blocked := not_a_folder(run_dir)) is not None:
+            raise InputError(f"no run in {run_dir}: {blocked} is no folder; name the run's directory")
         data = read_config(run_dir)
     except FileNotFoundError:
         raise InputError(f"no run in {run_dir}: it has no {FILE_NAME}") from None

@@ -65,5 +65,15 @@ def print_summary(run: TrainingRun, first_steps: int) -> None:
         f"{run.learner.updates:,} updates, last win rate {win_rate}\n"
         f"{steps:,} steps in {format_duration(wall_s)}: {steps / wall_s:,.0f} steps/s ({parts}); "
         f"peak memory {peak_memory_mb():,.0f} MB, replay {run.replay.nbytes / 2**20:,.0f} MB\n"
-        f"checkpoint: {one_line(folder / FILE_NAME)}"
+        f"checkpoint: {checkpoint_words(run)}"
     )
+
+
+def checkpoint_words(run: TrainingRun) -> str:
+    """Where the newest checkpoint is, and how old where the end of the run could not be saved."""
+    path, saved = one_line(run.directory.path / FILE_NAME), run.directory.saved_steps
+    if run.is_saved:
+        return path
+    if saved is None:
+        return "none could be written"
+    return f"{path}, an older one, of {saved:,} steps"

@@ -59,6 +59,11 @@ def test_install_leaves_a_real_game_alone(tmp_path: Path, capsys: pytest.Capture
         (["install", "--root", "/dev/null"], "is no folder"),
         (["install", "--root", "/tmp/x", "--base-build", "12"], "55958"),
         (["serve", "--port", "99999"], "is no port"),
+        (["serve", "--port", "0", "--host", "é..x"], "with --host"),
+        (["serve", "--port", "0", "--host", "é" * 70], "with --host"),
+        (["serve", "--port", "0", "--host", ".."], "with --host"),
+        (["serve", "--port", "0", "--host", "\udce9"], "with --host"),
+        (["serve", "--port", "0", "--host", "192.0.2.1"], "Cannot assign requested address; choose an"),
         ([], "usage"),
         (["fly"], "usage"),
     ],
@@ -67,7 +72,21 @@ def test_bad_input_is_one_sentence(
     arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
-    assert says in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert says in said
+    assert "attempting" not in said
+
+
+def test_install_where_no_folder_can_be_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("loop", "pipe", "pipe/in", "loop/in"):
+        assert main(["install", "--root", str(tmp_path / name)]) == 2
+        assert "is no folder; choose another with --root" in capsys.readouterr().err
+    assert main(["install", "--root", str(tmp_path / ("x" * 300))]) == 2
+    assert "File name too long" in capsys.readouterr().err
 
 
 def test_an_interrupt_ends_the_server() -> None:

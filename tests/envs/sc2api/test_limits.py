@@ -10,6 +10,7 @@ import random
 import resource
 import socket
 import struct
+import threading
 import time
 from importlib import resources
 from pathlib import Path
@@ -26,7 +27,7 @@ import websocket
 from envs.sc2.descriptors import protocol_module
 from envs.sc2api import recording
 from envs.sc2api.battle import MAX_DEAD_TAGS
-from envs.sc2api.server import MAX_CLIENTS, Listener, Server
+from envs.sc2api.server import MAX_CLIENTS, MAX_MESSAGE_BYTES, Listener, Server
 from envs.sc2api.session import MAX_ACTION_ERRORS, MAX_PARTS
 from tests.envs.sc2api.support.api_client import Client, creation, read_recording, sc_pb
 from tests.envs.sc2api.test_server import BINARY, HANDSHAKE, ask, connect, serving, start_game
@@ -230,6 +231,33 @@ def test_half_a_message_does_not_hold_a_place() -> None:
                 client.sendall(b"\x01\x80\0\0\0\0" if not _ else b"\x00\x80\0\0\0\0")  # parts without an end
                 time.sleep(0.1)
         assert time.monotonic() - start < 8
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x81\xff" + (MAX_MESSAGE_BYTES + 1).to_bytes(8, "big") + b"\0\0\0\0",
+        b"\xff" * 6,
+        b"\x88\x80\0\0\0\0",
+    ],
+    ids=["too long a frame", "no frame", "a goodbye"],
+)
+@pytest.mark.parametrize("stopped", [False, True])
+def test_who_breaks_the_protocol_and_stays_is_let_go_at_the_deadline(sent: bytes, stopped: bool) -> None:
+    left, server = threading.Event(), Server(deadline_s=0.5, idle_s=(60.0, 60.0))
+    server.on_leave = left.set
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    start = time.monotonic()
+    with serving(server=server):
+        client.sendall(HANDSHAKE)
+        assert b"101" in client.recv(1000)
+        client.sendall(sent)
+        assert client.recv(1000)
+        if not stopped:
+            assert left.wait(10)
+    client.close()
+    assert left.is_set()
+    assert time.monotonic() - start < 8
 
 
 def test_a_server_outlives_errors_of_accept(monkeypatch: pytest.MonkeyPatch) -> None:

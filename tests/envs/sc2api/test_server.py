@@ -36,9 +36,11 @@ def serving(deadline_s: float = DEADLINE_S, server: Server | None = None) -> Ite
     server = server or Server(deadline_s=deadline_s)
     thread = threading.Thread(target=server.serve)
     thread.start()
-    yield server
-    server.close()
-    thread.join(10)
+    try:
+        yield server
+    finally:  # or a test that fails would never end
+        server.close()
+        thread.join(10)
     assert not thread.is_alive()
 
 

@@ -93,6 +93,15 @@ def test_more_episodes_than_a_file_can_have_are_refused(tmp_path: Path, model: M
         Agent(tmp_path, model, max_episodes=10**9)
 
 
+def test_what_is_no_folder_is_named(tmp_path: Path, model: Model) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    for name, blocked in (("loop", "loop"), ("pipe", "pipe"), ("pipe/in", "pipe")):
+        says = f"{tmp_path / blocked} is no folder; remove it, or choose another --state-dir"
+        with pytest.raises(InputError, match=says):
+            Agent(tmp_path / name, model)
+
+
 def test_a_file_system_without_locks_is_named(
     tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,9 @@ from envs.errors import InputError
 from runtime.host.connection import AgentError
 from runtime.host.team import connect_team, is_definite
 from runtime.identity.addresses import Address, parse_addresses
+from runtime.identity.certs import Authority
+from runtime.identity.tls import HOST_URI, HostTls
+from tests.runtime.support.certificates import DAY, files
 from tests.runtime.support.fake_agent import FakeAgent, description, fake_team
 from tests.runtime.support.processes import free_ports, run, started
 from tests.runtime.support.tag_env import SPEC
@@ -138,6 +141,16 @@ def test_not_yet_is_not_no(error: Exception, definite: bool) -> None:
 async def test_a_name_that_cannot_be_a_name_is_one_sentence() -> None:
     with pytest.raises(InputError, match="does not answer"):
         await connect_team([Address("a" * 70 + ".invalid", 1)], SPEC, 0.5)
+
+
+@pytest.mark.asyncio
+async def test_a_name_that_cannot_be_a_name_is_not_said_to_be_a_certificates(tmp_path: Path) -> None:
+    authority = Authority(DAY)
+    authority.write(tmp_path)
+    authority.issue(tmp_path, "host", HOST_URI, "host.lan")
+    tls = HostTls(files(tmp_path, "host"))
+    with pytest.raises(InputError, match="cannot be the name of a machine"):
+        await connect_team([Address("a" * 70 + ".invalid", 1)], SPEC, 0.5, tls)
 
 
 def test_a_real_host_plays_agents_that_start_after_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,46 @@ def test_a_full_disk_leaves_nothing_half_done(
     else:
         assert contents(tmp_path) == {}
         certs(CertsConfig(out=tmp_path, agents=2))
+
+
+def test_a_full_disk_takes_not_even_the_first_key_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fdopen(descriptor: int, mode: str) -> Any:
+        os.dup2(full, descriptor)  # the kernel's own "No space left on device"
+        return real(descriptor, mode)
+
+    real, full = os.fdopen, os.open("/dev/full", os.O_RDWR)
+    monkeypatch.setattr("runtime.identity.certs.os.fdopen", fdopen)
+    monkeypatch.setattr("runtime.identity.certs.fcntl.flock", lambda *_: None)
+    out = tmp_path / "deep" / "er"
+    with pytest.raises(InputError, match=rf"^cannot write {out}/ca-key.pem: No space left on device$"):
+        certs(CertsConfig(out=out, agents=2))
+    os.close(full)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_were_made_for_what_failed_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise InputError("no room")
+
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setattr("runtime.identity.certs.write_key", no_room)
+    for out in (tmp_path / "new" / "er", tmp_path / "kept"):
+        with pytest.raises(InputError, match="no room"):
+            certs(CertsConfig(out=out, agents=2, folders=True))
+    assert [path.name for path in tmp_path.rglob("*")] == ["kept"]
+
+
+def test_what_is_no_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    for name, blocked in (("loop", "loop"), ("pipe", "pipe"), ("pipe/in", "pipe")):
+        says = f"{tmp_path / blocked} is no folder; remove it, or choose another --out"
+        with pytest.raises(InputError, match=says):
+            certs(CertsConfig(out=tmp_path / name, agents=2))
 
 
 @pytest.mark.parametrize("folders", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import errno
 import os
@@ -12,16 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from envs.errors import InputError
 from runtime.host.agent_link import AgentLink
-from runtime.host.team import identify
+from runtime.host.team import connect_team, identify
 from runtime.identity import tls
+from runtime.identity.addresses import Address
 from runtime.identity.certs import Authority
 from runtime.identity.tls import HOST_URI, HostTls, RenewedFiles, TlsFiles, agent_uri, server_credentials
 from tests.runtime.agent.test_agent_server import served
 from tests.runtime.support.certificates import DAY, files
+from tests.runtime.support.tag_env import TagEnv
 
 NAMES = ("agent-2.pem", "agent-2-key.pem", "ca.pem")
 
@@ -254,3 +258,54 @@ async def test_a_host_that_runs_long_shows_its_renewed_certificate_too(
             shutil.copyfile(tmp_path / name, renewal.live / name)
         async with AgentLink(test.address, host) as link:
             assert (await identify(link, 5.0)).agent_id == 2
+
+
+@pytest.mark.parametrize(
+    ("days", "says"), [(1, "certificate is not yet valid"), (-2, "certificate has expired")]
+)
+@pytest.mark.asyncio
+async def test_a_host_waits_for_an_agent_whose_certificate_is_not_valid_now(
+    renewal: Renewal, small_model_bytes: bytes, days: int, says: str
+) -> None:
+    renewal.authority.issue(renewal.live, "host", HOST_URI, "host.lan")
+    host = HostTls(files(renewal.live, "host"))
+    renewal.issue_new(datetime.datetime.now(datetime.UTC) + days * DAY)
+
+    def shown(folder: Path) -> Any:
+        cert, key, ca = files(folder, "agent-2").read()
+        return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=ca)
+
+    now = [shown(renewal.new)]
+    credentials = grpc.dynamic_ssl_server_credentials(now[0], lambda: now[0], True)
+    async with served(small_model_bytes, credentials=credentials) as test:
+        with pytest.raises(InputError, match=says) as caught:
+            await connect_team([test.address], TagEnv.spec, 1.0, host)
+        assert "(waited 1 s)" in str(caught.value)
+        assert "name that cannot be read" not in str(caught.value)
+        joining = asyncio.create_task(connect_team([test.address], TagEnv.spec, 20.0, host))
+        await asyncio.sleep(0.5)
+        assert not joining.done()
+        now[0] = shown(renewal.live)
+        with pytest.raises(InputError, match="nobody serves agent"):  # it answers now, alone
+            await joining
+
+
+@pytest.mark.asyncio
+async def test_whose_certificate_another_authority_signed_is_told_at_once_and_why(
+    renewal: Renewal, small_model_bytes: bytes, tmp_path: Path
+) -> None:
+    other = Authority(DAY)
+    other.write(tmp_path)
+    other.issue(tmp_path, "host", HOST_URI, "host.lan")
+    host = HostTls(files(tmp_path, "host"))
+    async with served(small_model_bytes, credentials=server_credentials(renewal.files, 2)) as test:
+        for asked in (connect_team([test.address], TagEnv.spec, 30.0, host), status(test.address, host)):
+            with pytest.raises(InputError) as caught:
+                await asyncio.wait_for(asked, 10.0)
+            says = "its certificate is not accepted under --tls-ca: unable to get local issuer certificate"
+            assert f"does not answer: {says}" in str(caught.value)
+
+
+async def status(address: Address, host: HostTls) -> None:
+    async with AgentLink(address, host) as link:
+        await identify(link, 5.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -165,3 +166,25 @@ def test_files_that_are_no_battles_are_refused_in_one_sentence(tmp_path: Path) -
 def test_every_array_is_described(tmp_path: Path) -> None:
     with np.load(write(tmp_path / "a.npz", some_episodes())) as arrays:
         assert set(arrays) == {*array_rows(SPEC), ABOUT}
+
+
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """The kernel's own "No space left on device", from the `first` of the files on."""
+    real, opened = tempfile.TemporaryFile, 0
+
+    def on_a_full_disk(**options: Any) -> Any:
+        nonlocal opened
+        opened += 1
+        return real(**options) if opened <= first else Path("/dev/full").open("r+b", buffering=64)
+
+    path = tmp_path / "a.npz"
+    monkeypatch.setattr(tempfile, "TemporaryFile", on_a_full_disk)
+    with (
+        pytest.raises(InputError, match=f"cannot write {path}: No space left on device"),
+        DatasetWriter(path, SPEC, {}) as writer,
+    ):
+        writer.add(some_episodes())
+    assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from envs.errors import InputError
 from tests.paths import ROOT
 from trainer import TrainConfig, resume, train
 from trainer.runs.claim import LOCK_NAME, Claim
+from trainer.runs.config_file import load_config
 
 CONFIG = TrainConfig(
     map="checkers", env="sim", steps=200, envs=2, threads=1, batch_episodes=2, eval_episodes=2,
@@ -75,6 +76,18 @@ def test_one_process_holds_a_directory_once_and_frees_it(tmp_path: Path) -> None
         claim.close()
         Claim(tmp_path).close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "lost").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    for name, blocked in (("loop", "loop"), ("lost", "lost"), ("pipe", "pipe"), ("pipe/in", "pipe")):
+        says = f"{tmp_path / blocked} is no folder; "
+        with pytest.raises(InputError, match=f"{says}remove it, or choose another --run-dir"):
+            train(replace(CONFIG, run_dir=tmp_path / name))
+        with pytest.raises(InputError, match=f"{says}name the run's directory"):
+            load_config(tmp_path / name)
 
 
 def test_without_locks_the_run_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

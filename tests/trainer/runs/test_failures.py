@@ -20,6 +20,7 @@ from trainer.replay.buffer import ReplayBuffer
 from trainer.runs.checkpoint import load_checkpoint
 from trainer.runs.directory import RunDirectory
 from trainer.runs.metrics import AppendedFile
+from trainer.runs.session import print_summary
 
 SHORT = replace(CONFIG, steps=120, eval_interval_steps=30, eval_episodes=4, replay_episodes=20)
 SPILLED = replace(SHORT, replay_memory=0.0)
@@ -178,3 +179,31 @@ def test_replay_that_stays_unreadable_ends_the_run_saved_and_in_one_sentence(
         with pytest.raises(InputError, match=r"replay cannot be read: .*No such file"):
             run.run(Silent())
         assert load_checkpoint(tmp_path).env_steps == run.clocks.env_steps
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_the_summary_names_a_checkpoint_only_where_there_is_one_and_how_old_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    saves, save = 0, RunDirectory.save
+
+    def save_or_fail(directory: RunDirectory, *given: Any) -> None:
+        nonlocal saves
+        saves += 1
+        if saves > first:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(directory, *given)
+
+    monkeypatch.setattr(RunDirectory, "save", save_or_fail)
+    with make_run(tmp_path, SHORT) as run:
+        run.run(Silent())
+        print_summary(run, 0)
+        saved = run.directory.saved_steps
+    said = capsys.readouterr().out.splitlines()[-1]
+    path = tmp_path / "run.pt"
+    assert path.exists() is (first > 0)
+    assert said == (
+        f"checkpoint: {path}, an older one, of {saved:,} steps"
+        if first
+        else "checkpoint: none could be written"
+    )
