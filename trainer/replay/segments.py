@@ -78,10 +78,10 @@ class ReplaySegments:
                 if replay.memory_bytes > memory_bytes:
                     self._release(replay)
         if replay.inserted != n_episodes:
-            last = max(replay.inserted, n_episodes) - 1
+            first, last = min(replay.inserted, n_episodes), max(replay.inserted, n_episodes) - 1
             raise InputError(
-                f"{self.folder} lacks episodes {min(replay.inserted, n_episodes)} to {last}, so this run cannot "
-                "be resumed exactly; its checkpoint can still be exported and evaluated"
+                f"{self.folder} lacks episodes {first} to {last}, so this run cannot be resumed exactly; its "
+                "checkpoint can still be exported and evaluated"
             )
         self.saved = n_episodes
 
