@@ -57,8 +57,9 @@ def test_of_several_at_once_one_writes_and_the_others_say_so(tmp_path: Path, ren
 @pytest.mark.parametrize("name", ["ca.pem", "ca-key.pem", "agent-1.pem", "other.pem"])
 def test_certificates_that_are_there_are_not_touched(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
-    with pytest.raises(InputError, match="holds certificates already"):
+    with pytest.raises(InputError, match="holds certificates already") as raised:
         certs(CertsConfig(out=tmp_path, agents=2))
+    assert ("--renew" in str(raised.value)) == (name == "ca-key.pem"), "which needs the authority's key"
     assert contents(tmp_path) == {name: b"mine"}
 
 
