@@ -97,8 +97,10 @@ def check_nothing_there(out: Path, places: Iterable[TlsFiles]) -> None:
         raise InputError(f"--out {out}: {error.strerror}") from None
     found += [path for place in places for path in (place.cert, place.key) if os.path.lexists(path)]
     if found:
-        advice = INSTEAD if (out / KEY_NAME).exists() else "choose another directory"  # --renew needs the key
-        raise InputError(f"--out {out} holds certificates already, such as {min(found)}; {advice}")
+        raise InputError(
+            f"--out {out} holds certificates already, such as {min(found)}, without their authority's key, "
+            "which --renew would need; choose another directory"
+        )
 
 
 @contextlib.contextmanager

@@ -59,7 +59,7 @@ def test_certificates_that_are_there_are_not_touched(tmp_path: Path, name: str) 
     (tmp_path / name).write_text("mine")
     with pytest.raises(InputError, match="holds certificates already") as raised:
         certs(CertsConfig(out=tmp_path, agents=2))
-    assert ("--renew" in str(raised.value)) == (name == "ca-key.pem"), "which needs the authority's key"
+    assert ("replace them with --renew" in str(raised.value)) == (name == "ca-key.pem"), "which it needs"
     assert contents(tmp_path) == {name: b"mine"}
 
 
