@@ -189,7 +189,7 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
                 continue  # there is one network alone
             group = run.algorithm if may_differ(name, Free.BETWEEN_ALGORITHMS) else "all"
             group = run.map if name in OF_A_MAP else group
-            by_group[group].add(json.dumps(setting(run, name)))
+            by_group[group].add(json.dumps(whole(setting(run, name))))
         for group, values in by_group.items():
             if len(values) > 1:
                 where = "" if group == "all" else f" of {group}"
@@ -217,6 +217,11 @@ def setting(run: Run, name: str) -> Any:
     """A setting of a run: by algorithm and preset if it was left open, ours if the run does not know it."""
     value = run.settings.get(name, IN_OLDER_RUNS.get(name, getattr(TrainConfig, name, None)))
     return default(run, name) if value is None else value
+
+
+def whole(value: Any) -> Any:
+    """A setting as it is compared: 1.0, as a flag gives it, is 1, as the algorithm does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def default(run: Run, name: str) -> Any:

@@ -406,3 +406,9 @@ def test_variants_without_a_line_style_of_their_own_have_a_color() -> None:
     names = ["iql", *(f"lan gamma={n}" for n in range(9))]
     drawn = {(style["color"], style["linestyle"]) for style in styles_of(names).values()}
     assert len(drawn) == len(names)
+
+
+def test_a_whole_number_is_the_same_setting_with_a_point_and_without(tmp_path: Path) -> None:
+    one = write_run(tmp_path, [0, 1], seed=0, updates_per_episode=1)
+    other = write_run(tmp_path, [0, 1], seed=1, updates_per_episode=1.0)
+    assert find_differences([load_run(path, "win_rate") for path in (one, other)]) == []
