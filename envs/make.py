@@ -117,6 +117,17 @@ def rules_of(name: str, backend: str) -> int:
     return RULES_VERSION if backend == "sim" and is_smac_map(name) else 0
 
 
+def check_commanded(opponent: object, map_name: str, backend: str) -> None:
+    """InputError where the enemies of an environment, if it has any, obey nobody here."""
+    if not is_smac_map(map_name):
+        raise InputError(f"--opponent {opponent}: {map_name} has no enemies to command; leave it out")
+    if backend != "sim":
+        raise InputError(
+            f"--opponent {opponent}: only the simulator's enemies can be commanded, not those of {map_name} "
+            f"on {backend}; say --env sim"
+        )
+
+
 def is_scenario(name: str) -> bool:
     """Whether a name is of a SMACv2 scenario, whose teams are drawn."""
     return name.removesuffix(NO_FOG) in (*SCENARIO_NAMES, *EPO_NAMES)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envs.battle.opponent import (
-    SCRIPTED,
-    check_commanded,
-    check_opponent,
-    with_scripted_opponent,
-    with_trained_opponent,
-)
+from envs.battle.opponent import SCRIPTED, with_scripted_opponent, with_trained_opponent
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded
+from envs.make import check_commanded
 from envs.smac.maps import MAP_SCRIPT
 from envs.types import MultiAgentEnv
 from exporters.card import is_zip
@@ -23,7 +18,8 @@ from exporters.contestants import onnx_contestant, torch_contestant
 def with_opponent(env: MultiAgentEnv, given: str, backend: str, seed: int) -> MultiAgentEnv:
     """The environment with `--opponent` in command of the enemies; InputError where it does not fit."""
     if given in (MAP_SCRIPT, *SCRIPTED):
-        check_opponent(given, env.spec.name, backend)
+        if given != MAP_SCRIPT:
+            check_commanded(given, env.spec.name, backend)
         return with_scripted_opponent(env, given, seed)
     path = expanded(given)
     if not path.exists():

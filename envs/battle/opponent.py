@@ -19,7 +19,6 @@ from envs.battle.world import Orders
 from envs.command import nearest_names
 from envs.compiled import announce
 from envs.errors import InputError
-from envs.make import is_smac_map
 from envs.slots import WrappedEnv, check_actions
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.smac_map import SmacMap
@@ -38,17 +37,10 @@ def check_opponent(name: str, map_name: str, backend: str) -> None:
         return
     if name not in SCRIPTED:
         raise InputError(f"--opponent {name}: no such team; {nearest_names(name, (MAP_SCRIPT, *SCRIPTED))}")
-    check_commanded(name, map_name, backend)
-
-
-def check_commanded(opponent: object, map_name: str, backend: str) -> None:
-    """InputError where the enemies of a map, if it has any, obey nobody here."""
-    if not is_smac_map(map_name):
-        raise InputError(f"--opponent {opponent}: {map_name} has no enemies to command; leave it out")
     if backend != "sim":
         raise InputError(
-            f"--opponent {opponent}: only the simulator's enemies can be commanded, not those of {map_name} "
-            f"on {backend}; say --env sim"
+            f"--opponent {name}: only the simulator's enemies can be commanded, not those of {map_name} on "
+            f"{backend}; say --env sim"
         )
 
 

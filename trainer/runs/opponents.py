@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded, read_regular
+from envs.make import check_commanded
 from envs.smac.maps import MAP_SCRIPT
 from envs.types import EnvSpec, MultiAgentEnv
 from trainer.config import ResolvedConfig
@@ -49,8 +50,6 @@ def check_config(config: ResolvedConfig, backend: str) -> None:
     """InputError unless the settings' opponent can command the enemies there."""
     if config.opponent == MAP_SCRIPT:
         return
-    from envs.battle.opponent import check_commanded
-
     check_commanded(config.opponent, config.environment, backend)
     if config.rollout_workers and config.opponent not in scripted():
         raise InputError("--rollout-workers: a trained opponent plays in this process only; leave it out")
