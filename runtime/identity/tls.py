@@ -279,9 +279,8 @@ class HostTls:
         try:
             _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname="")
         except UnicodeDecodeError as error:  # the certificate's names; others are errors of the address
-            raise ssl.SSLError(
-                1, f"it shows a certificate with a name that cannot be read: {error}"
-            ) from None
+            text = f"it shows a certificate with a name that cannot be read: {error}"
+            raise ssl.SSLError(1, text) from None
         names = uris(writer.get_extra_info("peercert"))
         writer.transport.abort()
         match = AGENT_URI.fullmatch(names[0]) if len(names) == 1 else None
