@@ -210,16 +210,20 @@ def measure_again(model: Path) -> None:
     """Play the battles of a team's card by today's rules, and write the card with what they give."""
     card, played = load_card(model), battles(model, CARD_SEED)
     print(f"{card.map}: {card.won} of {card.battles} on its card, now {played.won}", flush=True)
-    card = replace(
-        card,
-        battles=played.episodes,
-        battles_seed=played.seed,
-        won=played.won,
-        win_rate=played.win_rate,
-        win_rate_interval=played.win_rate_interval,
-        return_mean=played.return_mean,
-    )
+    card = replace(card, **figures(played))
     write_atomically(model.with_suffix(".json"), card.to_json().encode())
+
+
+def figures(played: Evaluation) -> dict[str, Any]:
+    """What a card says of its battles."""
+    return {
+        "battles": played.episodes,
+        "battles_seed": played.seed,
+        "won": played.won,
+        "win_rate": played.win_rate,
+        "win_rate_interval": played.win_rate_interval,
+        "return_mean": played.return_mean,
+    }
 
 
 def make_card(chosen: Candidate, of: Run) -> TeamCard:
@@ -240,12 +244,7 @@ def make_card(chosen: Candidate, of: Run) -> TeamCard:
         contract_version=model.spec.contract_version,
         sha256=model.digest,
         size_bytes=chosen.file.stat().st_size,
-        battles=played.episodes,
-        battles_seed=played.seed,
-        won=played.won,
-        win_rate=played.win_rate,
-        win_rate_interval=played.win_rate_interval,
-        return_mean=played.return_mean,
+        **figures(played),
         commands=commands(config, settings, chosen.checkpoint),
     )
 

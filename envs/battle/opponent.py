@@ -31,17 +31,10 @@ _SEED_OFFSET: Final = 7_368_787
 """Tells the draws of a random opponent from those of a random team of the same seed."""
 
 
-def check_opponent(name: str, map_name: str, backend: str) -> None:
-    """InputError unless `name` is a scripted opponent, and battles on that map can have one."""
-    if name == MAP_SCRIPT:
-        return
-    if name not in SCRIPTED:
+def check_opponent(name: str) -> None:
+    """InputError unless `name` is the map's order or a scripted opponent."""
+    if name not in (MAP_SCRIPT, *SCRIPTED):
         raise InputError(f"--opponent {name}: no such team; {nearest_names(name, (MAP_SCRIPT, *SCRIPTED))}")
-    if backend != "sim":
-        raise InputError(
-            f"--opponent {name}: only the simulator's enemies can be commanded, not those of {map_name} on "
-            f"{backend}; say --env sim"
-        )
 
 
 def with_scripted_opponent(env: MultiAgentEnv, name: str, seed: int) -> MultiAgentEnv:

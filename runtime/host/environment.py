@@ -8,7 +8,7 @@ from pathlib import Path
 
 from envs.errors import InputError
 from envs.files import expanded
-from envs.make import find_map, is_code, is_smac_map
+from envs.make import check_commanded, find_map, is_code, is_smac_map
 from envs.outputs import PAGES, check_output
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import environment_name, is_own_map, learn_map
@@ -55,13 +55,12 @@ def model_of_opponent(name: str, map_name: str, backend: str) -> Path | None:
     from envs.battle.opponent import SCRIPTED, check_opponent, trained_side
 
     model = expanded(name)
-    if name in SCRIPTED or not (model.suffix == ".onnx" or os.path.lexists(model)):
-        check_opponent(name, map_name, backend)
+    is_team = name in SCRIPTED or not (model.suffix == ".onnx" or os.path.lexists(model))
+    if is_team:
+        check_opponent(name)
+    check_commanded(name, map_name, backend)
+    if is_team:
         return None
-    if backend != "sim":
-        raise InputError(f"--opponent {name}: only the simulator's enemies can be commanded, --env sim")
-    if not is_smac_map(map_name):
-        raise InputError(f"--opponent {name}: {map_name} has no enemies that could be commanded")
     if model.is_dir() or zipfile.is_zipfile(model):
         raise InputError(f"--opponent {name} is no model file; lan-export makes one of a run or checkpoint")
     spec, _ = environment_in(model)

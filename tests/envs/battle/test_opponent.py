@@ -18,7 +18,7 @@ from envs.battle.views import Side
 from envs.checkers import CheckersEnv
 from envs.conformance import check_env
 from envs.errors import InputError
-from envs.make import find_map, make_env
+from envs.make import check_commanded, find_map, make_env
 from envs.smac.actions import EAST, FIRST_ATTACK, NO_OP, NORTH, STOP
 from envs.smac.maps import MAP_NAMES, load_map
 from envs.smac.settings import SmacSettings
@@ -189,12 +189,15 @@ def test_enemies_commanded_from_outside_do_as_a_team_of_the_same_actions() -> No
 
 
 def test_opponents_that_do_not_fit_are_refused() -> None:
-    check_opponent("map", "3m", "sc2")
-    check_opponent("focus", "3m", "sim")
+    check_opponent("map")
+    check_opponent("focus")
+    check_commanded("focus", "3m", "sim")
     with pytest.raises(InputError, match="--opponent focuss: no such team; did you mean 'focus'"):
-        check_opponent("focuss", "3m", "sim")
+        check_opponent("focuss")
     with pytest.raises(InputError, match="can be commanded, not those of 3m on sc2; say --env sim"):
-        check_opponent("focus", "3m", "sc2")
+        check_commanded("focus", "3m", "sc2")
+    with pytest.raises(InputError, match="checkers has no enemies to command"):
+        check_commanded("focus", "checkers", "sim")
     with pytest.raises(InputError, match="checkers: only the simulator's enemies can be commanded"):
         with_scripted_opponent(CheckersEnv(), "focus", seed=0)
 
