@@ -245,7 +245,9 @@ def test_a_run_that_cannot_begin_leaves_no_environment_open(
         train(replace(CONFIG, device="abacus", run_dir=tmp_path / "run"))
     assert not watched.made
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot train in .*file is no folder; remove it, or choose another --run-dir"):
+    with pytest.raises(
+        InputError, match=r"cannot train in .*file is no folder; remove it, or choose another --run-dir"
+    ):
         train(replace(CONFIG, run_dir=tmp_path / "file" / "run"))
     assert not watched.made
     monkeypatch.setattr("trainer.replay.buffer.MAX_ACTIONS", 1)
