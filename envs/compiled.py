@@ -255,8 +255,16 @@ def _is_cached(compiled: Any) -> bool:
 
 
 def announce(what: str, *kernels: Callable[..., Any]) -> None:
-    """Say on stderr, in one line, that `kernels` have to be compiled first, when they are not cached."""
+    """Say on stderr, in one line, that `kernels` have to be compiled first, when they are not cached.
+
+    A process says it once, however many environments it makes before it plays.
+    """
     folder, refusals = _place()
     if folder is None or not all(map(_is_cached, kernels)):
         kept = f"kept in {folder}" if folder else f"not kept: {refusals}; set LAN_CACHE_DIR"
-        print(f"compiling {what}, once, about half a minute ({one_line(kept)})", file=sys.stderr, flush=True)
+        _say_once(f"compiling {what}, once, about half a minute ({one_line(kept)})")
+
+
+@cache
+def _say_once(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

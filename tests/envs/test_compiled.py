@@ -163,6 +163,19 @@ def test_folders_that_nobody_used_for_a_month_are_removed(tmp_path):
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["mine", "new"]
 
 
+def test_two_environments_that_must_be_compiled_first_say_so_once(tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-c", "from envs.make import make_env; make_env('3m', 'sim'); make_env('2s3z', 'sim')"],
+        cwd=ROOT,
+        env={**os.environ, "LAN_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert [line[:30] for line in ran.stderr.splitlines()] == ["compiling the battle simulator"]
+
+
 @pytest.mark.slow
 def test_the_first_start_compiles_and_says_so_and_the_second_is_quick(tmp_path):
     seconds, said = play(ROOT, tmp_path)
