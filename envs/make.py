@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded
+from envs.slots import whole_seed
 from envs.smac.maps import ALL_NAMES, load_map
 from envs.smac.own_maps import environment_name, find_own_map, is_own_map
 from envs.smac.scenarios import EPO_NAMES, SCENARIO_NAMES
@@ -215,26 +217,31 @@ PLAIN: dict[str, Callable[[str, int, int], MultiAgentEnv | None]] = {
 Called with the name, B and the seed. They return None when no environment has that name.
 """
 
+NO_MAPS = ("checkers", "spread:3")
+"""Names that stand for `PLAIN` where the nearest names are told."""
 
-def env_spec(map_name: str) -> EnvSpec:
+
+def env_spec(map_name: str | PathLike[str]) -> EnvSpec:
     """The spec of a map without making its environment; InputError with the nearest names when unknown."""
     map_name = environment_name(map_name)
     if (plain := make_plain(map_name, n_battles=1, seed=0)) is not None:
         plain.close()
         return plain.spec
-    return find_map(map_name).spec
+    return find_map(map_name, NO_MAPS).spec
 
 
-def find_map(name: str) -> SmacMap:
-    """The SMAC map of that name, or of that name without fog; InputError with the nearest of all names."""
+def find_map(name: str, others: Sequence[str] = ()) -> SmacMap:
+    """The SMAC map of that name, or of that name without fog; InputError with the nearest of all names.
+
+    others: names that are no maps of SMAC's, and that would do as well.
+    """
     without_suffix = name.removesuffix(NO_FOG)
     if is_own_map(without_suffix):
         smac_map = find_own_map(without_suffix).smac_map
     elif without_suffix in ALL_NAMES:
         smac_map = load_map(without_suffix)
     else:
-        known = nearest_names(without_suffix, (*ALL_NAMES, "checkers", "spread:3"))
-        raise InputError(f"unknown map {name!r}: {known}")
+        raise InputError(f"unknown map {name!r}: {nearest_names(without_suffix, (*ALL_NAMES, *others))}")
     settings = replace(smac_map.settings, fully_observable=is_without_fog(name))
     return replace(smac_map, settings=settings)
 
@@ -244,16 +251,18 @@ def battles_at_once(backend: str, wanted: int) -> int:
     return wanted if backend == "sim" else 1
 
 
-def make_env(map_name: str, backend: str = "auto", *, n_battles: int = 1, seed: int = 0) -> MultiAgentEnv:
+def make_env(
+    map_name: str | PathLike[str], backend: str = "auto", *, n_battles: int = 1, seed: int = 0
+) -> MultiAgentEnv:
     """B = `n_battles` battles of one map, for a `with` block; InputError when map or backend is missing.
 
-    map_name: also a map file, `NAME.json`.
+    map_name: also a map file, `NAME.json`. seed: 0 or more.
     """
-    map_name = environment_name(map_name)
+    map_name, seed = environment_name(map_name), whole_seed(seed)
     backend = resolve_backend(backend, map_name)
     if (plain := make_plain(map_name, n_battles=n_battles, seed=seed)) is not None:
         return plain
-    return make_smac(find_map(map_name), backend, n_battles=n_battles, seed=seed)
+    return make_smac(find_map(map_name, NO_MAPS), backend, n_battles=n_battles, seed=seed)
 
 
 def prepare_for_games() -> None:

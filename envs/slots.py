@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import operator
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from envs.errors import InputError
+from envs.text import one_line
 from envs.types import BoolArray, ClosesOnExit, EnvSpec, FloatArray, IntArray, MultiAgentEnv, TimeStep
 
 MAX_ACTIONS = 256
@@ -31,6 +33,17 @@ class Outcome:
     def nothing(cls, n_battles: int) -> Outcome:
         """No reward and no end, to be filled in."""
         return cls(np.zeros(n_battles, np.float32), *np.zeros((3, n_battles), np.bool_))
+
+
+def whole_seed(seed: object) -> int:
+    """A seed as a Python number, numpy's too; InputError unless it is whole and not negative."""
+    try:
+        number = operator.index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise InputError(f"seed is {one_line(repr(seed), 80)}; say a whole number, 0 or more")
+    return number
 
 
 class BatchEnv(ClosesOnExit):

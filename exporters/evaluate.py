@@ -60,7 +60,7 @@ class EvaluateConfig:
     With --ckpt or --model only to confirm an environment that is code (pettingzoo:...).
     """
     env: str | None = None
-    """Backend that plays the battles: auto, sim, sc2 or smac; by default the one it was trained on."""
+    """Backend that plays the battles: auto, sim, sc2, smac or smacv2; by default that of the training."""
     opponent: str = MAP_SCRIPT
     """Who commands the enemies: map (its own order), a scripted team's name, a checkpoint or a model file."""
     record: Path | None = None

@@ -41,7 +41,7 @@ class ExportConfig:
     map: str | None = None
     """Only needed to confirm a checkpoint's environment that is code to import (pettingzoo:...)."""
     env: str | None = None
-    """Backend of the check's battles: auto, sim, sc2 or smac; by default the checkpoint's."""
+    """Backend of the check's battles: auto, sim, sc2, smac or smacv2; by default the checkpoint's."""
     battles: int = N_BATTLES
     """Battles of the check, which compares file and checkpoint: half greedy, half with random actions."""
     seed: int = 0

@@ -74,7 +74,12 @@ class TeamCard:
         return card
 
     def check_figures(self) -> None:
-        """ValueError unless win rate and interval are those of the battles won."""
+        """ValueError unless win rate and interval are those of the battles won, and steps those of a run."""
+        if self.env_steps > self.run_env_steps:
+            more = f"more than its run_env_steps, {self.run_env_steps}"
+            raise ValueError(f"its env_steps, {self.env_steps}, are {more}")
+        if self.run_core_minutes < 0:
+            raise ValueError(f"its run_core_minutes is {self.run_core_minutes}")
         if not 0 <= self.won <= self.battles or self.battles < 1:
             raise ValueError(f"it says {self.won} of {self.battles} battles won")
         stated = (self.win_rate, *self.win_rate_interval)

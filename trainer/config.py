@@ -43,7 +43,7 @@ class TrainConfig:
     map_text: tyro.conf.Suppress[Annotated[str | None, Free.EVERYWHERE]] = None
     """The map of one's own that --map names, as JSON; filled in from the file, so that it travels."""
     env: Annotated[str, Free.WHEN_DRAWN] = "auto"
-    """Backend that plays the battles: auto, sim (embedded simulator), sc2 (live game) or smac (official)."""
+    """Backend that plays the battles: auto, sim (embedded), sc2 (live game), smac or smacv2 (packages)."""
     opponent: str = MAP_SCRIPT
     """Who commands the enemies: map, a scripted team's name (focus, ...), a checkpoint or a model file."""
     algorithm: Annotated[str, Free.WHEN_DRAWN] = "lan"
@@ -249,8 +249,11 @@ def check_resumed(saved: ResolvedConfig, asked: ResolvedConfig) -> None:
         )
 
 
-def check_used(config: ResolvedConfig) -> None:
-    """InputError where a setting was changed that, with the others, changes nothing."""
+def check_used(config: ResolvedConfig, where: Free | None = None) -> None:
+    """InputError where a setting was changed that, with the others, changes nothing.
+
+    where: look at the settings alone that may differ there; a run that goes on was given no others.
+    """
     central, algorithm = ALGORITHMS[config.algorithm].central, config.algorithm
     only_lan = f"{algorithm} has no centralized value, only lan and lan-mean have"
     unused = {
@@ -263,6 +266,8 @@ def check_used(config: ResolvedConfig) -> None:
         "ray_address": not config.rollout_workers and "it is for --rollout-workers",
     }
     for name, reason in unused.items():
+        if where is not None and not may_differ(name, where):
+            continue
         if reason and getattr(config, name) != getattr(TrainConfig, name):
             raise InputError(f"{flag(name)} would change nothing: {reason}; leave it out")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from os import PathLike
 from typing import Any, Final
 
 from envs.command import nearest_names
 from envs.errors import InputError
-from envs.make import find_map
+from envs.make import find_map, is_smac_map
 from envs.smac.own_maps import environment_name
 from envs.smac.settings import SmacSettings
 from envs.smac.smac_map import SmacMap
@@ -38,7 +39,7 @@ WITHOUT_MEANING: Final = (
 OWN: Final = ("map_name", "seed", "continuing_episode", "replay_dir", "replay_prefix")
 
 
-def map_with(map_name: str, keywords: Mapping[str, Any], where: str) -> SmacMap:
+def map_with(map_name: str | PathLike[str], keywords: Mapping[str, Any], where: str) -> SmacMap:
     """A map, by name or file, with the settings among `keywords`; the state shows last actions by default.
 
     InputError, with the nearest names, when a map or a keyword is unknown; when the simulator cannot play
@@ -54,5 +55,11 @@ def map_with(map_name: str, keywords: Mapping[str, Any], where: str) -> SmacMap:
         elif name not in WITHOUT_MEANING:
             known = (*OWN, *SETTINGS, *FIXED, *WITHOUT_MEANING)
             raise InputError(f"{where}: unknown keyword {name!r}: {nearest_names(name, known)}")
-    smac_map = find_map(environment_name(map_name))
+    name = environment_name(map_name)
+    if not is_smac_map(name):
+        raise InputError(
+            f"{where} plays SMAC's maps, SMACv2's scenarios and maps of one's own; {name!r} is none of them, "
+            "envs.make_env makes it"
+        )
+    smac_map = find_map(name)
     return replace(smac_map, settings=replace(smac_map.settings, **given))

@@ -10,6 +10,7 @@ import numpy as np
 from envs.battle.env import BattleEnv
 from envs.battle.record import Recorder
 from envs.errors import InputError
+from envs.slots import whole_seed
 from envs.smac.smac_map import SmacMap
 from envs.types import BoolArray, IntArray, TimeStep
 
@@ -22,7 +23,7 @@ class SingleBattle:
     """
 
     def __init__(self, smac_map: SmacMap, seed: int | None) -> None:
-        self.env = BattleEnv(smac_map, seed=secrets.randbits(31) if seed is None else seed)
+        self.env = BattleEnv(smac_map, seed=secrets.randbits(31) if seed is None else whole_seed(seed))
         self.spec = self.env.spec
         self._step: TimeStep | None = None
         self._actions: list[IntArray] = []
@@ -48,7 +49,7 @@ class SingleBattle:
     def reset(self, seed: int | None = None) -> None:
         """Begin the next battle, with a `seed` the first one of that seed."""
         if seed is not None:
-            self.env.seed, self.env.next_episode = int(seed), 0
+            self.env.seed, self.env.next_episode = whole_seed(seed), 0
         self._step, self._actions = self.env.reset(), []
 
     def step(self, actions: IntArray) -> None:

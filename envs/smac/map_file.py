@@ -136,6 +136,7 @@ def parse_map(data: Any, where: str) -> SmacMap:
     for grid in (walkable, colossus_walkable, levels):
         grid.flags.writeable = False
     _check_types(reader, smac_map)
+    _check_undecided(reader, smac_map)
     _check_ground(reader, smac_map)
     _check_formation(reader, "allies", smac_map, smac_map.ally_spawns)
     _check_formation(reader, "enemies", smac_map, smac_map.enemy_spawns)
@@ -212,6 +213,17 @@ def _check_types(reader: _Reader, smac_map: SmacMap) -> None:
                 reader.refuse(
                     f"{side}[{i}].unit", f"map type {smac_map.map_type!r} has no type bit for {name}"
                 )
+
+
+def _check_undecided(reader: _Reader, smac_map: SmacMap) -> None:
+    """The battle is not over before anybody acts: SMAC counts a side as beaten that has medivacs alone."""
+    for side, groups, most in (
+        ("allies", smac_map.ally_spawns, MAX_TEAM_UNITS),
+        ("enemies", smac_map.enemy_spawns, 1),
+    ):
+        only_medivacs = all(group.unit is UnitType.MEDIVAC for group in groups)
+        if only_medivacs and sum(group.count for group in groups) <= most:
+            reader.refuse(side, "are medivacs alone, which SMAC counts as beaten; add a unit that fights")
 
 
 def _check_ground(reader: _Reader, smac_map: SmacMap) -> None:

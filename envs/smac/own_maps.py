@@ -8,6 +8,7 @@ This process can make the environments whose maps it has read: their names are k
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -105,7 +106,7 @@ def find_own_map(name: str) -> OwnMap:
     raise InputError(f"{one_line(name, 80)} is a map of one's own: give its file by --map FILE.json{found}")
 
 
-def environment_name(given: str) -> str:
+def environment_name(given: str | os.PathLike[str]) -> str:
     """The name of the environment that `--map` gives: a map file's is NAME@DIGEST, others are names already.
 
     The file is read; InputError when it cannot be played.
@@ -113,11 +114,12 @@ def environment_name(given: str) -> str:
     return take_map(given)[0]
 
 
-def take_map(given: str, text: str | None = None) -> tuple[str, str | None]:
+def take_map(given: str | os.PathLike[str], text: str | None = None) -> tuple[str, str | None]:
     """The name as `environment_name`, and the text of a map of one's own, with which it can travel.
 
     text: the map's where `given` is the name of one. InputError when it is another map's.
     """
+    given = os.fspath(given)
     base = given.removesuffix(NO_FOG)
     suffix = given[len(base) :]
     if is_map_file(base):

@@ -11,7 +11,7 @@ from envs.files import expanded
 from envs.make import check_commanded, find_map, is_code, is_smac_map
 from envs.outputs import PAGES, check_output
 from envs.smac.maps import MAP_SCRIPT
-from envs.smac.own_maps import environment_name, is_own_map, learn_map
+from envs.smac.own_maps import environment_name, learn_map
 from envs.text import shell_word
 from envs.types import MultiAgentEnv
 from runtime.model_file.metadata import environment_in
@@ -21,12 +21,14 @@ from runtime.model_file.metadata import environment_in
 
 def map_to_play(given: str | None, model: Path | None) -> str:
     """The environment that --map names, else the one that --model was made for; InputError."""
-    if model is None or not (given is None or is_own_map(given)):
+    if model is None:
         if given is None:
             raise InputError("say which map the agents play, e.g. --map 3m or --map FILE.json")
         return environment_name(given)
     spec, map_text = environment_in(model)
     learn_map(spec.name, map_text, str(model))
+    if given is not None and (named := environment_name(given)) != spec.name:
+        raise InputError(f"--map {named}: {model} was made for {spec.name}; leave --map out to play that")
     if given is None and is_code(spec.name):
         raise InputError(
             f"{model} asks to import code, as the environment {spec.name!r}; "

@@ -28,7 +28,7 @@ class PlayConfig:
     episodes: int = 32
     """Battles to play."""
     env: str = "auto"
-    """Where the battles take place: auto, sim, sc2 or smac."""
+    """Where the battles take place: auto, sim, sc2, smac or smacv2."""
     opponent: str = MAP_SCRIPT
     """Who commands the enemies: map (its own order), random, nearest, focus, kite, heuristic, or a model
     file, whose agents are started too."""

@@ -5,7 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tyro
 
+from envs.flags import flag_rules
+from envs.make import BACKENDS
 from tests.commands.support.forked import Forks
 from tests.commands.support.hostile import flags_of
 from tests.commands.support.situations import SITUATIONS, copied, with_flag
@@ -57,3 +60,12 @@ def test_the_command_itself_works(name: str, forks: Forks, files: Path, tmp_path
     refused = {"sweep": 2, "play": 2, "status": 1}  # nobody listens, and the sweep's map is unknown
     assert ended.code == refused.get(name, 0) or ended.was_stopped, ended
     assert not ended.complaints((0, 2, *case.others)), ended
+
+
+@pytest.mark.parametrize("name", [name for name, case in SITUATIONS.items() if "env" in flags_of(case.flags)])
+def test_the_help_of_env_names_every_backend(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        tyro.cli(SITUATIONS[name].flags, args=["--help"], registry=flag_rules())
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    explained = shown.partition("--env ")[2].partition(" --")[0]
+    assert not [backend for backend in BACKENDS if backend not in explained], explained

@@ -165,7 +165,11 @@ def test_folders_that_nobody_used_for_a_month_are_removed(tmp_path):
 
 def test_two_environments_that_must_be_compiled_first_say_so_once(tmp_path):
     ran = subprocess.run(
-        [sys.executable, "-c", "from envs.make import make_env; make_env('3m', 'sim'); make_env('2s3z', 'sim')"],
+        [
+            sys.executable,
+            "-c",
+            "from envs.make import make_env; make_env('3m', 'sim'); make_env('2s3z', 'sim')",
+        ],
         cwd=ROOT,
         env={**os.environ, "LAN_CACHE_DIR": str(tmp_path)},
         capture_output=True,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import envs
 from envs.make import prepare_for_games, resolve_backend
+from envs.smac.map_line import map_of_line
+from envs.smac.map_text import file_text
 
 
 def test_what_is_public_can_be_pickled() -> None:
@@ -31,6 +34,23 @@ def test_environments_of_every_kind_are_closed_by_their_block_and_may_be_closed_
     env.close()
     with pytest.raises(ValueError, match="plays at least one battle"):
         envs.make_env(name, "sim", n_battles=0)
+
+
+def test_a_map_is_named_by_a_path_too(tmp_path: Path) -> None:
+    file = tmp_path / "one.json"
+    file.write_text(file_text(map_of_line("a marine against a zealot", "one")))
+    assert envs.env_spec(file) == envs.env_spec(str(file))
+    with envs.make_env(file) as env, envs.make_env(Path("3m")) as smac:
+        assert (env.spec.n_agents, smac.spec.name) == (1, "3m")
+
+
+@pytest.mark.parametrize("name", ["3m", "checkers", "spread:2"])
+@pytest.mark.parametrize("seed", [1.5, -1, "1", None])
+def test_a_seed_is_a_whole_number(name: str, seed: Any) -> None:
+    with pytest.raises(envs.InputError, match="say a whole number, 0 or more"):
+        envs.make_env(name, "sim", seed=seed)
+    with envs.make_env(name, "sim", seed=np.int64(3)) as env:  # type: ignore[arg-type]
+        env.reset()
 
 
 def test_a_game_is_found_by_the_home_folders_short_name(

@@ -97,13 +97,14 @@ def write_nan(path: Path) -> None:
         (lambda path: path.write_bytes(b""), "truncated"),
         (lambda path: path.write_text("not a checkpoint"), "no checkpoint"),
         (lambda path: path.unlink(), "no checkpoint at"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "is no regular file"),
         (write_foreign, "no checkpoint of lan-train"),
         (write_other_version, "contract version"),
         (write_other_weights, "does not fit"),
         (write_no_advantage, "does not fit"),
         (write_nan, "not finite"),
     ],
-    ids=["truncated", "empty", "text", "missing", "foreign", "version", "weights", "part", "nan"],
+    ids=["truncated", "empty", "text", "missing", "fifo", "foreign", "version", "weights", "part", "nan"],
 )
 def test_a_checkpoint_that_cannot_be_used_is_one_clear_line(
     spoil: Callable[[Path], object],

@@ -183,6 +183,21 @@ def test_a_card_that_lies_is_refused(name: str, team: Path, capsys: pytest.Captu
     assert name in line or "battles" in line or "interval" in line
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("run_env_steps", 1, "more than its run_env_steps, 1"),
+        ("run_core_minutes", -5.0, "run_core_minutes is -5.0"),
+    ],
+)
+def test_figures_that_contradict_are_refused(
+    name: str, value: float, said: str, team: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = team.with_suffix(".json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    assert said in refusal(capsys, team)
+
+
 def test_a_file_of_another_digest_is_refused(team: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = bytearray(team.read_bytes())
     content[len(content) // 2] ^= 1

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -21,6 +22,7 @@ from envs.text import one_line
 
 QUIET: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 REASON_CHARS = 200
+KNOCK_S = 10.0
 END_S = 60.0
 """Ray's own limits for its end add up to less."""
 
@@ -72,14 +74,23 @@ def begin_ray(asking: str, n_cpus: int, **settings: Any) -> Any:
 
 
 def join_ray(asking: str, address: str) -> Any:
-    """The ray module, connected to the cluster at `address`; InputError when none answers there."""
+    """The ray module, connected to the cluster at `address`; InputError when none answers in a minute."""
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # Ray's 20 last a quarter of an hour
     ray = import_ray(asking)
     try:
+        knock(address)
         with sigterm_kept():
             ray.init(address, **QUIET)
     except Exception as error:  # Ray's own have no common base
         raise InputError(f"--ray-address {address}: no Ray cluster answers there: {reason(error)}") from None
     return ray
+
+
+def knock(address: str) -> None:
+    """OSError where nobody listens at HOST:PORT or ray://HOST:PORT; other addresses are Ray's to look up."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal() and int(port) < 1 << 16:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
 
 
 def end_ray(ray: Any) -> None:
@@ -157,6 +168,8 @@ def reason(error: Exception) -> str:
         return (
             f"its sockets' names would be too long in {folder}; set RAY_TMPDIR to a shorter folder, e.g. /tmp"
         )
+    if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+        return error.strerror or text
     if isinstance(error, OSError):
         where = f"{error.strerror}: {error.filename}" if error.filename else text
         return f"{where}; RAY_TMPDIR names the folder that it writes to"

@@ -157,7 +157,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """As `load_checkpoint`, with an OSError when the file cannot be read now, which says nothing about it."""
     if path.is_dir():
         path = path / FILE_NAME
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"no checkpoint at {path}: lan-train writes one as RUN_DIR/{FILE_NAME}")
     content = io.BytesIO(read_regular(path))  # from here on an error is the file's
     if not zipfile.is_zipfile(content):  # as torch writes them

@@ -12,6 +12,7 @@ from envs.make import BACKEND_NAMES, env_spec, has_sc2_game, is_code, resolve_ba
 from envs.text import shell_word
 from trainer.config import ResolvedConfig, TrainConfig, check_resumed, check_used, resolve, run_name
 from trainer.learning.algorithms import enemies_to_read, types_to_split
+from trainer.marks import Free
 from trainer.runs.config_file import FILE_NAME, is_unborn, load_config
 from trainer.runs.opponents import check_config, named_opponent
 
@@ -66,6 +67,7 @@ def plan_resumed(config: TrainConfig, run_dir: Path) -> Plan:
             "holds no game: set SC2PATH to where it is, or train anew in another directory with --env sim"
         )
     resolved, backend = resolve_playable(replace(config, run_dir=run_dir))  # which may have moved
+    check_used(resolved, Free.ON_RESUME)
     return Plan(resolved, run_dir, backend)
 
 

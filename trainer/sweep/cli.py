@@ -19,7 +19,7 @@ from envs.command import complain, run_command
 from envs.console import patient_output
 from envs.cores import usable_cores
 from envs.errors import InputError
-from envs.files import open_regular
+from envs.files import not_a_folder, open_regular
 from envs.stopping import StopWish, stop_wish
 from envs.text import one_line
 from trainer.config import TrainConfig, check_used
@@ -87,6 +87,8 @@ class SweepConfig:
             raise InputError("--workers is for this machine; a cluster at --ray-address has its own")
         if not 0 < self.gpu_share <= 1:
             raise InputError(f"--gpu-share must be above 0 and at most 1, not {self.gpu_share}")
+        if self.gpu_share != SweepConfig.gpu_share and not self.settings.device.startswith("cuda"):
+            raise InputError("--gpu-share would change nothing without --device cuda; leave it out")
 
     @property
     def cores(self) -> int:
@@ -152,11 +154,13 @@ def do_runs(
     require_ray("lan-sweep")
     sitting = Sitting()
     with hold(config.out):
-        with writing_to(config.out):
-            for row in rows:  # every machine of a cluster can see by them that it shares --out
-                row.job.make_folder()
         executor = RayExecutor(cores=config.cores, address=config.ray_address, gpu_share=config.gpu_share)
         try:
+            with writing_to(config.out):
+                for row in rows:  # every machine of a cluster can see by them that it shares --out
+                    row.job.make_folder()
+            if config.settings.device.startswith("cuda") and not executor.has_gpu():
+                print("lan-sweep: Ray knows no GPU yet; the runs wait for one", file=sys.stderr, flush=True)
             ask_to_save(sitting, stop)
             failures = conduct(rows, executor, sitting)
         except ConnectionError:
@@ -194,7 +198,13 @@ def writing_to(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+        if isinstance(error, FileExistsError | NotADirectoryError) and error.filename is not None:
+            blocked = not_a_folder(Path(error.filename)) or error.filename
+            raise InputError(
+                f"--out {out}: {blocked} is no folder; move it away, or choose another --out"
+            ) from None
+        where = "" if error.filename in (None, str(out)) else f"{error.filename} "
+        raise InputError(f"--out {out}: {where}cannot be written: {error.strerror or error}") from None
 
 
 def make_jobs(config: SweepConfig) -> list[Job]:
@@ -204,20 +214,22 @@ def make_jobs(config: SweepConfig) -> list[Job]:
     settings = TrainConfig(**{f.name: getattr(config.settings, f.name) for f in fields(TrainConfig)})
     if settings.env == "auto":  # a sweep stays on the backend that it began on
         settings = replace(settings, env=saved_backend(config.out) or "auto")
-    configs, backends = [], set()
-    for map_name, algorithm in itertools.product(
-        dict.fromkeys(config.maps), dict.fromkeys(config.algorithms)
-    ):
+    if config.ray_address is None and settings.device != "cpu":  # a cluster may have what we have not
+        from trainer.runs.assembly import torch_device
+
+        torch_device(settings.device)
+    configs, backends = {}, set()
+    for map_name, algorithm in itertools.product(config.maps, config.algorithms):
         resolved, backend = resolve_playable(replace(settings, map=map_name, algorithm=algorithm))
         check_used(resolved)
-        configs.append(replace(resolved, env=backend))
+        configs[resolved.environment, algorithm] = replace(resolved, env=backend)
         backends.add(backend)
     if len(backends) > 1:
         raise InputError(
             f"--maps {' '.join(config.maps)} would be played by {' and '.join(sorted(backends))}, "
             "which must not mix: name one by --env, or make two sweeps"
         )
-    return plan_jobs(configs, config.seeds, config.out.absolute())
+    return plan_jobs(list(configs.values()), config.seeds, config.out.absolute())
 
 
 def conduct(

@@ -34,6 +34,10 @@ class RayExecutor:
         self._queue: deque[Job] = deque()
         self._running: dict[Any, Job] = {}
 
+    def has_gpu(self) -> bool:
+        """Whether a machine of this Ray has a GPU now; a cluster may grow."""
+        return bool(self._ray.cluster_resources().get("GPU"))
+
     def submit(self, job: Job) -> None:
         """Start a run as soon as there is a free core for each of its threads."""
         self._queue.append(job)

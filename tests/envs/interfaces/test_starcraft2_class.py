@@ -140,6 +140,9 @@ def test_a_replay_is_a_page_of_the_battle_so_far(tmp_path: Path) -> None:
     ("keywords", "problem"),
     [
         ({"map_name": "3n"}, "unknown map '3n'"),
+        ({"map_name": "checkers"}, "'checkers' is none of them, envs.make_env makes it"),
+        ({"map_name": "checker"}, "unknown map 'checker': known are 10m_vs_11m"),
+        ({"seed": 1.5}, "seed is 1.5; say a whole number, 0 or more"),
         ({"obs_last_actoin": True}, "unknown keyword 'obs_last_actoin'.*obs_last_action"),
         ({"step_mul": 4}, "step_mul can only be 8, not 4"),
         ({"difficulty": "9"}, "difficulty can only be '7', not '9'"),

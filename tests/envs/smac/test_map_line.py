@@ -47,9 +47,9 @@ def test_all_units_can_be_named_one_or_many() -> None:
     for unit in UnitType:
         name = unit.name.lower().replace("_", " ")
         many = "colossi" if name == "colossus" else f"{name}s"
-        smac_map = made(f"a {name} and 2 {many} against an {name}")
-        assert smac_map.ally_types == (unit,) * 3
-        assert smac_map.enemy_types == (unit,)
+        besides = ", a marine" if unit is UnitType.MEDIVAC else ""  # which cannot fight alone
+        smac_map = made(f"a {name} and 2 {many}{besides} against an {name}{besides}")
+        assert (smac_map.ally_types.count(unit), smac_map.enemy_types.count(unit)) == (3, 1)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,8 @@ def test_all_units_can_be_named_one_or_many() -> None:
         ("a marine against limit 5", "'limit 5' must stand once, after both teams"),
         ("a marine, limit 5 against a zealot", "'limit 5' must stand once, after both teams"),
         ("a marine against a zealot, limit 5, limit 6", "'limit 6' must stand once, after both teams"),
+        ("a marine against a medivac", "enemies: are medivacs alone, which SMAC counts as beaten"),
+        ("3 medivacs against a zealot", "allies: are medivacs alone, which SMAC counts as beaten"),
         ("a marine against a zealot, 33 x 32", "the ground is 4 to 32 cells wide and high"),
         ("a marine against a zealot, 8 x 3", "the ground is 4 to 32 cells wide and high"),
         (

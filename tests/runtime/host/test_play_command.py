@@ -51,6 +51,16 @@ def test_lan_play_plays_the_simulator_and_reports(tmp_path: Path) -> None:
         assert "Traceback" not in other.stderr
 
 
+@pytest.mark.parametrize("given", ["8m", "3m:no-fog", "checkers"])
+def test_a_model_of_another_map_is_refused_before_a_process_starts(tmp_path: Path, given: str) -> None:
+    model = tmp_path / "3m.onnx"
+    model.write_bytes(model_bytes(env_spec("3m")))
+    done = run("play", "--map", given, "--env", "sim", "--model", model)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = f"lan-play: error: --map {given}: {model} was made for 3m; leave --map out to play that"
+    assert done.stderr.splitlines() == [said]
+
+
 def test_lan_play_starts_the_agents_of_a_model_itself(tmp_path: Path) -> None:
     model, page = tmp_path / "3m.onnx", tmp_path / "battles.html"
     model.write_bytes(model_bytes(env_spec("3m")))

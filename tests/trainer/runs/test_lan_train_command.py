@@ -293,6 +293,15 @@ def test_a_setting_that_would_change_nothing_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_flag_that_would_change_nothing_is_refused_on_resume_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run = str(tmp_path / "run")
+    assert main([*TINY, "--map", "spread:2", "--run-dir", run]) == 0
+    capsys.readouterr()
+    assert "it is for --rollout-workers" in refused(capsys, "--resume", run, "--ray-address", "auto")
+
+
 def test_files_of_two_runs_in_one_directory_are_not_gone_on_with(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

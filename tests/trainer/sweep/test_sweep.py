@@ -15,7 +15,7 @@ from envs.smac.map_text import file_text
 from tests.trainer.support.small_runs import without_clock
 from trainer.config import TrainConfig, resolve
 from trainer.runs.config_file import load_config
-from trainer.sweep.cli import conduct, main
+from trainer.sweep.cli import SweepConfig, conduct, main, make_jobs
 from trainer.sweep.jobs import FINISHED_NAME, Job, plan_jobs, read_progress
 from trainer.sweep.process import STOP_NAME, Outcome, run_job
 from trainer.sweep.table import Row, make_table
@@ -182,6 +182,8 @@ def test_a_run_that_cannot_begin_says_so_by_its_log(tmp_path: Path) -> None:
         ("--maps 3m --workers 1 --threads 2", "--workers is 1"),
         ("--maps 3m --workers 1 --ray-address auto", "--ray-address"),
         ("--maps 3m --gpu-share 2", "--gpu-share"),
+        ("--maps 3m --gpu-share .5", "without --device cuda"),
+        ("--maps 3m --device cuda:99", "torch sees"),
     ],
 )
 def test_bad_input_is_said(
@@ -190,6 +192,21 @@ def test_bad_input_is_said(
     assert main([*words.split(), "--env", "sim", "--out", str(tmp_path / "sweep")]) == 2
     assert named in capsys.readouterr().err
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_map_that_is_named_twice_is_learned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one.json").write_text(file_text(map_of_line("a marine against a zealot", "one")))
+    config = SweepConfig(maps=("one.json", "3m", "./one.json", "3m"), seeds=1, out=tmp_path / "sweep")
+    assert [job.config.map.partition("@")[0] for job in make_jobs(config)] == ["one", "3m"]
+
+
+def test_a_file_in_a_runs_place_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "3m-lan-seed0").touch()
+    words = ["--maps", "3m", "--seeds", "1", "--steps", "100", "--env", "sim", "--workers", "1"]
+    assert main([*words, "--out", str(tmp_path)]) == 2
+    assert f"{tmp_path / '3m-lan-seed0'} is no folder; move it away" in capsys.readouterr().err
 
 
 def test_a_sweep_of_other_settings_is_not_mixed_in(
