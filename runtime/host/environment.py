@@ -34,7 +34,7 @@ def map_to_play(given: str | None, model: Path | None) -> str:
             f"{model} asks to import code, as the environment {spec.name!r}; "
             f"say --map {shell_word(spec.name)} if you trust it"
         )
-    return given or spec.name
+    return spec.name
 
 
 def check_record(path: Path, map_name: str) -> None:

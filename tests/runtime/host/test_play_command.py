@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from envs.make import env_spec
+from envs.smac.map_line import map_of_line
+from envs.smac.map_text import file_text
+from runtime.host.environment import map_to_play
 from tests.paths import ROOT
 from tests.runtime.support.processes import free_ports, run, started
 from tests.runtime.support.small_models import model_bytes
@@ -49,6 +52,14 @@ def test_lan_play_plays_the_simulator_and_reports(tmp_path: Path) -> None:
         assert (other.returncode, other.stdout) == (2, "")
         assert "trained for another environment than '8m'" in other.stderr
         assert "Traceback" not in other.stderr
+
+
+def test_the_map_of_a_model_is_the_same_by_name_by_file_and_by_default(tmp_path: Path) -> None:
+    model, file = tmp_path / "one.onnx", tmp_path / "one.json"
+    file.write_text(file_text(map_of_line("a marine against a zealot", "one")))
+    spec = env_spec(file)
+    model.write_bytes(model_bytes(spec))
+    assert {map_to_play(given, model) for given in (None, str(file), spec.name)} == {spec.name}
 
 
 @pytest.mark.parametrize("given", ["8m", "3m:no-fog", "checkers"])
