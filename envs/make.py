@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 from envs.command import nearest_names
 from envs.errors import InputError
@@ -252,7 +252,7 @@ def battles_at_once(backend: str, wanted: int) -> int:
 
 
 def make_env(
-    map_name: str | PathLike[str], backend: str = "auto", *, n_battles: int = 1, seed: int = 0
+    map_name: str | PathLike[str], backend: str = "auto", *, n_battles: int = 1, seed: SupportsIndex = 0
 ) -> MultiAgentEnv:
     """B = `n_battles` battles of one map, for a `with` block; InputError when map or backend is missing.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -35,10 +35,10 @@ class Outcome:
         return cls(np.zeros(n_battles, np.float32), *np.zeros((3, n_battles), np.bool_))
 
 
-def whole_seed(seed: object) -> int:
+def whole_seed(seed: SupportsIndex) -> int:
     """A seed as a Python number, numpy's too; InputError unless it is whole and not negative."""
     try:
-        number = operator.index(seed)  # type: ignore[arg-type]
+        number = operator.index(seed)
     except TypeError:
         number = -1
     if number < 0:

@@ -216,7 +216,10 @@ def _check_types(reader: _Reader, smac_map: SmacMap) -> None:
 
 
 def _check_undecided(reader: _Reader, smac_map: SmacMap) -> None:
-    """The battle is not over before anybody acts: SMAC counts a side as beaten that has medivacs alone."""
+    """The battle is not over before anybody acts: SMAC counts agents as beaten that are medivacs alone.
+
+    Of the enemies it does so with a single medivac.
+    """
     for side, groups, most in (
         ("allies", smac_map.ally_spawns, MAX_TEAM_UNITS),
         ("enemies", smac_map.enemy_spawns, 1),

@@ -29,10 +29,10 @@ PLAY = (
 )
 
 
-def play(root: Path, cache: Path) -> tuple[float, str]:
-    """Seconds from import to the first step in a new process, and what it said."""
-    ran = subprocess.run(
-        [sys.executable, "-c", PLAY],
+def run_python(code: str, root: Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    """What a new process in `root` says that keeps its machine code in `cache`."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
         cwd=root,
         env={**os.environ, "LAN_CACHE_DIR": str(cache)},
         capture_output=True,
@@ -40,6 +40,11 @@ def play(root: Path, cache: Path) -> tuple[float, str]:
         timeout=300,
         check=True,
     )
+
+
+def play(root: Path, cache: Path) -> tuple[float, str]:
+    """Seconds from import to the first step in a new process, and what it said."""
+    ran = run_python(PLAY, root, cache)
     return float(ran.stdout), ran.stderr
 
 
@@ -164,20 +169,9 @@ def test_folders_that_nobody_used_for_a_month_are_removed(tmp_path):
 
 
 def test_two_environments_that_must_be_compiled_first_say_so_once(tmp_path):
-    ran = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from envs.make import make_env; make_env('3m', 'sim'); make_env('2s3z', 'sim')",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "LAN_CACHE_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert [line[:30] for line in ran.stderr.splitlines()] == ["compiling the battle simulator"]
+    code = "from envs.make import make_env; make_env('3m', 'sim'); make_env('2s3z', 'sim')"
+    said = run_python(code, ROOT, tmp_path).stderr.splitlines()
+    assert [line[:30] for line in said] == ["compiling the battle simulator"]
 
 
 @pytest.mark.slow

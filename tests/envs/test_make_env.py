@@ -49,7 +49,7 @@ def test_a_map_is_named_by_a_path_too(tmp_path: Path) -> None:
 def test_a_seed_is_a_whole_number(name: str, seed: Any) -> None:
     with pytest.raises(envs.InputError, match="say a whole number, 0 or more"):
         envs.make_env(name, "sim", seed=seed)
-    with envs.make_env(name, "sim", seed=np.int64(3)) as env:  # type: ignore[arg-type]
+    with envs.make_env(name, "sim", seed=np.int64(3)) as env:
         env.reset()
 
 

@@ -50,6 +50,7 @@ def test_all_units_can_be_named_one_or_many() -> None:
         besides = ", a marine" if unit is UnitType.MEDIVAC else ""  # which cannot fight alone
         smac_map = made(f"a {name} and 2 {many}{besides} against an {name}{besides}")
         assert (smac_map.ally_types.count(unit), smac_map.enemy_types.count(unit)) == (3, 1)
+    assert made("a marine against 2 medivacs").enemy_types == (UnitType.MEDIVAC,) * 2  # the battle goes on
 
 
 @pytest.mark.parametrize(
