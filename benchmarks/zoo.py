@@ -39,8 +39,8 @@ from trainer.marks import flag
 from trainer.runs.absolute import BATTLES
 from trainer.runs.absolute import SEED as CARD_SEED
 from trainer.runs.assembly import EVALUATION_SEED_OFFSET
-from trainer.runs.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
-from trainer.runs.config_file import BEST_NAME, check_rules, load_config, read_config
+from trainer.runs.checkpoint import Checkpoint, load_checkpoint
+from trainer.runs.config_file import BEST_NAME, RUN_NAME, check_rules, load_config, read_config
 from trainer.runs.metrics import read_metrics
 
 CHOOSING_SEED = 40_000_001
@@ -181,7 +181,7 @@ def play_all(zoo: Path, name: str, runs: Sequence[Run], folder: Path) -> Iterato
         yield from played(model, None, "")
     numbers = count()
     for each in runs:
-        for checkpoint in (BEST_NAME, FILE_NAME):
+        for checkpoint in (BEST_NAME, RUN_NAME):
             if (each.path / checkpoint).exists():
                 file = folder / f"{next(numbers)}.onnx"
                 export_checkpoint(each.path / checkpoint, file)

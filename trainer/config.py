@@ -62,6 +62,8 @@ class TrainConfig:
     """Directory to write the run to, by default runs/MAP-ALGORITHM-seedSEED."""
     resume: Annotated[Path | None, Free.EVERYWHERE] = None
     """Continue the run in this directory with its settings; it may get other --steps or --until-win-rate."""
+    init_from: str | None = None
+    """Checkpoint whose networks a new run begins with, RUN_DIR/best.pt; by default they are random."""
     envs: Annotated[int | None, Within(1, 10**4)] = None
     """Battles played side by side, by default the preset's (paper 8, fast 64)."""
     device: Annotated[str, Free.EVERYWHERE] = "cpu"

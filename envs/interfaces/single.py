@@ -60,7 +60,10 @@ class SingleBattle:
         self._actions.append(actions)
 
     def save_page(self, path: Path) -> None:
-        """Write the battle so far as a page to watch in a browser: it is played again and recorded."""
+        """Write the battle so far as a page to watch in a browser: it is played again and recorded.
+
+        Its folder is made where it is missing. InputError when no battle has begun, or the disk says no.
+        """
         episode = int(self.env.episodes[0])
         if episode < 0:
             raise InputError("no battle has begun that could be saved: call reset() first")
@@ -70,7 +73,10 @@ class SingleBattle:
             recorder.begin(env, env.reset())
             for actions in self._actions:
                 recorder.step(env, env.step(actions[None]), actions[None])
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make the folder {path.parent}: {error.strerror or error}") from None
         recorder.write(path)
 
     def close(self) -> None:

@@ -156,6 +156,13 @@ class Learner(ABC):
         clocks = {"updates": self.updates, "deployed": deployed}
         return {**parts, **targets, "optimizer": self.optimizer.state_dict(), **clocks}
 
+    def begin_from(self, state: dict[str, Any]) -> None:
+        """Take the networks of another learner's `state_dict`: the running means where it deploys one."""
+        kind = "target_" if str(state.get("deployed", "")).startswith("target_") else ""
+        for name, part in self.parts.items():
+            part.load_state_dict(state[kind + name])
+            self.targets[name].load_state_dict(part.state_dict())
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         for name, part in self.parts.items():

@@ -13,6 +13,7 @@ from trainer.config import ResolvedConfig, TrainConfig, changes, resolve
 from trainer.learning.algorithms import enemies_to_read, make_learner, types_to_split
 from trainer.learning.learner import LearnerSettings
 from trainer.marks import Free
+from trainer.runs.beginnings import begin_from
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.claim import Claim
 from trainer.runs.config_file import (
@@ -68,6 +69,7 @@ def assemble(plan: Plan, claim: Claim | None = None) -> TrainingRun:
             config.algorithm, env.spec, learner_settings(config), device, agent_types, enemies
         )
         if found is None:
+            begin_from(learner, config, env.spec)
             begin_directory(plan.run_dir, config, plan.backend, env.spec)
         else:
             save_end(plan.run_dir, config)

@@ -18,10 +18,10 @@ from envs.files import read_regular, replacing
 from envs.types import CONTRACT_VERSION, OLD_BATTLEFIELD, EnemyRows, EnvSpec
 from trainer.learning.networks import AdvantageNet, advantage_net
 from trainer.runs.clocks import Clocks, brief
+from trainer.runs.config_file import RUN_NAME
 
 FORMAT = "lan-checkpoint"
 FORMAT_VERSION = 2
-FILE_NAME = "run.pt"
 
 
 class Stateful(Protocol):
@@ -156,9 +156,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint:
     """As `load_checkpoint`, with an OSError when the file cannot be read now, which says nothing about it."""
     if path.is_dir():
-        path = path / FILE_NAME
+        path = path / RUN_NAME
     if not path.exists():
-        raise InputError(f"no checkpoint at {path}: lan-train writes one as RUN_DIR/{FILE_NAME}")
+        raise InputError(f"no checkpoint at {path}: lan-train writes one as RUN_DIR/{RUN_NAME}")
     content = io.BytesIO(read_regular(path))  # from here on an error is the file's
     if not zipfile.is_zipfile(content):  # as torch writes them
         raise InputError(f"{path} is truncated or no checkpoint of lan-train")

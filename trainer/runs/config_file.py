@@ -18,8 +18,8 @@ from trainer.marks import shown
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 
 FILE_NAME = "config.json"
-BEST_NAME = "best.pt"
-"""The checkpoint that won most; its name stands here, where reading it costs no torch."""
+RUN_NAME, BEST_NAME = "run.pt", "best.pt"
+"""The newest checkpoint and the one that won most; named here, where reading that costs no torch."""
 MAX_BYTES = 1 << 20
 REPLAY_NAME = "replay"
 IN_OLDER_RUNS = {"network": "flat"}

@@ -19,8 +19,8 @@ from envs.errors import InputError
 from envs.files import replacing, sync_folder
 from trainer.replay.buffer import ReplayBuffer
 from trainer.replay.segments import ReplaySegments
-from trainer.runs.checkpoint import FILE_NAME, Checkpoint, read_checkpoint, save_checkpoint
-from trainer.runs.config_file import BEST_NAME, REPLAY_NAME
+from trainer.runs.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from trainer.runs.config_file import BEST_NAME, REPLAY_NAME, RUN_NAME
 from trainer.runs.metrics import MetricsWriter
 
 EARLIER = re.compile(r"run-(\d+)\.pt")
@@ -50,14 +50,14 @@ class RunDirectory:
     @property
     def is_new(self) -> bool:
         """Whether no checkpoint was ever written: a run killed before its first one begins anew."""
-        checkpoints = (self.path / FILE_NAME).exists() or self._earlier_paths()
+        checkpoints = (self.path / RUN_NAME).exists() or self._earlier_paths()
         return not checkpoints and not self.segments.folder.exists()
 
     def save(self, checkpoint: Checkpoint, replay: ReplayBuffer, metrics: MetricsWriter) -> None:
         """Make `checkpoint` the newest; OSError when the disk says no, and the newest stays as it was."""
         self.segments.append(replay)
         metrics.flush()
-        newest = self.path / FILE_NAME
+        newest = self.path / RUN_NAME
         if self.saved_steps is not None and self.keep_checkpoints > 1:
             earlier = self.path / f"run-{self.saved_steps:08d}.pt"
             link_or_copy(newest, earlier)
@@ -87,7 +87,7 @@ class RunDirectory:
         to an earlier one.
         """
         unusable: dict[Path, InputError] = {}
-        for path in [self.path / FILE_NAME, *reversed(self._earlier_paths())]:
+        for path in [self.path / RUN_NAME, *reversed(self._earlier_paths())]:
             try:
                 checkpoint = read_checkpoint(path)
                 replay = make_replay()
@@ -103,7 +103,7 @@ class RunDirectory:
         for newer in found.unusable:
             if newer.exists():
                 newer.replace(newer.with_suffix(".damaged"))
-        found.path.replace(self.path / FILE_NAME)
+        found.path.replace(self.path / RUN_NAME)
         checkpoint = found.checkpoint
         self.segments.drop(before=0, after=checkpoint.episodes)
         self.saved_steps, self._saved_episodes = checkpoint.env_steps, checkpoint.episodes

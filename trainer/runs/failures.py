@@ -12,7 +12,8 @@ import numpy as np
 from envs.errors import DivergedError, InputError
 from trainer.learning.batch import EpisodeBatch
 from trainer.replay.buffer import ReplayBuffer
-from trainer.runs.checkpoint import FILE_NAME, write_tensors
+from trainer.runs.checkpoint import write_tensors
+from trainer.runs.config_file import RUN_NAME
 
 READ_AGAIN_AFTER_S = (1.0, 4.0, 15.0)
 """When a file of replay that could not be read is tried again."""
@@ -56,5 +57,5 @@ def diverged(batch: EpisodeBatch, update: int, result: dict[str, float], folder:
         where = f"could not be written ({error})"
     return DivergedError(
         f"update {update} gave loss {result['loss']} and gradient norm {result['grad_norm']}; its batch "
-        f"{where}, the last good checkpoint in {folder / FILE_NAME}"
+        f"{where}, the last good checkpoint in {folder / RUN_NAME}"
     )

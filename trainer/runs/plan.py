@@ -13,6 +13,7 @@ from envs.text import shell_word
 from trainer.config import ResolvedConfig, TrainConfig, check_resumed, check_used, resolve, run_name
 from trainer.learning.algorithms import enemies_to_read, types_to_split
 from trainer.marks import Free
+from trainer.runs.beginnings import named_beginning
 from trainer.runs.config_file import FILE_NAME, is_unborn, load_config
 from trainer.runs.opponents import check_config, named_opponent
 
@@ -37,6 +38,8 @@ def plan_run(config: TrainConfig) -> Plan:
         raise InputError(
             "say which map to learn, e.g. --map 3m, or which run to go on with, --resume RUN_DIR"
         )
+    if config.init_from is not None:
+        config = replace(config, init_from=named_beginning(config.init_from))
     run_dir = (config.run_dir or Path("runs") / run_name(config)).absolute()
     check_free(run_dir, config.map)
     resolved, backend = resolve_playable(config)

@@ -12,8 +12,8 @@ from envs.make import BACKEND_NAMES
 from envs.stopping import StopWish
 from envs.text import one_line
 from trainer.runs.assembly import assemble
-from trainer.runs.checkpoint import FILE_NAME
 from trainer.runs.claim import Claim
+from trainer.runs.config_file import RUN_NAME
 from trainer.runs.display import LiveReporter, PlainReporter, format_duration
 from trainer.runs.plan import Plan, resume_words
 from trainer.runs.process_memory import peak_memory_mb
@@ -30,7 +30,8 @@ def watch(plan: Plan, stop: StopWish, claim: Claim | None = None) -> int:
     with assemble(plan, claim) as run:
         ask_to_save(run, stop)
         first_steps, saved = run.clocks.env_steps, run.directory.saved_steps
-        begins = "new run" if saved is None else f"resumed at {saved:,} steps"
+        new = "new run" if config.init_from is None else f"new run from {one_line(config.init_from)}"
+        begins = new if saved is None else f"resumed at {saved:,} steps"
         print(
             f"lan-train: {one_line(config.environment)} on {BACKEND_NAMES[plan.backend]} "
             f"(--env {plan.backend}), {config.algorithm}, seed {config.seed}, {begins}, writing to "
@@ -71,7 +72,7 @@ def print_summary(run: TrainingRun, first_steps: int) -> None:
 
 def checkpoint_words(run: TrainingRun) -> str:
     """Where the newest checkpoint is, and how old where the end of the run could not be saved."""
-    path, saved = one_line(run.directory.path / FILE_NAME), run.directory.saved_steps
+    path, saved = one_line(run.directory.path / RUN_NAME), run.directory.saved_steps
     if run.is_saved:
         return path
     if saved is None:

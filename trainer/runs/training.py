@@ -11,8 +11,8 @@ from typing import Any
 from envs.errors import InputError
 from trainer.config import TrainConfig
 from trainer.runs.assembly import assemble
-from trainer.runs.checkpoint import FILE_NAME
 from trainer.runs.clocks import Clocks
+from trainer.runs.config_file import RUN_NAME
 from trainer.runs.plan import continued, plan_run
 
 
@@ -72,9 +72,7 @@ def run_to_end(config: TrainConfig, on_evaluation: Callable[[Evaluation], None] 
     if not run.is_saved:
         raise InputError(f"the end of this run is not saved: the last checkpoint in {plan.run_dir} failed")
     clocks = run.clocks
-    return TrainResult(
-        plan.run_dir, plan.run_dir / FILE_NAME, clocks.env_steps, clocks.win_rate, run.finished
-    )
+    return TrainResult(plan.run_dir, plan.run_dir / RUN_NAME, clocks.env_steps, clocks.win_rate, run.finished)
 
 
 class CallbackReporter:

@@ -136,6 +136,14 @@ def test_a_replay_is_a_page_of_the_battle_so_far(tmp_path: Path) -> None:
     env.step([1, 1, 1])  # the battle goes on
 
 
+def test_a_folder_of_replays_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "replays").write_text("a file")
+    env = StarCraft2Env("3m", seed=4, replay_dir=str(tmp_path / "replays" / "today"))
+    env.reset()
+    with pytest.raises(InputError, match="cannot make the folder .*today: "):
+        env.save_replay()
+
+
 @pytest.mark.parametrize(
     ("keywords", "problem"),
     [

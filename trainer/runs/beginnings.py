@@ -1,0 +1,79 @@
+"""What a new run begins with: the networks of another run's checkpoint, where `--init-from` names one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from envs.errors import InputError
+from envs.types import EnemyRows, EnvSpec
+from trainer.config import ResolvedConfig
+from trainer.marks import shown
+from trainer.runs.config_file import RUN_NAME
+from trainer.runs.marked_file import marked, parted
+
+if TYPE_CHECKING:  # a plan is made, and refused, before torch is imported
+    from trainer.learning.learner import Learner
+
+SIZES = ("n_agents", "n_actions", "obs_dim", "state_dim")
+"""The fields of an environment's spec by which networks are shaped."""
+
+
+def named_beginning(given: str) -> str:
+    """The checkpoint as settings name it, PATH@DIGEST; a run's directory stands for its newest.
+
+    InputError when there is no such file, or when it has changed.
+    """
+    path, _ = parted(given)
+    if path.is_dir():
+        path = path / RUN_NAME
+        given = str(path)
+    if not path.exists():
+        raise InputError(f"--init-from {path}: no such checkpoint; lan-train writes RUN_DIR/{RUN_NAME}")
+    if path.suffix == ".onnx":
+        raise InputError(
+            f"--init-from {path} is a model file, which holds the deployed network alone; name a checkpoint, "
+            f"RUN_DIR/{RUN_NAME}, which has those that only training needs as well"
+        )
+    return marked("--init-from", given)
+
+
+def begin_from(learner: Learner, config: ResolvedConfig, spec: EnvSpec) -> None:
+    """Give a new learner the networks of the settings' checkpoint, if they name one.
+
+    Optimiser, replay and clocks begin anew. InputError unless the networks are the same in kind and size.
+    """
+    if config.init_from is None:
+        return
+    from trainer.runs.checkpoint import load_checkpoint
+
+    path, _ = parted(named_beginning(config.init_from))
+    source = load_checkpoint(path)
+    theirs = shape(source.config, source.spec, source.agent_types, source.enemies)
+    ours = shape(vars(config), spec, learner.advantage.agent_types, learner.advantage.enemies)
+    if unlike := [name for name in ours if theirs.get(name, ours[name]) != ours[name]]:
+        said = ", ".join(f"its {name} is {shown(theirs[name])}, not {shown(ours[name])}" for name in unlike)
+        raise InputError(f"--init-from {path} has other networks than this run: {said}")
+    try:
+        learner.begin_from(source.learner)
+    except (KeyError, RuntimeError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"--init-from {path} is damaged: its networks do not fit its settings ({reason})"
+        ) from None
+
+
+def shape(
+    config: Mapping[str, Any], spec: EnvSpec, agent_types: Sequence[str] | None, enemies: EnemyRows | None
+) -> dict[str, object]:
+    """What decides the kind and size of every network of a run, by name."""
+    sizes = {
+        "algorithm": config["algorithm"],
+        "network": "flat" if enemies is None else "entity",
+        "sharing": config["sharing"],
+        "value_input": config.get("value_input", "all"),
+        **{name: getattr(spec, name) for name in SIZES},
+    }
+    rows = {} if enemies is None else {"rows of enemies": tuple(enemies)}
+    types = {} if agent_types is None else {"types of agents": tuple(agent_types)}
+    return sizes | rows | types
