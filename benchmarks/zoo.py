@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from benchmarks.zoo_history import Stage, commands, commit_of, settings_beyond, stages
 from benchmarks.zoo_table import write_table
 from envs.command import run_command
 from envs.errors import InputError
@@ -34,21 +34,16 @@ from exporters.export import export_checkpoint
 from exporters.team_card import TeamCard, load_card
 from runtime.model_file.contract import METADATA_ENV_STEPS
 from runtime.model_file.loader import load_model
-from trainer.config import ResolvedConfig, TrainConfig, resolve, run_name
-from trainer.marks import flag
+from trainer.config import ResolvedConfig
 from trainer.runs.absolute import BATTLES
 from trainer.runs.absolute import SEED as CARD_SEED
 from trainer.runs.assembly import EVALUATION_SEED_OFFSET
-from trainer.runs.checkpoint import Checkpoint, load_checkpoint
-from trainer.runs.config_file import BEST_NAME, RUN_NAME, check_rules, load_config, read_config
+from trainer.runs.checkpoint import load_checkpoint
+from trainer.runs.config_file import BEST_NAME, RUN_NAME, check_rules, load_config
 from trainer.runs.metrics import read_metrics
 
 CHOOSING_SEED = 40_000_001
 """Of the battles by which a team is chosen; a card's figures are of the absolute metric's battles."""
-NOT_SAID = (
-    "map", "algorithm", "preset", "seed", "run_dir", "ray_address", "keep_checkpoints", "replay_memory",
-)  # fmt: skip
-"""Settings that a card has in another place, and those that say only where a run is kept."""
 CSV_COLUMNS = {
     "env_steps": "env_steps",
     "updates": "updates",
@@ -73,13 +68,16 @@ class Config:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that may give a team: its settings, commit, last checkpoint and evaluations."""
+    """A run that may give a team: how it was made, itself last, and its evaluations."""
 
     path: Path
-    config: ResolvedConfig
-    commit: str | None
-    last: Checkpoint
+    made_by: Sequence[Stage]
     evaluations: list[dict[str, Any]]
+
+    @property
+    def config(self) -> ResolvedConfig:
+        """Its settings."""
+        return self.made_by[-1].config
 
 
 @dataclass(frozen=True)
@@ -148,12 +146,9 @@ def read_run(path: Path) -> Run:
         for record in evaluations:
             if lacking := set(CSV_COLUMNS.values()) - set(record):
                 raise ValueError(f"an evaluation lacks {sorted(lacking)[0]}")
-        commit = read_config(path).get("versions", {}).get("commit")
-        if not isinstance(commit, str | None):
-            raise ValueError("its commit is no text")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be used: {error}; train again with this version") from None
-    return Run(path, config, commit, last, evaluations)
+    return Run(path, stages(config, commit_of(path), last), evaluations)
 
 
 def play_all(zoo: Path, name: str, runs: Sequence[Run], folder: Path) -> Iterator[Candidate]:
@@ -228,59 +223,27 @@ def figures(played: Evaluation) -> dict[str, Any]:
 
 def make_card(chosen: Candidate, of: Run) -> TeamCard:
     """The card of a chosen team, after the battles that give its figures."""
-    played, model, settings = battles(chosen.file, CARD_SEED), load_model(chosen.file), settings_beyond(of)
-    config, clocks = of.config, of.last.clocks
+    played, model = battles(chosen.file, CARD_SEED), load_model(chosen.file)
+    config, last = of.config, of.made_by[-1].last
+    processor_s = sum(each.last.clocks.processor_before_s for each in of.made_by)
+    commits = dict.fromkeys(each.commit for each in of.made_by if each.commit is not None)
     return TeamCard(
         map=config.map,
         algorithm=config.algorithm,
         preset=config.preset,
-        settings=settings,
+        settings=settings_beyond(of.made_by),
         seed=config.seed,
-        commit=of.commit,
+        commit=", ".join(commits) or None,
         env_steps=int(model.metadata[METADATA_ENV_STEPS]),
-        run_env_steps=clocks.env_steps,
-        run_core_minutes=round(clocks.processor_before_s / 60, 2),
-        backend=of.last.backend,
+        run_env_steps=last.env_steps,
+        run_core_minutes=round(processor_s / 60, 2),
+        backend=last.backend,
         contract_version=model.spec.contract_version,
         sha256=model.digest,
         size_bytes=chosen.file.stat().st_size,
         **figures(played),
-        commands=commands(config, settings, chosen.checkpoint),
+        commands=commands(of.made_by, chosen.checkpoint),
     )
-
-
-def settings_beyond(of: Run) -> dict[str, Any]:
-    """The settings that map, algorithm, preset and seed do not give, by name; steps, threads in any case.
-
-    A run that was stopped gets the steps that it played.
-    """
-    config = of.config
-    saved = config.to_dict()
-    if not of.last.clocks.at_end(config):
-        saved["steps"] = of.last.env_steps
-    given = {name: saved[name] for name in ("map", "algorithm", "preset", "seed")}
-    settings = {
-        name: saved[name] for name in ("steps", "threads")
-    }  # whose defaults are long, and the machine's
-    for _ in range(2):  # what is given may change what is left open
-        default = resolve(TrainConfig(**given, **settings)).to_dict()
-        settings |= {
-            name: value for name, value in saved.items() if name not in NOT_SAID and value != default[name]
-        }
-    return settings
-
-
-def commands(config: ResolvedConfig, settings: dict[str, Any], checkpoint: str) -> tuple[str, str]:
-    """The commands that train and export the team again."""
-    words = ["lan-train", "--map", config.map, "--algorithm", config.algorithm, "--preset", config.preset]
-    words += ["--seed", str(config.seed)]
-    for name, value in settings.items():
-        if isinstance(value, bool):
-            words.append(flag(name if value else f"no_{name}"))
-        else:
-            words += [flag(name), str(value)]
-    made = f"runs/{run_name(config)}/{checkpoint}"
-    return shlex.join(words), shlex.join(["lan-export", "--ckpt", made, "--out", f"{config.map}.onnx"])
 
 
 def curve(of: Run) -> str:

@@ -24,7 +24,8 @@ class TeamCard:
     """What a card says; `env_steps` are the checkpoint's, the `run_` fields those of the whole run.
 
     `settings` are those that the preset does not give. `win_rate_interval` is Wilson's 95 % interval over
-    `battles` of the seed `battles_seed`, which was used for nothing else; returns are undiscounted.
+    `battles` of the seed `battles_seed`, which was used for nothing else; returns are undiscounted. Where
+    the run began with another one's networks, `commit` and `run_core_minutes` are of both, steps of the last.
     `commands` make the team again.
     """
 

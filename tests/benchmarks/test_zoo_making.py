@@ -13,7 +13,8 @@ import pytest
 import tyro
 
 from benchmarks import zoo as making
-from benchmarks.zoo import CARD_SEED, CHOOSING_SEED, main, settings_beyond
+from benchmarks.zoo import CARD_SEED, CHOOSING_SEED, main
+from benchmarks.zoo_history import Stage, commands, settings_beyond
 from envs.flags import flag_rules
 from exporters.contestants import onnx_contestant, torch_contestant
 from exporters.evaluate import EvaluateConfig, Evaluation, evaluate
@@ -92,8 +93,8 @@ def test_a_run_becomes_a_team_with_a_card_a_curve_and_a_row(runs: Path, zoo: Pat
 
 def test_the_command_of_a_card_has_every_setting_of_the_run(runs: Path) -> None:
     of = making.read_run(runs / "one")
-    settings = settings_beyond(of)
-    words, _ = making.commands(of.config, settings, "best.pt")
+    settings = settings_beyond(of.made_by)
+    words, _ = commands(of.made_by, "best.pt")
     config = tyro.cli(TrainConfig, args=shlex.split(words)[1:], registry=flag_rules())
     assert resolve(config) == replace(of.config, run_dir=None)
     assert settings["td_lambda"] == 0.5
@@ -103,11 +104,11 @@ def test_the_command_of_a_card_has_every_setting_of_the_run(runs: Path) -> None:
 
 def test_a_setting_that_another_one_would_change_is_said(runs: Path) -> None:
     """A batch of 4 alone would begin with 4 episodes, and not with 32."""
-    of = making.read_run(runs / "one")
-    given = replace(of, config=replace(of.config, first_update_episodes=32))
-    settings = settings_beyond(given)
+    (stage,) = making.read_run(runs / "one").made_by
+    given = Stage(replace(stage.config, first_update_episodes=32), stage.commit, stage.last)
+    settings = settings_beyond([given])
     assert (settings["batch_episodes"], settings["first_update_episodes"]) == (4, 32)
-    said = {"map": "3m", "preset": "fast", "seed": of.config.seed}
+    said = {"map": "3m", "preset": "fast", "seed": stage.config.seed}
     assert resolve(TrainConfig(**said, **settings)) == replace(given.config, run_dir=None)
 
 
@@ -118,10 +119,42 @@ def test_a_run_that_was_stopped_says_the_steps_that_it_played(runs: Path, tmp_pa
     data = json.loads((run / "config.json").read_text())
     data["config"]["steps"] = 900
     (run / "config.json").write_text(json.dumps(data))
-    of = making.read_run(run)
-    assert settings_beyond(of)["steps"] == of.last.env_steps < 900
+    (of,) = making.read_run(run).made_by
+    assert settings_beyond([of])["steps"] == of.last.env_steps < 900
     resume(run)
-    assert settings_beyond(making.read_run(run))["steps"] == 900
+    assert settings_beyond(making.read_run(run).made_by)["steps"] == 900
+
+
+def test_a_team_whose_run_began_with_anothers_networks_tells_of_both(runs: Path, zoo: Path) -> None:
+    """Its commands, run one after the other where nothing is, make it again; its time is that of both."""
+    first = runs / "one" / "run.pt"
+    second = replace(TINY, seed=3, run_dir=runs / "on", epsilon_start=0.05, init_from=str(first))
+    train(second)
+    assert main([str(runs / "on"), "--zoo", str(zoo)]) == 0
+    card, source = load_card(zoo / "3m.onnx"), load_checkpoint(first)
+    one, on, export = card.commands
+    assert "--steps 600 " in one
+    assert "--init-from runs/3m-lan-seed3/run.pt " in on
+    assert on.endswith("--run-dir runs/3m-lan-seed3-2")
+    assert "--ckpt runs/3m-lan-seed3-2/" in export
+    seconds = source.clocks.processor_before_s + load_checkpoint(runs / "on").clocks.processor_before_s
+    assert card.run_core_minutes == round(seconds / 60, 2)
+    assert card.settings["init_from"] == "runs/3m-lan-seed3/run.pt"
+    assert str(runs) not in card.to_json()
+
+
+def test_a_run_whose_beginning_is_gone_is_refused(
+    runs: Path, zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "one", tmp_path / "one")
+    train(replace(TINY, run_dir=tmp_path / "on", init_from=str(tmp_path / "one" / "best.pt")))
+    shutil.copy(runs / "two" / "best.pt", tmp_path / "one" / "best.pt")
+    assert main([str(tmp_path / "on"), "--zoo", str(zoo)]) == 2
+    assert "best.pt has changed" in capsys.readouterr().err
+    (tmp_path / "one" / "best.pt").unlink()
+    assert main([str(tmp_path / "on"), "--zoo", str(zoo)]) == 2
+    assert "no such checkpoint" in capsys.readouterr().err
+    assert contents(zoo) == {}
 
 
 @pytest.mark.parametrize("in_one_go", [True, False])

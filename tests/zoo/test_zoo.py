@@ -14,7 +14,8 @@ import onnx
 import pytest
 import tyro
 
-from benchmarks.zoo import BATTLES, CARD_SEED, CSV_COLUMNS, NOT_SAID
+from benchmarks.zoo import BATTLES, CARD_SEED, CSV_COLUMNS
+from benchmarks.zoo_history import NOT_SAID
 from benchmarks.zoo_table import BEGIN, END, cards_of, table_of
 from envs.flags import flag_rules
 from envs.make import env_spec
@@ -93,15 +94,19 @@ def test_a_card_is_its_files_and_is_shown(model: Path, capsys: pytest.CaptureFix
 def test_the_commands_of_a_card_make_that_run(model: Path) -> None:
     """As `lan-train` and `lan-export` read them, without a path of a machine."""
     card = load_card(model)
-    train, export = (shlex.split(command) for command in card.commands)
-    assert (train[0], export[0]) == ("lan-train", "lan-export")
+    *earlier, train, export = (shlex.split(command) for command in card.commands)
+    assert {words[0] for words in (*earlier, train)} == {"lan-train"}
+    assert export[0] == "lan-export"
     config = tyro.cli(TrainConfig, args=train[1:], registry=flag_rules())
     said = {"map": card.map, "algorithm": card.algorithm, "preset": card.preset, "seed": card.seed}
     given = resolve(TrainConfig(**said, **card.settings))
-    assert resolve(config) == given
+    assert replace(resolve(config), run_dir=None) == given
     assert not set(card.settings) & set(NOT_SAID)
     exported = tyro.cli(ExportConfig, args=export[1:], registry=flag_rules())
-    assert exported.ckpt.parent == Path("runs") / run_name(config)
+    assert exported.ckpt.parent == (config.run_dir or Path("runs") / run_name(config))
+    made = [words[words.index("--init-from") + 1] for words in (*earlier, train) if "--init-from" in words]
+    assert len(made) == len(earlier)
+    assert not any(name.startswith("/") for name in made)
     assert exported.out == Path(f"{card.map}.onnx")
 
 

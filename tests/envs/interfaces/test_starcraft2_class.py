@@ -140,7 +140,7 @@ def test_a_folder_of_replays_that_cannot_be_made_is_named(tmp_path: Path) -> Non
     (tmp_path / "replays").write_text("a file")
     env = StarCraft2Env("3m", seed=4, replay_dir=str(tmp_path / "replays" / "today"))
     env.reset()
-    with pytest.raises(InputError, match="cannot make the folder .*today: "):
+    with pytest.raises(InputError, match=r"cannot make the folder .*today: "):
         env.save_replay()
 
 
