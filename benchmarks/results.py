@@ -57,7 +57,7 @@ def run(config: Config) -> int:
         for words in list(commands_of(folder)):
             print(f"{folder.name}: lan-plot {shlex.join(words)}\n", flush=True)
             with in_folder(folder):
-                code = max(code, lan_plot([*words, "--force"]) and 1)
+                code = max(code, lan_plot(words) and 1)
             print(flush=True)
     return code
 
