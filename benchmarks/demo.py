@@ -7,7 +7,6 @@ Every stage is one of the project's own commands, printed before it runs, so tha
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
 import subprocess
@@ -121,9 +120,16 @@ def new_folder(parent: Path, map_name: str) -> Path:
     """`PARENT/MAP-1`, or the next number that is free."""
     for number in range(1, 10_000):
         folder = parent / f"{map_name}-{number}"
-        with contextlib.suppress(FileExistsError):
+        try:
             folder.mkdir(parents=True)
-            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(
+                f"--folder {parent}: no folder can be made in it ({reason}); choose another"
+            ) from None
+        return folder
     raise InputError(f"{parent} is full of demos; remove some")
 
 

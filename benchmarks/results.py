@@ -37,8 +37,8 @@ def commands_of(folder: Path) -> Iterator[list[str]]:
     """The words of each command in a folder's README that draws from a CSV file."""
     try:
         lines = (folder / "README.md").read_text().splitlines()
-    except OSError as error:
-        raise InputError(f"{folder} has no README.md that can be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} has no README.md that can be read: {error}") from None
     is_code = False
     for line in lines:
         is_code ^= line.startswith("```")

@@ -30,10 +30,11 @@ from envs.cores import usable_cores
 from envs.errors import InputError
 from envs.files import write_atomically
 from envs.make import is_smac_map
-from envs.outputs import check_output
+from envs.outputs import check_apart, check_output
 from envs.stopping import cut_if_longer
 from envs.text import one_line
-from trainer.config import SHARE, TrainConfig
+from trainer.config import TrainConfig
+from trainer.marks import SHARE, flag
 from trainer.runs.config_file import FILE_NAME
 from trainer.runs.plan import resolve_playable
 from trainer.sweep.cli import MAX_SEEDS, hold, writing_to
@@ -44,6 +45,9 @@ LOOK_EVERY_S = 0.5
 COMPILE_WAIT_S = 600.0
 """How long compiling and one round of play may take before the first run begins."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+
+OF_TRAINING = ("algorithms", "presets", "seeds", "steps", "processor_limit_s", "workers")
+"""The flags that only training needs."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,11 @@ class Config:
             raise InputError("--out must be one folder to train in; several can be read with --report")
         if self.csv is not None:
             check_output("--csv", self.csv)
+            check_apart({f"--out {out}": out for out in self.out}, {"--csv": self.csv})
+        if not self.trains:
+            changed = [name for name in OF_TRAINING if getattr(self, name) != getattr(Config, name)]
+            if changed:
+                raise InputError(f"{flag(changed[0])} would change nothing: nothing is trained; leave it out")
 
     @property
     def trains(self) -> bool:

@@ -22,6 +22,7 @@ from envs.errors import InputError
 from envs.text import one_line
 from trainer.config import ResolvedConfig, learner_name
 from trainer.plots.tables import cell
+from trainer.runs.absolute import is_number
 from trainer.runs.config_file import FILE_NAME, load_config, read_config
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 from trainer.runs.metrics import read_metrics
@@ -143,6 +144,10 @@ def read_run(run_dir: Path, share: float) -> TimedRun:
         raise InputError(f"{run_dir / METRICS_NAME} cannot be read: {one_line(error)}") from None
     try:
         return measure(config, records, share, read_commit(run_dir))
+    except ValueError as error:
+        raise InputError(
+            f"{run_dir / METRICS_NAME} has a damaged line: {error}; choose another --out"
+        ) from None
     except KeyError as error:
         raise InputError(
             f"{run_dir / METRICS_NAME} has a line without {error}, as earlier versions wrote it: "
@@ -151,8 +156,15 @@ def read_run(run_dir: Path, share: float) -> TimedRun:
 
 
 def measure(config: ResolvedConfig, records: Sequence[dict[str, Any]], share: float, commit: str) -> TimedRun:
-    """A run by its metrics, `records`; KeyError where one lacks a number."""
+    """A run by its metrics, `records`; KeyError where one lacks a number, ValueError where it is none."""
     evaluations = [record for record in records if record["kind"] == "evaluation"]
+    for record in records:
+        numbers = {name: record[name] for name in ("env_steps", "updates", "wall_s", "wall_processor_s")}
+        if record["kind"] == "evaluation":
+            numbers["win_rate"] = record["win_rate"]
+        for name, value in numbers.items():
+            if not is_number(value) or value < 0 or (name == "win_rate" and value > 1):
+                raise ValueError(f"its {name} is {one_line(repr(value), 60)}")
     pairs = itertools.pairwise(evaluations)
     wins = (second for first, second in pairs if min(first["win_rate"], second["win_rate"]) >= share)
     win = next(wins, None)

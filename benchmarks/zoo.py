@@ -37,7 +37,7 @@ from runtime.model_file.loader import load_model
 from trainer.config import ResolvedConfig
 from trainer.runs.absolute import BATTLES
 from trainer.runs.absolute import SEED as CARD_SEED
-from trainer.runs.assembly import EVALUATION_SEED_OFFSET
+from trainer.runs.assembly import EVALUATION_SEED_OFFSET, check_own
 from trainer.runs.checkpoint import load_checkpoint
 from trainer.runs.config_file import BEST_NAME, RUN_NAME, check_rules, load_config
 from trainer.runs.metrics import read_metrics
@@ -139,6 +139,9 @@ def read_run(path: Path) -> Run:
         raise InputError(
             f"{path} was played by Ray's processes, whose time nobody counted: train without them"
         )
+    for checkpoint in (BEST_NAME, RUN_NAME):
+        if (file := path / checkpoint).exists():
+            check_own(file, load_checkpoint(file), config)
     try:
         evaluations = [record for record in read_metrics(path) if record["kind"] == "evaluation"]
         if not evaluations:

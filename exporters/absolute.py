@@ -43,12 +43,19 @@ def best_of(run_dir: Path) -> Path:
 
 
 def mark_of(run_dir: Path) -> tuple[int, str]:
-    """The best checkpoint's steps and digest, by which its metric is known."""
-    from trainer.runs.absolute import digest_of_best
-    from trainer.runs.checkpoint import load_checkpoint
+    """The best checkpoint's steps and digest, by which its metric is known.
 
-    digest = digest_of_best(run_dir)
-    return load_checkpoint(best_of(run_dir)).env_steps, digest or ""
+    InputError as `best_of`, and where the checkpoint is another run's.
+    """
+    from trainer.runs.absolute import digest_of_best
+    from trainer.runs.assembly import check_own
+    from trainer.runs.checkpoint import load_checkpoint
+    from trainer.runs.config_file import load_config
+
+    digest, best = digest_of_best(run_dir), best_of(run_dir)
+    checkpoint = load_checkpoint(best)
+    check_own(best, checkpoint, load_config(run_dir))
+    return checkpoint.env_steps, digest or ""
 
 
 def check_mark(run_dir: Path, mark: tuple[int, str]) -> None:

@@ -171,6 +171,28 @@ def test_metrics_without_processor_seconds_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [("win_rate", "x"), ("win_rate", None), ("win_rate", 50), ("win_rate", math.nan),
+     ("wall_processor_s", "x"), ("wall_s", None), ("env_steps", -3)],
+)  # fmt: skip
+def test_damaged_numbers_are_refused(name: str, value: object, tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, [0.0, 0.1])
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    lines[-1][name] = value
+    (run_dir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(InputError, match=f"damaged line: its {name} is "):
+        find_runs([tmp_path], 0.9)
+
+
+def test_a_file_of_a_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_dir = write_run(tmp_path, [0.0, 0.1])
+    before = (run_dir / "config.json").read_bytes()
+    assert main(["--report", "--out", str(tmp_path), "--csv", str(run_dir / "config.json")]) == 2
+    assert "name another file" in capsys.readouterr().err
+    assert (run_dir / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         ("3m --presets fats", "unknown preset 'fats': did you mean 'fast'"),
@@ -184,6 +206,8 @@ def test_metrics_without_processor_seconds_are_refused(tmp_path: Path) -> None:
         ("3m --out a b", "--out must be one folder"),
         ("3m --csv nowhere/runs.csv", "there is no directory nowhere"),
         ("--report --out nothing", "no runs in nothing"),
+        ("--report --seeds 7", "--seeds would change nothing: nothing is trained; leave it out"),
+        ("--algorithms qmix", "--algorithms would change nothing"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -143,6 +143,19 @@ def test_a_team_whose_run_began_with_anothers_networks_tells_of_both(runs: Path,
     assert str(runs) not in card.to_json()
 
 
+@pytest.mark.parametrize("checkpoint", ["best.pt", "run.pt"])
+def test_a_checkpoint_of_another_run_is_refused_before_any_battle(
+    checkpoint: str, runs: Path, zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "one", tmp_path / "run")
+    shutil.copy(runs / "two" / checkpoint, tmp_path / "run" / checkpoint)
+    assert main([str(tmp_path / "run"), "--zoo", str(zoo)]) == 2
+    output = capsys.readouterr()
+    assert "are of different runs (--seed was 4, now 3): put back" in output.err
+    assert output.out == ""
+    assert contents(zoo) == {}
+
+
 def test_a_run_whose_beginning_is_gone_is_refused(
     runs: Path, zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

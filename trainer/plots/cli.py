@@ -123,10 +123,30 @@ def read(config: PlotConfig) -> tuple[list[Run], Known]:
             runs += read_runs(path, config.metric, config.until)
     if not runs:
         raise InputError(f"{config.runs[0]} holds the absolute metric alone: name the file of --data too")
+    check_all_used(config, runs, known)
     maps = {run.map for run in runs}
     if unknown := [name for name in config.maps if name not in maps]:
         raise InputError(f"--maps {one_line(unknown[0])}: no run on it; {nearest_names(unknown[0], maps)}")
     return [run for run in runs if not config.maps or run.map in config.maps], known
+
+
+def check_all_used(config: PlotConfig, runs: Sequence[Run], known: Known) -> None:
+    """InputError where a CSV file of the absolute metric would not be shown, or lacks a run."""
+    if not known:
+        return
+    told = "the file of the absolute metric would not be shown"
+    if config.metric != "win_rate":
+        raise InputError(f"--metric {config.metric}: {told}, which holds win rates; leave it out")
+    if config.until is not None:
+        raise InputError(f"--until: {told}, since it does not tell its checkpoints' steps; leave it out")
+    of_data = {run.key for run in runs if not run.settings}
+    for keys, what in (
+        (known.keys() - of_data, "it has a line of a run that is not in a CSV file of --data"),
+        (of_data - known.keys(), "it has no line of a run that is"),
+    ):
+        if keys:
+            map_name, _, _, learner, seed = min(keys)
+            raise InputError(f"{told}: {what}, seed {seed} of {one_line(learner)} on {one_line(map_name)}")
 
 
 def drawn(config: PlotConfig, runs: Sequence[Run], known: Known) -> tuple[str, dict[Path, bytes]]:

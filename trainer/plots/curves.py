@@ -168,6 +168,8 @@ def known_setting(name: str) -> str:
     own = {"seed", "run_dir", "resume", "map", "algorithm", "sharing"}
     known = {field.name for field in fields(TrainConfig)} - own
     wanted = name.removeprefix("--").replace("-", "_")
+    if wanted in ("map", "algorithm", "sharing"):
+        raise InputError(f"--by {name}: curves are told apart by it already; leave it out")
     if wanted not in known:
         raise InputError(f"--by {name}: no such setting; {nearest_names(wanted, known)}")
     return wanted

@@ -10,7 +10,8 @@ from envs.errors import InputError
 from envs.make import is_smac_map
 from trainer.plots.absolute_data import metric_to_write
 from trainer.plots.curves import Run
-from trainer.runs.metrics import read_metrics
+from trainer.runs.absolute import are_battles
+from trainer.runs.metrics import FILE_NAME, read_metrics
 
 NAMES = {"win_rate": "won", "return": "return", "episode_length": "length_steps"}
 """marl-eval's metrics, and which list of a run's battles each one is."""
@@ -42,6 +43,9 @@ def run_entry(run: Run, shared: set[int], until_steps: int | None) -> dict[str, 
     for point, record in zip(run.points.tolist(), evaluations, strict=False):
         if "battles" not in record:
             raise InputError(f"{run.path} was made before evaluations kept every battle; train it anew")
+        if not are_battles(record["battles"]):
+            where = f"{run.path / FILE_NAME}, the evaluation at {point} steps"
+            raise InputError(f"{where}: its battles are damaged; take the file from a copy, or train anew")
         by_point.setdefault(point, metrics_of(record["battles"]))
     entry = {
         f"step_{index}": {"step_count": point, **by_point[point]}

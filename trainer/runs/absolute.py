@@ -97,16 +97,26 @@ def is_metric(data: Any) -> bool:
     """Whether plain data is what `save_absolute` writes."""
     if not isinstance(data, dict) or set(data) != {field.name for field in fields(AbsoluteMetric)}:
         return False
-    battles = data["battles"]
-    if not isinstance(battles, dict) or set(battles) != {"return", "length_steps", "won"}:
-        return False
+    battles, n_steps = data["battles"], data["env_steps"]
     return (
         data["seed"] == SEED
-        and type(data["env_steps"]) is int
-        and all(isinstance(rows, list) and len(rows) == BATTLES for rows in battles.values())
-        and all(is_number(value) for rows in battles.values() for value in rows)
-        and is_number(data["win_rate"])
+        and type(n_steps) is int
+        and n_steps >= 0
+        and are_battles(battles)
+        and len(battles["won"]) == BATTLES
+        and all(is_number(data[name]) for name in ("win_rate", "return_mean", "episode_length_steps"))
         and data["win_rate"] == sum(battles["won"]) / BATTLES
+    )
+
+
+def are_battles(data: Any) -> bool:
+    """Whether plain data is what `battles_of` gives: equally many finite numbers each, wins of 0 or 1."""
+    if not isinstance(data, dict) or set(data) != {"return", "length_steps", "won"}:
+        return False
+    return (
+        all(isinstance(rows, list) and len(rows) == len(data["won"]) for rows in data.values())
+        and all(is_number(value) for rows in data.values() for value in rows)
+        and set(data["won"]) <= {0, 1}
     )
 
 

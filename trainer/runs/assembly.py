@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import fields, replace
+from pathlib import Path
 
 import torch
 
@@ -90,13 +91,7 @@ def go_back(plan: Plan, directory: RunDirectory) -> Found:
                 f"{directory.path} was trained on {found.checkpoint.backend}, not {plan.backend}; "
                 "results must not mix"
             )
-        if different := spec.differences(found.checkpoint.spec):
-            raise InputError(f"{found.path} was made for another {spec.name}: {'; '.join(different)}")
-        if different := changes(config_of(found.checkpoint), config, Free.ON_RESUME):
-            raise InputError(
-                f"{found.path} and {directory.path / FILE_NAME} are of different runs "
-                f"({', '.join(different)}): put back the one that belongs to the other"
-            )
+        check_own(found.path, found.checkpoint, config)
         directory.go_back_to(found)
     except OSError as error:
         raise InputError(
@@ -104,6 +99,18 @@ def go_back(plan: Plan, directory: RunDirectory) -> Found:
             "unreadable, move it away, and the run goes on from the checkpoint before"
         ) from None
     return found
+
+
+def check_own(path: Path, checkpoint: Checkpoint, config: ResolvedConfig) -> None:
+    """InputError unless a checkpoint is of the run in whose directory it lies, whose settings are given."""
+    if different := changes(config_of(checkpoint), config, Free.ON_RESUME):
+        raise InputError(
+            f"{path} and {path.parent / FILE_NAME} are of different runs "
+            f"({', '.join(different)}): put back the one that belongs to the other"
+        )
+    spec = env_spec(config.environment)
+    if different := spec.differences(checkpoint.spec):
+        raise InputError(f"{path} was made for another {spec.name}: {'; '.join(different)}")
 
 
 def config_of(checkpoint: Checkpoint) -> ResolvedConfig:

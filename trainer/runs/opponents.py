@@ -35,6 +35,10 @@ def named_opponent(given: str) -> str:
     if given == MAP_SCRIPT or given in scripted():
         return given
     path, _ = parted(given)
+    if not given or path.is_dir():
+        raise InputError(
+            f"--opponent {given!r} names no team and no file: say focus, or a trained team's file"
+        )
     if not path.exists():
         known = nearest_names(path.name, scripted())
         raise InputError(f"--opponent {path}: no such team and no such file; {known}")
@@ -72,6 +76,6 @@ def trained_net(path: Path) -> tuple[EnvSpec, AdvantageNet]:
 
     data = read_named("--opponent", path)
     if not data.startswith(b"PK"):  # torch writes zip archives
-        return net_of_model_file(data, str(path))
+        return net_of_model_file(data, f"--opponent {path}")
     checkpoint = load_checkpoint(path)
     return checkpoint.spec, load_advantage_net(checkpoint)

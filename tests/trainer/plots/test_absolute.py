@@ -90,8 +90,17 @@ def test_the_absolute_metric_is_the_best_checkpoints_and_has_a_table(
     assert "holds the absolute metric alone" in capsys.readouterr().err
     other = tmp_path / "other.csv"
     other.write_text(absolute.read_text().replace(",sim rules 2,", ",sc2,"))
-    assert lan_plot([str(curves), str(other), "--out", str(again), "--force"]) == 0
-    assert "Absolute metric" not in capsys.readouterr().out, "that of another battlefield is not theirs"
+    assert lan_plot([str(curves), str(other), "--out", str(again), "--force"]) == 2
+    assert "it has a line of a run that is not in a CSV file of --data" in capsys.readouterr().err
+    lacking = tmp_path / "lacking.csv"
+    lacking.write_text("\n".join(absolute.read_text().splitlines()[:-1]) + "\n")
+    for given, unused, told in (
+        ([str(curves), str(lacking)], [], "it has no line of a run that is, seed "),
+        ([*map(str, runs), str(absolute)], [], "it has a line of a run that is not in a CSV file"),
+        ([str(curves), str(absolute)], ["--until", "200"], "--until: the file of the absolute metric"),
+    ):
+        assert lan_plot([*given, "--out", str(again), "--force", *unused]) == 2
+        assert told in capsys.readouterr().err
     assert lan_plot([str(curves), str(absolute), str(absolute), "--out", str(again), "--force"]) == 2
     assert "has a line already" in capsys.readouterr().err
     for flag in ("--absolute-data", "--marl-eval"):
@@ -121,6 +130,38 @@ def test_marl_eval_reads_the_file_where_it_is_installed(runs: list[Path], tmp_pa
     data = processing.data_process_pipeline(json.loads(file.read_text()), metrics_to_normalize=["return"])
     matrices, _ = processing.create_matrices_for_rliable(data, "smac", ["return"])
     assert matrices["mean_win_rate"]["lan"].shape == (3, 1)
+
+
+@pytest.mark.parametrize(
+    "battles", [None, {}, [1], {"won": ["x"], "return": [1.0], "length_steps": [1]}, {"won": 5}, float("nan")]
+)
+def test_damaged_battles_are_no_marl_eval_file(
+    battles: object, runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if load_absolute(runs[0]) is None:
+        assert lan_eval(["--absolute", str(runs[0])]) == 0
+    run = tmp_path / "run"
+    shutil.copytree(runs[0], run)
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for record in records:
+        if record["kind"] == "evaluation":
+            record["battles"] = battles
+    (run / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    file = tmp_path / "e.json"
+    assert lan_plot([str(run), "--out", str(tmp_path / "a.png"), "--marl-eval", str(file)]) == 2
+    assert "its battles are damaged" in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_the_best_checkpoint_of_another_run_has_no_metric_here(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs[0], tmp_path / "run", ignore=shutil.ignore_patterns("absolute.json"))
+    shutil.copy(runs[1] / "best.pt", tmp_path / "run" / "best.pt")
+    assert lan_eval(["--absolute", str(tmp_path / "run")]) == 2
+    assert "best.pt and " in (error := capsys.readouterr().err)
+    assert "are of different runs (--seed was " in error
+    assert not (tmp_path / "run" / "absolute.json").exists()
 
 
 def test_what_has_no_absolute_metric_is_one_sentence(

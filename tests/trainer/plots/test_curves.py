@@ -281,6 +281,8 @@ def test_a_settings_values_have_curves_of_their_own_when_asked(
     assert "replay_dtype" in capsys.readouterr().err
     assert main([*paths, "--out", str(out), "--by", "replay-type"]) == 2
     assert "did you mean 'replay_dtype'" in capsys.readouterr().err
+    assert main([*paths, "--out", str(out), "--by", "algorithm"]) == 2
+    assert "--by algorithm: curves are told apart by it already" in capsys.readouterr().err
     assert main([*paths, "--out", str(out), "--by", "replay-dtype"]) == 0
     table = capsys.readouterr().out
     assert "| map | lan replay_dtype=float16 | lan replay_dtype=float32 |" in table

@@ -93,6 +93,9 @@ def test_a_trained_team_is_an_opponent_until_its_file_changes(
     model.unlink()
     assert main(["--resume", str(run_dir), "--steps", "400"]) == 2
     assert "no such team and no such file" in capsys.readouterr().err
+    for nothing in ("", str(tmp_path)):
+        assert main(["--map", "3m", "--opponent", nothing, "--run-dir", str(tmp_path / "none")]) == 2
+        assert f"--opponent {nothing!r} names no team and no file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
