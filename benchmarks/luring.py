@@ -1,4 +1,4 @@
-"""Does an agent lure? `python -m benchmarks.luring corridor --model results/corridor/seed0.onnx [--csv FILE]`.
+"""Does an agent lure? `python -m benchmarks.luring corridor --model FILE [--csv FILE]`.
 
 The LAN paper says that on corridor and 3s5z_vs_3s6z one agent learns to draw enemies away from its team. Here
 an agent lures at a step when its team-mates, of which some live, are all out of its sight range, and at least
