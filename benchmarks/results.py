@@ -38,7 +38,8 @@ def commands_of(folder: Path) -> Iterator[list[str]]:
     try:
         lines = (folder / "README.md").read_text().splitlines()
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder} has no README.md that can be read: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{folder} has no README.md that can be read: {reason}") from None
     is_code = False
     for line in lines:
         is_code ^= line.startswith("```")

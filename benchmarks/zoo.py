@@ -139,9 +139,9 @@ def read_run(path: Path) -> Run:
         raise InputError(
             f"{path} was played by Ray's processes, whose time nobody counted: train without them"
         )
-    for checkpoint in (BEST_NAME, RUN_NAME):
-        if (file := path / checkpoint).exists():
-            check_own(file, load_checkpoint(file), config)
+    check_own(path / RUN_NAME, last, config)
+    if (best := path / BEST_NAME).exists():
+        check_own(best, load_checkpoint(best), config)
     try:
         evaluations = [record for record in read_metrics(path) if record["kind"] == "evaluation"]
         if not evaluations:

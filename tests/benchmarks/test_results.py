@@ -35,5 +35,11 @@ def test_the_figures_are_current(name: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_readme_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no README\.md"):
+    with pytest.raises(InputError, match=r"no README\.md that can be read: No such file"):
+        run(Config((tmp_path,)))
+
+
+def test_a_readme_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"no README\.md that can be read: .*codec"):
         run(Config((tmp_path,)))
