@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from envs.errors import InputError
-from trainer.plots.csv_rows import csv_rows, whole_number
+from trainer.plots.csv_rows import csv_rows, name_in, whole_number
 from trainer.plots.curves import Key, Run
 from trainer.runs.absolute import BATTLES, AbsoluteMetric, load_absolute
 
@@ -72,7 +72,8 @@ def read_absolute(path: Path, before: Known | None = None) -> dict[Key, float]:
             raise InputError(
                 f"{where}: {won} of {battles} battles won; the absolute metric is {BATTLES} battles"
             )
-        key = row["map"] or "", row["backend"] or "", contract, row["algorithm"] or "", seed
+        map_name, backend, learner = (name_in(row, name, where) for name in ("map", "backend", "algorithm"))
+        key = map_name, backend, contract, learner, seed
         if key in found:
             raise InputError(f"{where}: seed {seed} of {key[3]} on {key[0]} has a line already")
         found[key] = won / battles

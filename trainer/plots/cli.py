@@ -76,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def plot(config: PlotConfig) -> None:
     """Check, draw, write, and print the tables."""
     from trainer.plots.curves import find_differences
+    from trainer.plots.statistics import why_no_absolute_table
 
     check(config)
     runs, known = read(config)
@@ -88,6 +89,8 @@ def plot(config: PlotConfig) -> None:
         write_atomically(path, content)
     for difference in differences:
         print(f"lan-plot: drawn in spite of {one_line(difference)}", file=sys.stderr)
+    if config.metric == "win_rate" and (said := why_no_absolute_table(runs, known, config.until)):
+        print(f"lan-plot: {said}", file=sys.stderr)
     print(tables)
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from envs.errors import InputError
@@ -33,6 +34,24 @@ def csv_rows(path: Path, called: str) -> csv.DictReader[str]:
     except csv.Error as error:
         raise InputError(f"{called}, line {check.line_num}: it is no CSV file ({error})") from None
     return csv.DictReader(io.StringIO(text))
+
+
+def check_columns(rows: csv.DictReader[str], called: str, needed: Iterable[str], kind: str) -> None:
+    """InputError naming the first column of `needed` that a file lacks, and how its columns may be parted."""
+    names = rows.fieldnames or []
+    if lacking := [name for name in needed if name not in names]:
+        parted = len(names) == 1 and any(sign in names[0] for sign in ";\t")
+        hint = "; its columns must be parted by commas" if parted else ""
+        has = one_line(", ".join(names) or "nothing", 200)
+        raise InputError(f"{called} is no {kind}: it lacks the column {lacking[0]}, and has {has}{hint}")
+
+
+def name_in(row: Mapping[str, str | None], column: str, where: str) -> str:
+    """A name in a row; InputError where the cell is empty."""
+    name = row[column] or ""
+    if not name.strip():
+        raise InputError(f"{where}: {column} is empty")
+    return name
 
 
 def whole_number(text: str, what: str) -> int:

@@ -18,10 +18,10 @@ from envs.command import nearest_names
 from envs.errors import InputError
 from envs.make import is_smac_map
 from envs.text import one_line
-from trainer.config import TrainConfig, learner_name, may_differ
+from trainer.config import TrainConfig, hints, learner_name, may_differ
 from trainer.learning.algorithms import ALGORITHMS
-from trainer.marks import Free
-from trainer.presets import left_open
+from trainer.marks import Free, check_value, shown
+from trainer.presets import PRESETS, left_open
 from trainer.runs.config_file import IN_OLDER_RUNS, read_config, rules_of_run
 from trainer.runs.grid import point_of
 from trainer.runs.metrics import read_metrics
@@ -106,6 +106,7 @@ def make_run(path: Path, metric: str, until_steps: int | None, by: Sequence[str]
     check_plain(
         settings, {"map": str, "algorithm": str, "seed": int, "steps": int, "eval_interval_steps": int}
     )
+    check_settings(settings)
     check_plain(config, {"backend": str})
     check_plain(config["spec"], {"contract_version": int})
     if min(settings["steps"], settings["eval_interval_steps"]) < 1:
@@ -119,7 +120,7 @@ def make_run(path: Path, metric: str, until_steps: int | None, by: Sequence[str]
         if name not in ("kind", "env_steps", "wall_s") and not isinstance(value, dict | list)
     )
     if metric not in known:
-        raise InputError(f"evaluations have no {metric!r}; they have {', '.join(known)}")
+        raise InputError(f"--metric {one_line(metric)}: evaluations of {path} have {', '.join(known)}")
     if until_steps is not None:
         evaluations = [r for r in evaluations if point_of(r["env_steps"], settings) <= until_steps]
     if not evaluations:
@@ -161,6 +162,19 @@ def check_plain(data: dict[str, Any], kinds: dict[str, type]) -> None:
     for name, kind in kinds.items():
         if type(data[name]) is not kind:
             raise ValueError(f"its {name} is {one_line(repr(data[name]), 80)}")
+
+
+def check_settings(settings: dict[str, Any]) -> None:
+    """ValueError naming the first setting that lan-train would refuse; those it does not know are left."""
+    try:
+        for name in hints().keys() & settings.keys() - {"run_dir"}:
+            check_value(name, settings[name], hints()[name])
+    except InputError as error:
+        raise ValueError(f"of its settings, {error}") from None
+    if not settings["map"]:
+        raise ValueError("its map has no name")
+    if settings.get("preset", TrainConfig.preset) not in PRESETS:
+        raise ValueError(f"its preset is {shown(settings['preset'])}")
 
 
 def known_setting(name: str) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.text import one_line
-from trainer.plots.csv_rows import csv_rows, metric_value, whole_number
-from trainer.plots.curves import Run
+from trainer.plots.csv_rows import check_columns, csv_rows, metric_value, name_in, whole_number
+from trainer.plots.curves import Key, Run
 
 COLUMNS = ("map", "backend", "contract_version", "algorithm", "seed", "env_steps", "point")
 
@@ -40,14 +40,17 @@ def read_runs(path: Path, metric: str, until_steps: int | None = None) -> list[R
     if metric in COLUMNS:
         raise InputError(f"--metric {metric} is no metric, but a column of {path} that says what a row is")
     rows = csv_rows(path, str(path))
-    if lacking := [name for name in (*COLUMNS, metric) if name not in (rows.fieldnames or ())]:
-        raise InputError(f"{path} is no file of lan-plot --data: it lacks the column {lacking[0]}")
-    found: dict[tuple[str, ...], dict[int, tuple[int, float]]] = {}
+    check_columns(rows, str(path), (*COLUMNS, metric), f"file of lan-plot --data with --metric {metric}")
+    found: dict[Key, dict[int, tuple[int, float]]] = {}
     for row in rows:
         where = f"{path}, line {rows.line_num}"
-        steps, point = (whole_number(row[name] or "", f"{where}: {name}") for name in ("env_steps", "point"))
+        contract, seed, steps, point = (
+            whole_number(row[name] or "", f"{where}: {name}")
+            for name in ("contract_version", "seed", "env_steps", "point")
+        )
+        map_name, backend, learner = (name_in(row, name, where) for name in ("map", "backend", "algorithm"))
         value = metric_value(row[metric] or "", metric, where)
-        run = found.setdefault(tuple(row[name] or "" for name in COLUMNS[:5]), {})
+        run = found.setdefault((map_name, backend, contract, learner, seed), {})
         if steps in run:
             raise InputError(f"{where}: this run has a line with env_steps {steps} already")
         run[steps] = point, value
@@ -56,10 +59,8 @@ def read_runs(path: Path, metric: str, until_steps: int | None = None) -> list[R
     return [make_run(path, key, evaluations, until_steps) for key, evaluations in found.items()]
 
 
-def make_run(
-    path: Path, key: tuple[str, ...], evaluations: dict[int, tuple[int, float]], until_steps: int | None
-) -> Run:
-    """One of the runs, by its first five columns; InputError where contract or seed is no number."""
+def make_run(path: Path, key: Key, evaluations: dict[int, tuple[int, float]], until_steps: int | None) -> Run:
+    """One of the runs; InputError where none of its evaluations is early enough."""
     map_name, backend, contract, learner, seed = key
     kept = [
         (steps, point, value)
@@ -74,9 +75,9 @@ def make_run(
         path=path,
         map=map_name,
         algorithm=learner,
-        seed=whole_number(seed, f"{path}: a seed"),
+        seed=seed,
         backend=backend,
-        contract_version=whole_number(contract, f"{path}: a contract_version"),
+        contract_version=contract,
         settings={},
         steps=np.array(steps, float),
         points=np.array(points, np.int64),

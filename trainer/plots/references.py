@@ -9,7 +9,7 @@ from pathlib import Path
 
 from envs.errors import InputError
 from envs.text import one_line
-from trainer.plots.csv_rows import csv_rows, metric_value, number
+from trainer.plots.csv_rows import check_columns, csv_rows, metric_value, name_in, number
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,14 @@ def read_references(path: Path, metric: str, maps: Collection[str]) -> list[Refe
     InputError when it is no such file, or has no number for these maps.
     """
     rows = csv_rows(path, f"--beside {path}")
-    needed = ("map", "name", "env_steps", metric)
-    if lacking := [name for name in needed if name not in (rows.fieldnames or ())]:
-        raise InputError(
-            f"--beside {path}: it lacks the column {lacking[0]}; it needs {', '.join(needed)}, and has "
-            f"{one_line(', '.join(rows.fieldnames or ['nothing']), 200)}"
-        )
+    check_columns(rows, f"--beside {path}", ("map", "name", "env_steps", metric), "file of others' numbers")
     points: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     levels: dict[tuple[str, str], float] = {}
     for row in rows:
         if row[metric]:
             where = f"--beside {path}, line {rows.line_num}"
-            key, value = (row["map"] or "", row["name"] or ""), metric_value(row[metric], metric, where)
+            key = name_in(row, "map", where), name_in(row, "name", where)
+            value = metric_value(row[metric], metric, where)
             if row["env_steps"]:
                 points[key].append((number(row["env_steps"], f"{where}: env_steps"), value))
             elif key in levels:

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from envs.errors import InputError
+from envs.text import one_line
 from trainer.plots.absolute_data import Known, is_late
 from trainer.plots.curves import Reals, Run
 from trainer.plots.estimates import MIN_RUNS, Estimate, estimate, improvement, interquartile_mean, profile
@@ -78,6 +79,19 @@ def absolute_curves(runs: Sequence[Run], known: Known, until_steps: int | None =
         steps, points = np.zeros(1), np.zeros(1, np.int64)
         found.append(replace(run, steps=steps, points=points, values=np.array([value])))
     return make_curves(found)
+
+
+def why_no_absolute_table(runs: Sequence[Run], known: Known, until_steps: int | None = None) -> str | None:
+    """Which run keeps the others' absolute metric from a table; None where there is a table, or nothing."""
+    values = [absolute_win_rate(run, known, until_steps) for run in runs]
+    lacking = [run for run, value in zip(runs, values, strict=True) if value is None]
+    if len(lacking) in (0, len(runs)):
+        return None
+    one = lacking[0]
+    name = one_line(f"{one.path}" if one.settings else f"seed {one.seed} of {one.learner} in {one.path}")
+    return (
+        f"{len(lacking)} of {len(runs)} runs lack the absolute metric, {name} among them, so it has no table"
+    )
 
 
 def absolute_win_rate(run: Run, known: Known, until_steps: int | None) -> float | None:

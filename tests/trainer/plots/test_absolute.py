@@ -56,7 +56,9 @@ def test_the_absolute_metric_is_the_best_checkpoints_and_has_a_table(
     for path in runs[:-1]:
         assert lan_eval(["--absolute", str(path)]) == 0
     assert lan_plot(words) == 0
-    assert "Absolute metric" not in capsys.readouterr().out, "a run lacks it"
+    said = capsys.readouterr()
+    assert "Absolute metric" not in said.out, "a run lacks it"
+    assert f"1 of 6 runs lack the absolute metric, {runs[-1]} among them" in said.err
     assert lan_plot([*words, "--marl-eval", str(marl_eval)]) == 2
     assert f"no absolute metric of its best.pt yet: lan-eval --absolute {runs[-1]}" in capsys.readouterr().err
     assert not marl_eval.exists()

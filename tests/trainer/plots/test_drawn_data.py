@@ -69,9 +69,13 @@ def test_runs_of_two_battlefields_are_refused_from_data_too(
         ),
         (
             "map,backend,contract_version,algorithm,seed,env_steps,point,win_rate\n3m,sim,2,lan,x,5,0,1\n",
-            "a seed is 'x'",
+            "line 2: seed is 'x'",
         ),
-        ("map,backend,contract_version,algorithm,seed,env_steps,point,win_rate\n3m\n", "env_steps is ''"),
+        (
+            "map,backend,contract_version,algorithm,seed,env_steps,point,win_rate\n3m\n",
+            "line 2: contract_version is ''",
+        ),
+        ("map;backend;seed\n", "its columns must be parted by commas"),
     ],
 )
 def test_data_that_is_none_is_one_sentence(
@@ -93,8 +97,11 @@ HEAD = "map,backend,contract_version,algorithm,seed,env_steps,point,win_rate\n"
     [
         ("3m,sim,2,lan,0,5,1e30,0.5\n", (), "point is '1e30', which is no number that can be drawn"),
         ("3m,sim,2,lan,0,-5,0,0.5\n", (), "env_steps is '-5', which is no whole number"),
-        ("3m,sim,2,lan,0.7,5,0,0.5\n", (), "a seed is '0.7', which is no whole number"),
+        ("3m,sim,2,lan,0.7,5,0,0.5\n", (), "line 2: seed is '0.7', which is no whole number"),
         ("3m,sim,2,lan,0,5,0,1e308\n", (), "win_rate is '1e308', which is no number that can be drawn"),
+        ("3m,sim,2,,0,5,0,0.5\n", (), "line 2: algorithm is empty"),
+        (" ,sim,2,lan,0,5,0,0.5\n", (), "line 2: map is empty"),
+        ("3m,sim,2,lan,0,5,0,0.5\n", ("--metric", "foo"), "with --metric foo: it lacks the column foo"),
         (f"{'m' * 200_000},sim,2,lan,0,5,0,0.5\n", (), "line 2: it is no CSV file"),
         (
             "3m,sim,2,lan,0,5,0,0.1\n3m,sim,2,lan,0,5,0,0.9\n",
@@ -231,6 +238,8 @@ def test_others_numbers_stand_beside_the_curves(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("map,name\n", "lacks the column env_steps"),
+        ("map\tname\twin_rate\n", "its columns must be parted by commas"),
+        ("map,name,env_steps,win_rate\n3m,,,1\n", "line 2: name is empty"),
         ("map,name,env_steps,win_rate\n3m,a,,nan\n", "line 2: win_rate is 'nan'"),
         ("map,name,env_steps,win_rate\n3m,a,,1\n3m,a,,0\n", "3m a has a second number"),
         ("map,name,env_steps,win_rate\n3m,a,,90\n", "line 2: a win rate of 90; write shares"),

@@ -109,6 +109,12 @@ def test_files_that_are_not_a_runs_are_one_sentence(
         {"eval_interval_steps": 0},
         {"eval_interval_steps": "often"},
         {"seed": "0"},
+        {"seed": -1},
+        {"map": ""},
+        {"preset": ["fast"]},
+        {"preset": "slow"},
+        {"sharing": 3},
+        {"learning_rate": "high"},
     ],
 )
 def test_settings_that_are_none_are_one_sentence(
