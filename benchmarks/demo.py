@@ -7,6 +7,7 @@ Every stage is one of the project's own commands, printed before it runs, so tha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import subprocess
@@ -64,9 +65,14 @@ def demo(config: DemoConfig) -> None:
     started = time.monotonic()
 
     stage(console, "1. train: advantage and value network together, until the team wins")
-    lan("lan-train", "--map", config.map, "--steps", config.steps, "--seed", config.seed,
-        "--preset", config.preset, "--until-win-rate", config.win_rate,
-        "--run-dir", run_dir, timeout_s=None)  # fmt: skip
+    try:
+        lan("lan-train", "--map", config.map, "--steps", config.steps, "--seed", config.seed,
+            "--preset", config.preset, "--until-win-rate", config.win_rate,
+            "--run-dir", run_dir, timeout_s=None)  # fmt: skip
+    except InputError:
+        with contextlib.suppress(OSError):  # where training began, the folder holds its run
+            folder.rmdir()
+        raise
     trained_s = time.monotonic() - started
 
     stage(console, "2. export: the advantage network alone, of the checkpoint that won most")

@@ -34,7 +34,12 @@ def write_table(zoo: Path) -> None:
 
 def cards_of(zoo: Path) -> dict[str, TeamCard]:
     """The cards of a folder's model files, by their names, which are the maps'; InputError as `load_card`."""
-    cards = {path.stem: load_card(path) for path in sorted(zoo.glob("*.onnx"))}
+    cards: dict[str, TeamCard] = {}
+    for path in sorted(zoo.glob("*.onnx")):
+        try:
+            cards[path.stem] = load_card(path)
+        except InputError as error:
+            raise InputError(f"a team in the zoo cannot be used: {error}; remove {path} to go on") from None
     for name, card in cards.items():
         if name != card.map or name not in (*MAP_NAMES, *SCENARIO_NAMES):
             raise InputError(f"{zoo / name}.onnx is a team of {card.map}: name it after its map")

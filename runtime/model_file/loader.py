@@ -99,8 +99,6 @@ def load_model(path: Path | str, sha256: str | None = None) -> Model:
 
 def load_model_bytes(data: bytes, source: str, sha256: str | None = None) -> Model:
     """`load_model` for bytes that are here already; `source` names them in errors."""
-    if data.startswith(b"PK"):  # torch writes zip archives
-        raise ModelError(f"{source} is no model file but a checkpoint: lan-export makes a model file of it")
     digest = hashlib.sha256(data).hexdigest()
     if sha256 is not None:
         check_digest(digest, sha256, source)

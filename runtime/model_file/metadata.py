@@ -29,13 +29,16 @@ def environment_in(path: Path) -> tuple[EnvSpec, str | None]:
 
 
 def read_model_file(path: Path) -> bytes:
-    """The bytes of a regular file of at most 4 MB; ModelError otherwise."""
+    """The bytes of a regular file of at most 4 MB; ModelError otherwise, and where it is a checkpoint."""
     try:
-        return read_regular(path, MAX_MODEL_BYTES)
+        data = read_regular(path, MAX_MODEL_BYTES)
     except OSError as error:
         raise ModelError(f"model file {path} cannot be read: {error.strerror}") from None
     except InputError as error:
         raise ModelError(f"model file {error}") from None
+    if data.startswith(b"PK"):  # torch writes zip archives
+        raise ModelError(f"{path} is no model file but a checkpoint: lan-export makes a model file of it")
+    return data
 
 
 def read_metadata(file: onnx_subset.Model) -> dict[str, str]:

@@ -285,6 +285,18 @@ def test_a_team_in_the_zoo_that_is_not_its_cards_stops_the_choice(
     assert contents(zoo) == before
 
 
+def test_a_zoo_whose_table_cannot_be_drawn_is_said_before_any_battle(
+    runs: Path, zoo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (zoo / "README.md").write_text("no marks\n")
+    before = sorted(zoo.iterdir())
+    assert main([str(next(runs.iterdir())), "--zoo", str(zoo)]) == 2
+    said = capsys.readouterr()
+    assert "README.md" in said.err
+    assert "wins" not in said.out
+    assert sorted(zoo.iterdir()) == before
+
+
 def test_the_table_is_drawn_between_its_marks_alone(
     zoo: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from envs.errors import ModelError
 from runtime.model_file.contract import METADATA_SPEC
 from runtime.model_file.loader import load_model, load_model_bytes
+from runtime.model_file.metadata import environment_in
 from tests.runtime.support.model_refusals import refusal
 from tests.runtime.support.small_models import random_weights
 from tests.runtime.support.tag_env import SPEC
@@ -108,9 +109,12 @@ def test_a_truncated_file_is_refused(small_model_bytes: bytes, kept: float) -> N
     refusal(small_model_bytes[: int(kept * len(small_model_bytes))])
 
 
-def test_a_checkpoint_in_the_place_of_a_model_file_is_named() -> None:
-    with pytest.raises(ModelError, match=r"run\.pt is no model file but a checkpoint: lan-export makes"):
-        load_model_bytes(b"PK\x03\x04" + bytes(100), "run.pt")
+def test_a_checkpoint_in_the_place_of_a_model_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    path.write_bytes(b"PK\x03\x04" + bytes(100))
+    for read in (load_model, environment_in):
+        with pytest.raises(ModelError, match=r"run\.pt is no model file but a checkpoint: lan-export makes"):
+            read(path)
 
 
 def test_foreign_files_are_refused() -> None:
