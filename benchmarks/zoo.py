@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from benchmarks.zoo_history import Stage, commands, commit_of, settings_beyond, stages
+from benchmarks.zoo_history import Stage, commands, settings_beyond, stages
 from benchmarks.zoo_table import write_table
 from envs.command import run_command
 from envs.errors import InputError
@@ -152,7 +152,7 @@ def read_run(path: Path) -> Run:
                 raise ValueError(f"an evaluation lacks {sorted(lacking)[0]}")
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be used: {error}; train again with this version") from None
-    return Run(path, stages(config, commit_of(path), last), evaluations)
+    return Run(path, stages(path, config, last), evaluations)
 
 
 def play_all(zoo: Path, name: str, runs: Sequence[Run], folder: Path) -> Iterator[Candidate]:
@@ -232,6 +232,7 @@ def make_card(chosen: Candidate, of: Run) -> TeamCard:
         settings=settings_beyond(of.made_by),
         seed=config.seed,
         commit=", ".join(commits) or None,
+        rules=tuple(dict.fromkeys(each.rules for each in of.made_by)),
         env_steps=int(model.metadata[METADATA_ENV_STEPS]),
         run_env_steps=last.env_steps,
         run_core_minutes=round(processor_s / 60, 2),

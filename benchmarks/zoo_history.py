@@ -14,7 +14,7 @@ from trainer.marks import flag
 from trainer.runs.assembly import config_of
 from trainer.runs.beginnings import named_beginning
 from trainer.runs.checkpoint import Checkpoint, load_checkpoint
-from trainer.runs.config_file import RUN_NAME, read_config
+from trainer.runs.config_file import RUN_NAME, read_config, rules_of_run
 from trainer.runs.marked_file import parted
 
 NOT_SAID = (
@@ -29,31 +29,36 @@ class Stage:
 
     config: ResolvedConfig
     commit: str | None
+    rules: int
     last: Checkpoint
 
 
-def stages(config: ResolvedConfig, commit: str | None, last: Checkpoint) -> list[Stage]:
+def stages(run_dir: Path, config: ResolvedConfig, last: Checkpoint) -> list[Stage]:
     """A run, and before it those from whose checkpoints it began, the first one first.
 
     InputError when one of these checkpoints is gone or has changed, or when its run has no settings.
     """
-    own = Stage(config, commit, last)
+    own = Stage(config, *commit_and_rules(run_dir), last)
     if config.init_from is None:
         return [own]
     path, _ = parted(named_beginning(config.init_from))
     source = load_checkpoint(path)
-    return [*stages(config_of(source), commit_of(path.parent), source), own]
+    return [*stages(path.parent, config_of(source), source), own]
 
 
-def commit_of(run_dir: Path) -> str | None:
-    """The commits by which the run in a directory was played; InputError when it has no settings."""
+def commit_and_rules(run_dir: Path) -> tuple[str | None, int]:
+    """The commits by which the run in a directory was played, and the version of the simulator's rules.
+
+    InputError when it has no settings.
+    """
     try:
-        commit = read_config(run_dir).get("versions", {}).get("commit")
-    except (OSError, AttributeError) as error:
+        data = read_config(run_dir)
+        commit, (rules, _) = data.get("versions", {}).get("commit"), rules_of_run(data)
+    except (OSError, AttributeError, KeyError) as error:
         raise InputError(f"{run_dir} has no settings of a run that could be read: {error}") from None
     if not isinstance(commit, str | None):
         raise InputError(f"{run_dir} cannot be used: its commit is no text")
-    return commit
+    return commit, rules
 
 
 def settings_beyond(made_by: Sequence[Stage]) -> dict[str, Any]:

@@ -15,7 +15,16 @@ FILE_NAME = "README.md"
 BEGIN, END = "<!-- the table begins: python -m benchmarks.zoo draws it -->", "<!-- the table ends -->"
 EMPTY = f"# Trained teams\n\n{BEGIN}\n{END}\n"
 GOOD = 0.9
-COLUMNS = ("map", "battles won (95 % interval)", "algorithm", "preset", "steps", "core minutes", "size")
+COLUMNS = (
+    "map",
+    "battles won (95 % interval)",
+    "algorithm",
+    "preset",
+    "steps",
+    "core minutes",
+    "rules",
+    "size",
+)
 
 
 def write_table(zoo: Path) -> None:
@@ -80,5 +89,6 @@ def row(name: str, card: TeamCard | None) -> list[str]:
         card.preset,
         f"{card.env_steps:,} of {card.run_env_steps:,}",
         f"{card.run_core_minutes:.1f}",
+        ", ".join(map(str, card.rules)),
         f"{card.size_bytes / 1e6:.2f} MB",
     ]

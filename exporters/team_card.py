@@ -25,7 +25,8 @@ class TeamCard:
 
     `settings` are those that the preset does not give. `win_rate_interval` is Wilson's 95 % interval over
     `battles` of the seed `battles_seed`, which was used for nothing else; returns are undiscounted. Where
-    the run began with another one's networks, `commit` and `run_core_minutes` are of both, steps of the last.
+    the run began with another one's networks, `commit`, `rules` and `run_core_minutes` are of both, steps of
+    the last. `rules` are the versions of the simulator's rules by which the team learned.
     `commands` make the team again.
     """
 
@@ -35,6 +36,7 @@ class TeamCard:
     settings: dict[str, Any]
     seed: int
     commit: str | None
+    rules: tuple[int, ...]
     env_steps: int
     run_env_steps: int
     run_core_minutes: float
@@ -79,6 +81,8 @@ class TeamCard:
         if self.env_steps > self.run_env_steps:
             more = f"more than its run_env_steps, {self.run_env_steps}"
             raise ValueError(f"its env_steps, {self.env_steps}, are {more}")
+        if not self.rules:
+            raise ValueError("its rules name no version")
         if self.run_core_minutes < 0:
             raise ValueError(f"its run_core_minutes is {self.run_core_minutes}")
         if not 0 <= self.won <= self.battles or self.battles < 1:
@@ -100,7 +104,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "commit": (str, type(None)),
     "settings": (dict,),
 }
-LISTS: dict[str, tuple[type, ...]] = {"win_rate_interval": REAL, "commands": TEXT}
+LISTS: dict[str, tuple[type, ...]] = {"win_rate_interval": REAL, "commands": TEXT, "rules": COUNT}
 
 
 def check_value(name: str, value: object, kinds: tuple[type, ...]) -> None:
@@ -192,6 +196,7 @@ def rows(card: TeamCard) -> list[tuple[str, object]]:
         ("steps", f"{card.env_steps:,} of the run's {card.run_env_steps:,}"),
         ("core minutes of the run", f"{card.run_core_minutes:.1f}"),
         ("commit", card.commit or "-"),
+        ("learned by rules", ", then ".join(f"version {version}" for version in card.rules)),
         ("backend", card.backend),
         ("contract version", card.contract_version),
         ("sha256", card.sha256),

@@ -14,8 +14,9 @@ import tyro
 
 from benchmarks import zoo as making
 from benchmarks.zoo import CARD_SEED, CHOOSING_SEED, main
-from benchmarks.zoo_history import Stage, commands, settings_beyond
+from benchmarks.zoo_history import commands, settings_beyond
 from envs.flags import flag_rules
+from envs.types import RULES_VERSION
 from exporters.contestants import onnx_contestant, torch_contestant
 from exporters.evaluate import EvaluateConfig, Evaluation, evaluate
 from exporters.team_card import load_card
@@ -77,7 +78,7 @@ def test_a_run_becomes_a_team_with_a_card_a_curve_and_a_row(runs: Path, zoo: Pat
     )
     assert (card.battles, card.won, card.return_mean) == (320, played.won, played.return_mean)
     assert card.win_rate_interval == played.win_rate_interval
-    assert (card.run_env_steps, card.seed) == (last.env_steps, 3)
+    assert (card.run_env_steps, card.seed, card.rules) == (last.env_steps, 3, (RULES_VERSION,))
     assert card.run_core_minutes == round(last.clocks.processor_before_s / 60, 2)
     assert card.commit == json.loads((run / "config.json").read_text())["versions"]["commit"]
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -105,7 +106,7 @@ def test_the_command_of_a_card_has_every_setting_of_the_run(runs: Path) -> None:
 def test_a_setting_that_another_one_would_change_is_said(runs: Path) -> None:
     """A batch of 4 alone would begin with 4 episodes, and not with 32."""
     (stage,) = making.read_run(runs / "one").made_by
-    given = Stage(replace(stage.config, first_update_episodes=32), stage.commit, stage.last)
+    given = replace(stage, config=replace(stage.config, first_update_episodes=32))
     settings = settings_beyond([given])
     assert (settings["batch_episodes"], settings["first_update_episodes"]) == (4, 32)
     said = {"map": "3m", "preset": "fast", "seed": stage.config.seed}
@@ -127,7 +128,10 @@ def test_a_run_that_was_stopped_says_the_steps_that_it_played(runs: Path, tmp_pa
 
 def test_a_team_whose_run_began_with_anothers_networks_tells_of_both(runs: Path, zoo: Path) -> None:
     """Its commands, run one after the other where nothing is, make it again; its time is that of both."""
-    first = runs / "one" / "run.pt"
+    shutil.copytree(runs / "one", runs / "older")
+    config = runs / "older" / "config.json"  # which an older version wrote, by the rules of its day
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"rules": 1}))
+    first = runs / "older" / "run.pt"
     second = replace(TINY, seed=3, run_dir=runs / "on", epsilon_start=0.05, init_from=str(first))
     train(second)
     assert main([str(runs / "on"), "--zoo", str(zoo)]) == 0
@@ -140,6 +144,7 @@ def test_a_team_whose_run_began_with_anothers_networks_tells_of_both(runs: Path,
     seconds = source.clocks.processor_before_s + load_checkpoint(runs / "on").clocks.processor_before_s
     assert card.run_core_minutes == round(seconds / 60, 2)
     assert card.settings["init_from"] == "runs/3m-lan-seed3/run.pt"
+    assert card.rules == (1, RULES_VERSION)
     assert str(runs) not in card.to_json()
 
 

@@ -172,6 +172,7 @@ LIES: dict[str, Any] = {
     "run_core_minutes": None,
     "seed": -1,
     "commit": 7,
+    "rules": ["2"],
     "settings": [],
     "commands": "lan-train",
 }
@@ -193,10 +194,11 @@ def test_a_card_that_lies_is_refused(name: str, team: Path, capsys: pytest.Captu
     [
         ("run_env_steps", 1, "more than its run_env_steps, 1"),
         ("run_core_minutes", -5.0, "run_core_minutes is -5.0"),
+        ("rules", [], "rules name no version"),
     ],
 )
 def test_figures_that_contradict_are_refused(
-    name: str, value: float, said: str, team: Path, capsys: pytest.CaptureFixture[str]
+    name: str, value: object, said: str, team: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = team.with_suffix(".json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
