@@ -210,9 +210,10 @@ def ended(client: Any) -> bool:
 def test_clients_with_nothing_to_ask_are_let_go_sooner_without_a_game() -> None:
     server = Server(deadline_s=0.5, idle_s=(0.5, 60.0))
     with serving(server=server):
-        idle, playing = connect(server), connect(server)
+        playing = connect(server)
         start_game(playing)
         start = time.monotonic()
+        idle = connect(server)
         assert ended(idle)
         idle.shutdown()
         assert 0.3 < time.monotonic() - start < 10
