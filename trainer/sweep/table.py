@@ -23,6 +23,8 @@ WIDTHS = {
 }  # fmt: skip
 LEFT = ("algorithm", "state")
 READ_EVERY_S = 1.0
+SAY_EVERY_S = 300.0
+"""How often plain lines say how far a run is."""
 LINES_AROUND = 6
 """Lines of the screen that the runs leave free."""
 
@@ -75,20 +77,23 @@ class Row:
 
 
 class PlainSweepDisplay:
-    """A line whenever a run begins or ends."""
+    """A line whenever a run begins or ends, and every `SAY_EVERY_S` one for each that trains."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
         self.shown = ["waiting"] * len(rows)
+        self.shown_at = [0.0] * len(rows)
 
     def show(self) -> None:
-        """Print a line for every run whose state changed."""
-        ended = sum(row.state in ("finished", "failed") for row in self.rows)
+        """Print a line for every run whose state changed, or of which nothing was said for long."""
+        ended, now = sum(row.state in ("finished", "failed") for row in self.rows), time.monotonic()
         for index, row in enumerate(self.rows):
-            if row.state != self.shown[index]:
-                self.shown[index] = row.state
+            is_late = row.state == "training" and now - self.shown_at[index] >= SAY_EVERY_S
+            if row.state != self.shown[index] or is_late:
+                self.shown[index], self.shown_at[index] = row.state, now
+                left = "" if row.left_s is None else f", {format_duration(row.left_s)} left"
                 print(
-                    f"{one_line(row.job.name)}: {describe(row)}  ({ended} of {len(self.rows)} ended)",
+                    f"{one_line(row.job.name)}: {describe(row)}{left}  ({ended} of {len(self.rows)} ended)",
                     flush=True,
                 )
 

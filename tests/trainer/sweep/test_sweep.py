@@ -18,7 +18,7 @@ from trainer.runs.config_file import load_config
 from trainer.sweep.cli import SweepConfig, conduct, main, make_jobs
 from trainer.sweep.jobs import FINISHED_NAME, Job, plan_jobs, read_progress
 from trainer.sweep.process import STOP_NAME, Outcome, run_job
-from trainer.sweep.table import Row, make_table
+from trainer.sweep.table import SAY_EVERY_S, PlainSweepDisplay, Row, make_table
 
 SETTINGS = TrainConfig(env="sim", steps=1_000, value_gradient_to_gru=False, learning_rate=1e-3, threads=1)
 
@@ -125,6 +125,26 @@ def test_the_sweep_says_each_change_in_logs(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().out.splitlines() == [
         "3m lan seed 0: finished, 1,040 steps, win rate 50%, return 7.25  (1 of 2 ended)",
         "checkers lan seed 0: finished, 1,040 steps, win rate 50%, return 7.25  (2 of 2 ended)",
+    ]
+
+
+def test_logs_hear_of_a_long_run_now_and_then(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, waiting = make_rows(tmp_path, seeds=1, algorithms=("lan",))
+    (row.job.run_dir / "train.log").write_text("== lan-train\n")
+    clock = 1_000.0
+    monkeypatch.setattr("trainer.sweep.table.time.monotonic", lambda: clock)
+    display = PlainSweepDisplay([row, waiting])
+    for steps, seconds in ((0, 0.0), (100, 10.0), (250, SAY_EVERY_S - 1), (300, SAY_EVERY_S)):
+        clock = 1_000.0 + seconds
+        metrics = [{"kind": "train", "env_steps": steps}]
+        (row.job.run_dir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
+        row.refresh()
+        display.show()
+    assert capsys.readouterr().out.splitlines() == [
+        "3m lan seed 0: training, 0 steps  (0 of 2 ended)",
+        "3m lan seed 0: training, 300 steps, 5 min 0 s, 11 min 40 s left  (0 of 2 ended)",
     ]
 
 
