@@ -89,8 +89,10 @@ def why_no_absolute_table(runs: Sequence[Run], known: Known, until_steps: int | 
         return None
     one = lacking[0]
     name = one_line(f"{one.path}" if one.settings else f"seed {one.seed} of {one.learner} in {one.path}")
+    late = "" if until_steps is None else f" of a checkpoint up to step {until_steps}"
     return (
-        f"{len(lacking)} of {len(runs)} runs lack the absolute metric, {name} among them, so it has no table"
+        f"{len(lacking)} of {len(runs)} runs lack the absolute metric{late}, {name} among them, "
+        "so it has no table"
     )
 
 
