@@ -118,7 +118,7 @@ def run(config: Config) -> None:
     if config.again:
         for model in sorted(config.zoo.glob("*.onnx")):
             measure_again(model)
-    write_table(config.zoo)
+        write_table(config.zoo)
 
 
 def read_run(path: Path) -> Run:

@@ -76,7 +76,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def plot(config: PlotConfig) -> None:
     """Check, draw, write, and print the tables."""
     from trainer.plots.curves import find_differences
-    from trainer.plots.statistics import why_no_absolute_table
 
     check(config)
     runs, known = read(config)
@@ -89,8 +88,6 @@ def plot(config: PlotConfig) -> None:
         write_atomically(path, content)
     for difference in differences:
         print(f"lan-plot: drawn in spite of {one_line(difference)}", file=sys.stderr)
-    if config.metric == "win_rate" and (said := why_no_absolute_table(runs, known, config.until)):
-        print(f"lan-plot: {said}", file=sys.stderr)
     print(tables)
 
 
@@ -159,7 +156,7 @@ def drawn(config: PlotConfig, runs: Sequence[Run], known: Known) -> tuple[str, d
     from trainer.plots.figures import HIGHER_IS_BETTER, draw, render
     from trainer.plots.marl_eval import marl_eval_json
     from trainer.plots.references import read_references
-    from trainer.plots.statistics import make_curves
+    from trainer.plots.statistics import make_curves, why_no_absolute_table
     from trainer.plots.tables import absolute_table, improvement_table, markdown_table
 
     references = []
@@ -172,6 +169,8 @@ def drawn(config: PlotConfig, runs: Sequence[Run], known: Known) -> tuple[str, d
         tables.append(improvement_table(curves))
     if rates:
         tables.append(absolute_table(runs, config.summary, known, config.until))
+        if not tables[-1] and (reason := why_no_absolute_table(runs, known, config.until)):
+            print(f"lan-plot: {reason}", file=sys.stderr)
     text = "\n\n".join(filter(None, tables))
     contents = {config.out: render(config.out, figure, text)}
     if config.data is not None:

@@ -167,8 +167,9 @@ def check_plain(data: dict[str, Any], kinds: dict[str, type]) -> None:
 def check_settings(settings: dict[str, Any]) -> None:
     """ValueError naming the first setting that lan-train would refuse; those it does not know are left."""
     try:
-        for name in hints().keys() & settings.keys() - {"run_dir"}:
-            check_value(name, settings[name], hints()[name])
+        for name, hint in hints().items():
+            if name in settings and name != "run_dir":  # saved as text, and of no account here
+                check_value(name, settings[name], hint)
     except InputError as error:
         raise ValueError(f"of its settings, {error}") from None
     if not settings["map"]:
