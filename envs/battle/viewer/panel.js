@@ -36,17 +36,24 @@ function chip(u) {
   return picture;
 }
 
-function buildRoster(onSelect) {
-  roster.replaceChildren();
+// One button per agent, which stays from battle to battle: a press may last longer than a battle.
+function createRoster(onSelect) {
   for (let i = 0; i < N; i++) {
-    const name = element("span", {}, unitName(i));
+    const button = element("button", { "data-agent": i, "aria-pressed": "false" });
+    button.addEventListener("click", () => onSelect(i));
+    roster.append(button);
+  }
+}
+
+// What stands on the buttons: the units of a battle.
+function fillRoster() {
+  for (const button of roster.children) {
+    const i = Number(button.dataset.agent), name = element("span", {}, unitName(i));
     const life = meter("health", 1), parts = [name, life];
     if (recording.units[i].shield_max) parts.push(meter("shield", 1));
     const does = element("span", { class: "does" }), side = element("span", { class: "side" }, does);
     if (feed) side.append(element("span", { class: "link" }));
-    const button = element("button", { "data-agent": i, "aria-pressed": "false" }, chip(i), element("span", { class: "who" }, ...parts), side);
-    button.addEventListener("click", () => onSelect(i));
-    roster.append(button);
+    button.replaceChildren(chip(i), element("span", { class: "who" }, ...parts), side);
   }
 }
 
@@ -64,27 +71,29 @@ function updateRoster(battle, t, selected) {
   }
 }
 
-function updateAgent(battle, t, selected, onClose) {
+// The selected agent's card; its button to close it is the page's own, and stays while the rest is drawn anew.
+function updateAgent(battle, t, selected) {
+  const name = agentCard.querySelector("h2"), body = agentCard.querySelector(".body");
+  agentCard.querySelector(".close").hidden = selected < 0;
   if (selected < 0) {
-    agentCard.replaceChildren(
-      element("h2", {}, "No agent selected"),
+    name.replaceChildren("No agent selected");
+    body.replaceChildren(
       element("p", { class: "hint" }, "Select one on the field or in the list to see what it sees, what it chose, and how it rated its other actions."),
     );
     return;
   }
   const lives = alive(battle, t, selected), over = t >= battle.steps;
-  const close = element("button", { class: "close", "aria-label": "Select nobody" }, "✕");
-  close.addEventListener("click", onClose);
-  agentCard.replaceChildren(element("h2", {}, chip(selected), `Agent ${selected}: ${NAMES[recording.units[selected].type]}`, close));
-  if (feed) agentCard.append(element("dl", { class: "connection" }));
+  name.replaceChildren(chip(selected), `Agent ${selected}: ${NAMES[recording.units[selected].type]}`);
+  body.replaceChildren();
+  if (feed) body.append(element("dl", { class: "connection" }));
   updateConnection(selected);
   if (!lives) {
-    agentCard.append(element("p", { class: "hint" }, "Fallen: it sees nothing and can only do nothing."));
+    body.append(element("p", { class: "hint" }, "Fallen: it sees nothing and can only do nothing."));
     return;
   }
-  agentCard.append(meters(battle, t, selected));
-  if (over) agentCard.append(element("p", { class: "hint" }, battle.end === "running" ? "Its next action is not there yet." : "The battle is over."));
-  else agentCard.append(...choices(battle, t, selected));
+  body.append(meters(battle, t, selected));
+  if (over) body.append(element("p", { class: "hint" }, battle.end === "running" ? "Its next action is not there yet." : "The battle is over."));
+  else body.append(...choices(battle, t, selected));
   showTaken();
 }
 
@@ -112,11 +121,8 @@ function choices(battle, t, i) {
   const values = able.map((a) => (rated ? advantage(battle, t, i, a) : 0));
   const low = Math.min(0, ...values), high = Math.max(0, ...values), span = high - low || 1;
   const items = able.map((a, k) => {
-    const item = element("li", { class: a === taken ? "taken" : "", "data-action": a }, describeAction(i, a));
+    const item = element("li", { class: a === taken ? "taken" : "", "data-action": a, "data-target": targetOf(i, a) }, describeAction(i, a));
     if (rated) item.append(bar(values[k], low, span), element("span", { class: "value" }, values[k].toFixed(3)));
-    const target = targetOf(i, a);
-    item.addEventListener("pointerenter", () => (highlight.unit = target));
-    item.addEventListener("pointerleave", () => (highlight.unit = -1));
     return item;
   });
   const rest = A - able.length, closed = `${rest} ${rest === 1 ? "is" : "are"}`;
@@ -128,6 +134,12 @@ function choices(battle, t, i) {
     element("ul", { class: `actions ${rated ? "" : "plain"}` }, ...items),
     element("p", { class: "note" }, note),
   ];
+}
+
+// The target of the action under the pointer, asked anew for every picture: the list changes under a still pointer.
+function pointedAt() {
+  const item = agentCard.querySelector(".actions li:hover");
+  return item ? Number(item.dataset.target) : -1;
 }
 
 function bar(value, low, span) {

@@ -56,7 +56,6 @@ function stepBy(steps) {
 
 function select(agent) {
   state.selected = agent === state.selected ? -1 : agent;
-  highlight.unit = -1;
   shown = "";
 }
 
@@ -92,7 +91,7 @@ function showBattle(battle) {
   state.battle = battle;
   recording.units = battle.units;
   byId("subtitle").textContent = [`${describeSide(0, N)} against ${describeSide(N, U)}`, recording.player].filter(Boolean).join(" · ");
-  buildRoster(select);
+  fillRoster();
   buildSigns();
   state.started = false;
   setPlaying(false);
@@ -121,14 +120,14 @@ function updateTexts() {
   if (key === shown) return;
   shown = key;
   const { battle, selected } = state;
-  byId("clock").innerHTML = `<span class="label">step </span><b>${t}</b> / ${battle.steps}<span class="seconds"> · ${(t * recording.step_s).toFixed(1)} s</span>`;
+  byId("clock").innerHTML = `<span class="label">step </span><b>${t}</b><span class="of"> / ${battle.steps}</span><span class="seconds"> · ${(t * recording.step_s).toFixed(1)} s</span>`;
   slider.setAttribute("aria-valuetext", `step ${t} of ${battle.steps}`);
   const agents = countAlive(battle, t, 0, N), enemies = countAlive(battle, t, N, U);
   const side = (count, name, kind) => `<b class="${kind}">${count}</b> ${counted(count, name).split(" ")[1]}`;
   byId("hud-sides").innerHTML = `${side(agents, "agent", "agents")} · ${side(enemies, "enemy", "enemies")}`;
   canvas.setAttribute("aria-label", `Step ${t}: ${agents} of ${N} agents and ${enemies} of ${U - N} enemies alive`);
   updateRoster(battle, t, selected);
-  updateAgent(battle, t, selected, () => select(-1));
+  updateAgent(battle, t, selected);
 }
 
 function frame(now) {
@@ -179,6 +178,8 @@ function onField(event) {
 function start() {
   byId("notes").append(...recording.map.notes.map((note) => element("li", {}, note)));
   battles.forEach((battle, i) => byId("battle").append(element("option", { value: i }, `${battle.episode}: ${END[battle.end].toLowerCase()}, ${battle.steps} steps`)));
+  createRoster(select);
+  agentCard.querySelector(".close").addEventListener("click", () => select(-1));
   document.querySelector(".battle-choice").hidden = battles.length < 2;
   byId("battle").addEventListener("change", (event) => showBattle(battles[Number(event.target.value)]));
   byId("play").addEventListener("click", togglePlaying);

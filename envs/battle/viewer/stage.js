@@ -1,7 +1,6 @@
 // The battlefield on its canvas: what is drawn at a moment. Where it is drawn: camera.js.
 const canvas = document.getElementById("field");
 const context = canvas.getContext("2d");
-const highlight = { unit: -1 };
 
 // 0 … 1 while `share` goes from a to b.
 const during = (share, a, b) => Math.min(1, Math.max(0, (share - a) / (b - a)));
@@ -42,7 +41,8 @@ function drawMoment(m, selected, showOrders) {
     drawOrder(ctx, m, selected, true);
     circle(ctx, m.places[selected], recording.units[selected].radius + 0.45, "#ffd166", 2.5);
   }
-  if (highlight.unit >= 0) circle(ctx, m.places[highlight.unit], recording.units[highlight.unit].radius + 0.5, "#fff", 2);
+  const target = pointedAt();
+  if (target >= 0) circle(ctx, m.places[target], recording.units[target].radius + 0.5, "#fff", 2);
   drawBursts(ctx, m);
 }
 

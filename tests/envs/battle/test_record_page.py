@@ -57,6 +57,15 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
+def still_camera(browser: Any) -> Iterator[None]:
+    """The reader's system asks for little motion: the camera is at once where it is going."""
+    calm = {"name": "prefers-reduced-motion", "value": "reduce"}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [calm]})
+    yield
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.fixture
 def shown(browser: Any, page: Path) -> Iterator[Any]:
     """The page, freshly loaded on a laptop; afterwards the console must be empty."""
     resize(browser, *LAPTOP)
@@ -212,6 +221,54 @@ def test_a_fallen_agent_sees_nothing(shown: Any) -> None:
     assert fallen, "the recording should hold a fallen agent"
     shown.find_element(By.CSS_SELECTOR, f'#roster button[data-agent="{fallen[0]}"]').click()
     wait_for(lambda: "Fallen" in text(shown, "#agent"))
+
+
+BUTTONS = ("#play", "#back", "#forward", "#orders", "#follow", "#speed", "#agent .close")
+ROSTER = '#roster button[data-agent="2"]'
+
+
+@pytest.mark.parametrize("size", [LAPTOP, PHONE])
+def test_a_press_counts_though_the_page_is_drawn_anew_during_it(shown: Any, size: tuple[int, int]) -> None:
+    """Another battle begins between pressing and letting go, as it does on a page that follows battles."""
+    resize(shown, *size)
+    shown.execute_script("""
+        window.pressed = [];
+        document.addEventListener("click", (event) => window.pressed.push(event.target.closest("button")));
+    """)
+    another_battle = """
+        const chooser = document.getElementById("battle");
+        chooser.selectedIndex = 1 - chooser.selectedIndex;
+        chooser.dispatchEvent(new Event("change"));
+        document.getElementById("big-play").click();
+    """
+    press(shown, Keys.SPACE)
+    shown.find_element(By.CSS_SELECTOR, ROSTER).click()
+    for selector in (*BUTTONS, ROSTER, "#help-button"):
+        button = shown.find_element(By.CSS_SELECTOR, selector)
+        ActionChains(shown).click_and_hold(button).perform()
+        shown.execute_script(another_battle)
+        wait_for(lambda: step_shown(shown) >= 2)
+        ActionChains(shown).release().perform()
+        assert button in shown.execute_script("return window.pressed"), selector
+
+
+def test_the_action_under_the_pointer_is_marked_while_it_is_there(still_camera: None, shown: Any) -> None:
+    shown.find_element(By.CSS_SELECTOR, ROSTER).click()
+    ActionChains(shown).move_to_element(shown.find_element(By.TAG_NAME, "h1")).perform()
+    press(shown, Keys.END)
+    time.sleep(0.2)
+    end, steps = picture(shown), step_shown(shown)
+    press(shown, Keys.HOME)
+    attack = '.actions li:not([data-target="-1"])'
+    while not shown.find_elements(By.CSS_SELECTOR, attack):
+        press(shown, Keys.ARROW_RIGHT)
+        time.sleep(0.1)
+    bare = picture(shown)
+    ActionChains(shown).move_to_element(shown.find_element(By.CSS_SELECTOR, attack)).perform()
+    wait_for(lambda: picture(shown) != bare)
+    press(shown, Keys.END)  # no list of actions is there, under a pointer that stands still
+    wait_for(lambda: step_shown(shown) == steps)
+    wait_for(lambda: picture(shown) == end)
 
 
 def test_another_battle_can_be_chosen(shown: Any) -> None:

@@ -144,6 +144,25 @@ def test_the_reader_takes_the_time_in_hand_and_gives_it_back(browser: Any, size:
 
 
 @needs_browser
+@pytest.mark.parametrize("size", [LAPTOP, PHONE, (360, 700)])
+def test_buttons_stay_in_their_places_from_battle_to_battle(browser: Any, size: tuple[int, int]) -> None:
+    """A finger is on its way to a button: the texts above it grow and shrink, and must not move it."""
+    places = """
+        const of = (node) => [node.id, node.getBoundingClientRect().left, node.getBoundingClientRect().top];
+        return [...document.querySelectorAll(".buttons > button:not([hidden]), #time")].map(of).join();
+    """
+    with watched("--model", MODEL, "--episodes", 100_000) as host:
+        resize(browser, *size)
+        opened(browser, host.url)
+        seen, battles = set(), set()
+        while len(battles) < 3:
+            seen.add(browser.execute_script(places))
+            battles.add(state(browser, "battle.episode"))
+            time.sleep(0.02)
+        assert len(seen) == 1, seen
+
+
+@needs_browser
 def test_a_page_turns_to_another_game_at_its_port(browser: Any) -> None:
     """Of another map, after the host was killed; meanwhile the page knows nothing of the agents."""
     port = free_ports(1)
