@@ -11,7 +11,7 @@ from envs.files import expanded
 from envs.make import check_commanded
 from envs.smac.maps import MAP_SCRIPT
 from envs.types import MultiAgentEnv
-from exporters.card import is_zip
+from exporters.card import is_checkpoint
 from exporters.contestants import onnx_contestant, torch_contestant
 
 
@@ -31,5 +31,5 @@ def with_opponent(env: MultiAgentEnv, given: str, backend: str, seed: int) -> Mu
 def with_model_opponent(env: MultiAgentEnv, path: Path, backend: str, seed: int) -> MultiAgentEnv:
     """The environment with a trained team in command of the enemies, who must be as the agents are."""
     check_commanded(path, env.spec.name, backend)
-    player = torch_contestant(path) if path.is_dir() or is_zip(path) else onnx_contestant(path)
+    player = torch_contestant(path) if path.is_dir() or is_checkpoint(path) else onnx_contestant(path)
     return with_trained_opponent(env, str(path), player.spec, lambda side: player.make_team(side, seed)())

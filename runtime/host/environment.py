@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 
 from envs.errors import InputError
@@ -63,8 +62,8 @@ def model_of_opponent(name: str, map_name: str, backend: str) -> Path | None:
     check_commanded(name, map_name, backend)
     if is_team:
         return None
-    if model.is_dir() or zipfile.is_zipfile(model):
-        raise InputError(f"--opponent {name} is no model file; lan-export makes one of a run or checkpoint")
+    if model.is_dir():
+        raise InputError(f"--opponent {name} is no model file; lan-export makes one of a run")
     spec, _ = environment_in(model)
     trained_side(find_map(map_name), name, spec)
     return model

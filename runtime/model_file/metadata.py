@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from envs.errors import InputError, ModelError
-from envs.files import read_regular
+from envs.files import is_zip, read_regular
 from envs.types import CONTRACT_VERSION, MAX_MAP_BYTES, OLD_BATTLEFIELD, EnvSpec
 from protos import onnx_subset_pb2 as onnx_subset
 from runtime.model_file.contract import METADATA_CONTRACT_VERSION, METADATA_MAP, METADATA_SPEC
@@ -36,7 +36,7 @@ def read_model_file(path: Path) -> bytes:
         raise ModelError(f"model file {path} cannot be read: {error.strerror}") from None
     except InputError as error:
         raise ModelError(f"model file {error}") from None
-    if data.startswith(b"PK"):  # torch writes zip archives
+    if is_zip(data):
         raise ModelError(f"{path} is no model file but a checkpoint: lan-export makes a model file of it")
     return data
 

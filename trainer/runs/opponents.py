@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from envs.command import nearest_names
 from envs.errors import InputError
+from envs.files import is_zip
 from envs.make import check_commanded
 from envs.smac.maps import MAP_SCRIPT
 from envs.types import EnvSpec, MultiAgentEnv
@@ -75,7 +76,7 @@ def trained_net(path: Path) -> tuple[EnvSpec, AdvantageNet]:
     from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
 
     data = read_named("--opponent", path)
-    if not data.startswith(b"PK"):  # torch writes zip archives
+    if not is_zip(data):
         return net_of_model_file(data, f"--opponent {path}")
     checkpoint = load_checkpoint(path)
     return checkpoint.spec, load_advantage_net(checkpoint)
