@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from os import PathLike
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded
+from envs.plain import NO_MAPS, is_smac_map, make_plain
 from envs.slots import whole_seed
 from envs.smac.maps import ALL_NAMES, load_map
 from envs.smac.own_maps import environment_name, find_own_map, is_own_map
@@ -32,6 +33,7 @@ BACKEND_NAMES = {
     "smacv2": "the live game through the official SMACv2 package",
 }
 BACKENDS = ("auto", *BACKEND_NAMES)
+REWARDS = ("map", "smacv2")
 SHOWS_UNITS = ("sim", "sc2")
 """The backends whose battles can be recorded as a page and watched."""
 
@@ -109,11 +111,6 @@ def resolve_backend(backend: str, map_name: str = "") -> str:
     return backend
 
 
-def is_smac_map(name: str) -> bool:
-    """Whether a name stands for a SMAC map, known or not: its first word is not in `PLAIN`."""
-    return name.partition(":")[0] not in PLAIN
-
-
 def rules_of(name: str, backend: str) -> int:
     """The version of the simulator's rules by which a backend plays an environment; 0 where it has others."""
     return RULES_VERSION if backend == "sim" and is_smac_map(name) else 0
@@ -170,57 +167,6 @@ def enemy_rows(name: str) -> EnemyRows | None:
     return find_map(name).enemy_rows if is_smac_map(name) else None
 
 
-def make_plain(name: str, *, n_battles: int, seed: int) -> MultiAgentEnv | None:
-    """An environment that is no SMAC map, None when the name stands for one; InputError for a wrong name."""
-    if is_smac_map(name):
-        return None
-    env = PLAIN[name.partition(":")[0]](name, n_battles, seed)
-    if env is None:
-        raise InputError(
-            f"unknown environment {name!r}: write checkers, spread:N with N from 1 to 100 (e.g. spread:3), "
-            "or pettingzoo:MODULE (e.g. pettingzoo:mpe2.simple_spread_v3)"
-        )
-    return env
-
-
-def checkers(name: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
-    """`checkers`; nothing in it is random."""
-    from envs.checkers import CheckersEnv
-
-    return CheckersEnv(n_battles=n_battles) if name == "checkers" else None
-
-
-def spread(name: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
-    """`spread:N`: simple spread with N agents."""
-    from envs.spread import SpreadEnv, SpreadSettings
-
-    n_agents = name.removeprefix("spread:")
-    if not (n_agents.isdecimal() and len(n_agents) <= 3 and 1 <= int(n_agents) <= 100):
-        return None
-    return SpreadEnv(SpreadSettings(n_agents=int(n_agents)), n_battles=n_battles, seed=seed)
-
-
-def pettingzoo(name: str, n_battles: int, seed: int) -> MultiAgentEnv | None:
-    """The PettingZoo environment that `pettingzoo:MODULE` names."""
-    from envs.pettingzoo import PettingZooEnv
-
-    return PettingZooEnv(name, n_battles=n_battles, seed=seed) if name.partition(":")[2] else None
-
-
-PLAIN: dict[str, Callable[[str, int, int], MultiAgentEnv | None]] = {
-    "checkers": checkers,
-    "spread": spread,
-    "pettingzoo": pettingzoo,
-}
-"""Makers of environments that are no SMAC maps, by the first word of the name, which ends at a colon.
-
-Called with the name, B and the seed. They return None when no environment has that name.
-"""
-
-NO_MAPS = ("checkers", "spread:3")
-"""Names that stand for `PLAIN` where the nearest names are told."""
-
-
 def env_spec(map_name: str | PathLike[str]) -> EnvSpec:
     """The spec of a map without making its environment; InputError with the nearest names when unknown."""
     map_name = environment_name(map_name)
@@ -252,17 +198,43 @@ def battles_at_once(backend: str, wanted: int) -> int:
 
 
 def make_env(
-    map_name: str | PathLike[str], backend: str = "auto", *, n_battles: int = 1, seed: SupportsIndex = 0
+    map_name: str | PathLike[str],
+    backend: str = "auto",
+    *,
+    n_battles: int = 1,
+    seed: SupportsIndex = 0,
+    reward: str = "map",
 ) -> MultiAgentEnv:
     """B = `n_battles` battles of one map, for a `with` block; InputError when map or backend is missing.
 
-    map_name: also a map file, `NAME.json`. seed: 0 or more.
+    map_name: also a map file, `NAME.json`. seed: 0 or more. reward: the `map`'s own, or `smacv2`, which pays
+    nothing for what enemies regain; InputError where a map's reward cannot be another.
     """
     map_name, seed = environment_name(map_name), whole_seed(seed)
     backend = resolve_backend(backend, map_name)
+    check_reward(reward, map_name, backend)
     if (plain := make_plain(map_name, n_battles=n_battles, seed=seed)) is not None:
         return plain
-    return make_smac(find_map(map_name, NO_MAPS), backend, n_battles=n_battles, seed=seed)
+    smac_map = find_map(map_name, NO_MAPS)
+    if reward == "smacv2":
+        smac_map = replace(smac_map, settings=replace(smac_map.settings, reward_regeneration=False))
+    return make_smac(smac_map, backend, n_battles=n_battles, seed=seed)
+
+
+def check_reward(reward: str, map_name: str, backend: str) -> None:
+    """InputError where an environment on a backend cannot have that reward, or has it anyway."""
+    if reward not in REWARDS:
+        raise InputError(f"unknown reward {reward!r}: {nearest_names(reward, REWARDS)}")
+    if reward == "map":
+        return
+    if not is_smac_map(map_name):
+        raise InputError(f"--reward {reward}: {map_name} has a reward of its own; leave it out")
+    if not find_map(map_name).settings.reward_regeneration:
+        raise InputError(f"--reward {reward} would change nothing: {map_name} has it; leave it out")
+    if backend in ("smac", "smacv2"):
+        raise InputError(
+            f"--reward {reward}: the official package reckons its own; say --env sim or sc2, or leave it out"
+        )
 
 
 def prepare_for_games() -> None:

@@ -79,7 +79,8 @@ def scripted_contestant(name: str, map_name: str | None) -> Contestant:
     """A scripted team on a SMAC map of the simulator; InputError for other names and environments."""
     from envs.battle.heuristic import HEURISTIC, HeuristicTeam
     from envs.battle.teams import TEAMS
-    from envs.make import env_spec, is_smac_map, is_without_fog
+    from envs.make import env_spec, is_without_fog
+    from envs.plain import is_smac_map
 
     teams: dict[str, Callable[[Side, int], Team]] = {**TEAMS, HEURISTIC: HeuristicTeam}
     if name not in teams:

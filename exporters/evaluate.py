@@ -200,7 +200,8 @@ def backend_of(contestant: Contestant, config: EvaluateConfig) -> str:
 
 def check_record(path: Path, map_name: str, backend: str) -> None:
     """InputError unless battles of an environment can be recorded as a page."""
-    from envs.make import SHOWS_UNITS, is_smac_map
+    from envs.make import SHOWS_UNITS
+    from envs.plain import is_smac_map
 
     check_output("--record", path)
     if path.suffix.lower() not in PAGES:

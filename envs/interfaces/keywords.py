@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from envs.command import nearest_names
 from envs.errors import InputError
-from envs.make import find_map, is_smac_map
+from envs.make import find_map
+from envs.plain import is_smac_map
 from envs.smac.own_maps import environment_name
 from envs.smac.settings import SmacSettings
 from envs.smac.smac_map import SmacMap

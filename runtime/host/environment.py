@@ -7,8 +7,9 @@ from pathlib import Path
 
 from envs.errors import InputError
 from envs.files import expanded
-from envs.make import check_commanded, find_map, is_code, is_smac_map
+from envs.make import check_commanded, find_map, is_code
 from envs.outputs import PAGES, check_output
+from envs.plain import is_smac_map
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import environment_name, learn_map
 from envs.text import shell_word

@@ -82,7 +82,8 @@ class ResolvedPlay:
 
 def resolve(config: PlayConfig) -> ResolvedPlay:
     """Read what the flags name; InputError when one cannot be used."""
-    from envs.make import SHOWS_UNITS, is_smac_map, resolve_backend
+    from envs.make import SHOWS_UNITS, resolve_backend
+    from envs.plain import is_smac_map
     from runtime.host.environment import check_record, map_to_play, model_of_opponent
 
     if config.episodes < 1:

@@ -168,6 +168,6 @@ def make_collector(
         from trainer.playing.workers import WorkerPool
 
         where = config.environment, backend, config.seed
-        told = config.map_text, config.opponent
+        told = config.map_text, config.opponent, config.reward
         player = WorkerPool(config.rollout_workers, config.ray_address, where, config.envs, net, *told)
     return StrictCollector(player, net) if strict else OverlappedCollector(player, net)

@@ -47,11 +47,12 @@ class RolloutWorker:
         index: int,
         map_text: str | None = None,
         opponent: str = MAP_SCRIPT,
+        reward: str = "map",
     ) -> None:
         torch.set_num_threads(1)
         take_map(map_name, map_text)
         own_seed = seed if backend == "sim" else seed + LIVE_SEED_STRIDE * index
-        self.env = make_env(map_name, backend, n_battles=1, seed=own_seed)
+        self.env = make_env(map_name, backend, n_battles=1, seed=own_seed, reward=reward)
         if opponent != MAP_SCRIPT:  # a live game needs no simulator
             from envs.battle.opponent import with_scripted_opponent
 
@@ -79,9 +80,10 @@ class WorkerPool:
         net: AdvantageNet,
         map_text: str | None = None,
         opponent: str = MAP_SCRIPT,
+        reward: str = "map",
     ) -> None:
         self.ray, self._is_ours = connect(address, n_workers)
-        self.where, self.told = where, (map_text, opponent)  # where: map, backend, seed
+        self.where, self.told = where, (map_text, opponent, reward)  # where: map, backend, seed
         self.n_episodes, self.lost = n_episodes, 0
         self._net = self.ray.put(copy.deepcopy(net).cpu())  # its shape; weights come with every round
         self._actor = self.ray.remote(num_cpus=1)(RolloutWorker)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from envs.command import nearest_names
 from envs.errors import InputError
-from envs.make import is_smac_map
+from envs.plain import is_smac_map
 from envs.text import one_line
 from trainer.config import TrainConfig, hints, learner_name, may_differ
 from trainer.learning.algorithms import ALGORITHMS

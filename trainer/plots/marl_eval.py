@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from envs.errors import InputError
-from envs.make import is_smac_map
+from envs.plain import is_smac_map
 from trainer.plots.absolute_data import metric_to_write
 from trainer.plots.curves import Run
 from trainer.runs.absolute import are_battles

@@ -57,7 +57,13 @@ def assemble(plan: Plan, claim: Claim | None = None) -> TrainingRun:
         keep_freed_memory()
         torch.set_num_threads(1)  # the learner splits its batches over --threads instead
         torch.manual_seed(config.seed)
-        env = make_env(config.environment, plan.backend, n_battles=config.envs, seed=config.seed)
+        env = make_env(
+            config.environment,
+            plan.backend,
+            n_battles=config.envs,
+            seed=config.seed,
+            reward=config.reward,
+        )
         env = commanded(opened.enter_context(env), config, config.seed)
         eval_env = make_env(
             config.environment,

@@ -8,7 +8,15 @@ from typing import Any
 
 from envs.command import nearest_names
 from envs.errors import InputError
-from envs.make import BACKEND_NAMES, env_spec, has_sc2_game, is_code, resolve_backend, sc2_root
+from envs.make import (
+    BACKEND_NAMES,
+    check_reward,
+    env_spec,
+    has_sc2_game,
+    is_code,
+    resolve_backend,
+    sc2_root,
+)
 from envs.text import shell_word
 from trainer.config import ResolvedConfig, TrainConfig, check_resumed, check_used, resolve, run_name
 from trainer.learning.algorithms import enemies_to_read, types_to_split
@@ -109,6 +117,7 @@ def resolve_playable(config: TrainConfig) -> tuple[ResolvedConfig, str]:
     enemies_to_read(resolved.network, resolved.environment)
     backend = resolve_backend(resolved.env, resolved.environment)
     check_config(resolved, backend)
+    check_reward(resolved.reward, resolved.environment, backend)
     return replace(resolved, env=backend), backend
 
 

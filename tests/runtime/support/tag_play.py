@@ -19,7 +19,7 @@ from tests.runtime.support.processes import RUN_TIMEOUT_S, environment
 PROGRAM = """
 import sys
 from envs.errors import InputError
-from envs.make import PLAIN
+from envs.plain import PLAIN
 from tests.runtime.support.tag_env import TagEnv
 
 class Env(TagEnv):
