@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, Literal, SupportsIndex, get_args
 
 from envs.command import nearest_names
 from envs.errors import InputError
@@ -33,7 +33,9 @@ BACKEND_NAMES = {
     "smacv2": "the live game through the official SMACv2 package",
 }
 BACKENDS = ("auto", *BACKEND_NAMES)
-REWARDS = ("map", "smacv2")
+Reward = Literal["map", "smacv2"]
+"""Which reward battles have: the map's own, or SMACv2's, which pays nothing for what enemies regain."""
+REWARDS: tuple[str, ...] = get_args(Reward)
 SHOWS_UNITS = ("sim", "sc2")
 """The backends whose battles can be recorded as a page and watched."""
 
@@ -207,8 +209,8 @@ def make_env(
 ) -> MultiAgentEnv:
     """B = `n_battles` battles of one map, for a `with` block; InputError when map or backend is missing.
 
-    map_name: also a map file, `NAME.json`. seed: 0 or more. reward: the `map`'s own, or `smacv2`, which pays
-    nothing for what enemies regain; InputError where a map's reward cannot be another.
+    map_name: also a map file, `NAME.json`. seed: 0 or more. reward: one of `Reward`; InputError where a map's
+    cannot be another.
     """
     map_name, seed = environment_name(map_name), whole_seed(seed)
     backend = resolve_backend(backend, map_name)

@@ -15,7 +15,7 @@ import tyro
 
 from envs.command import nearest_names
 from envs.errors import InputError
-from envs.make import without_fog
+from envs.make import Reward, without_fog
 from envs.plain import is_smac_map
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import take_map
@@ -47,7 +47,7 @@ class TrainConfig:
     """Backend that plays the battles: auto, sim (embedded), sc2 (live game), smac or smacv2 (packages)."""
     opponent: str = MAP_SCRIPT
     """Who commands the enemies: map, a scripted team's name (focus, ...), a checkpoint or a model file."""
-    reward: Literal["map", "smacv2"] = "map"
+    reward: Reward = "map"
     """The training battles' reward: the map's, or SMACv2's, which pays nothing when enemies regain life."""
     algorithm: Annotated[str, Free.WHEN_DRAWN] = "lan"
     """The learner: lan, lan-mean, iql, iql-nofog, vdn, qmix or qplex."""

@@ -7,7 +7,7 @@ import pytest
 
 from envs.battle.env import BattleEnv
 from envs.errors import InputError
-from envs.make import make_env
+from envs.make import check_reward, make_env
 from envs.types import MultiAgentEnv
 from trainer.config import TrainConfig
 from trainer.runs.assembly import assemble
@@ -43,6 +43,7 @@ def test_smacv2s_pays_nothing_when_enemies_regain_and_the_same_otherwise(name: s
 @pytest.mark.parametrize(
     ("name", "backend", "reward", "said"),
     [
+        ("3m", "smac", "smacv2", "the official package reckons its own"),
         ("3m", "sim", "smacv1", "unknown reward 'smacv1': did you mean 'smacv2', 'map'"),
         ("checkers", "sim", "smacv2", "checkers has a reward of its own"),
         ("zerg_5_vs_5", "sim", "smacv2", "would change nothing: zerg_5_vs_5 has it"),
@@ -50,7 +51,7 @@ def test_smacv2s_pays_nothing_when_enemies_regain_and_the_same_otherwise(name: s
 )
 def test_a_reward_that_cannot_be_is_refused(name: str, backend: str, reward: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        make_env(name, backend, reward=reward)
+        check_reward(reward, name, backend)
 
 
 def test_a_run_trains_with_it_and_evaluates_with_the_maps(tmp_path: Path) -> None:

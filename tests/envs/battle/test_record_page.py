@@ -249,7 +249,7 @@ def test_a_press_counts_though_the_page_is_drawn_anew_during_it(shown: Any, size
         shown.execute_script(another_battle)
         wait_for(lambda: step_shown(shown) >= 2)
         ActionChains(shown).release().perform()
-        assert button in shown.execute_script("return window.pressed"), selector
+        assert shown.execute_script("return window.pressed.at(-1)") == button, selector
 
 
 def test_the_action_under_the_pointer_is_marked_while_it_is_there(still_camera: None, shown: Any) -> None:
@@ -260,9 +260,13 @@ def test_the_action_under_the_pointer_is_marked_while_it_is_there(still_camera: 
     end, steps = picture(shown), step_shown(shown)
     press(shown, Keys.HOME)
     attack = '.actions li:not([data-target="-1"])'
-    while not shown.find_elements(By.CSS_SELECTOR, attack):
+
+    def can_attack() -> bool:
         press(shown, Keys.ARROW_RIGHT)
         time.sleep(0.1)
+        return bool(shown.find_elements(By.CSS_SELECTOR, attack))
+
+    wait_for(can_attack)
     bare = picture(shown)
     ActionChains(shown).move_to_element(shown.find_element(By.CSS_SELECTOR, attack)).perform()
     wait_for(lambda: picture(shown) != bare)

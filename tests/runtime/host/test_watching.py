@@ -155,10 +155,13 @@ def test_buttons_stay_in_their_places_from_battle_to_battle(browser: Any, size: 
         resize(browser, *size)
         opened(browser, host.url)
         seen, battles = set(), set()
-        while len(battles) < 3:
+
+        def has_seen_three() -> bool:
             seen.add(browser.execute_script(places))
             battles.add(state(browser, "battle.episode"))
-            time.sleep(0.02)
+            return len(battles) == 3
+
+        wait_for(has_seen_three)
         assert len(seen) == 1, seen
 
 
