@@ -48,7 +48,7 @@ def run_command(
             fallback = tyro.MISSING_NONPROP if given is None else given
             return tyro.cli(
                 config_type, prog=prog, description=description, args=argv, default=fallback,
-                registry=flag_rules(),
+                registry=flag_rules(sys.argv[1:] if argv is None else argv),
             )  # fmt: skip
 
         try:

@@ -19,11 +19,6 @@ MAX_LINKS = 40
 """As many links in a row as Linux follows."""
 
 
-def is_zip(data: bytes) -> bool:
-    """Whether bytes begin with a zip entry, as torch's checkpoints do; four bytes tell."""
-    return data.startswith(b"PK\x03\x04")
-
-
 @contextlib.contextmanager
 def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` at the end of the block; an exception in it changes nothing.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +16,43 @@ if TYPE_CHECKING:
     from tyro.constructors import ConstructorRegistry
 
 SHOWN_CHARS = 200
+MAX_DIGITS = 30
+"""More than any flag has a use for; a number of a billion digits would fill the memory."""
 
 
-def flag_rules() -> ConstructorRegistry:
-    """A path that begins with `~` begins at the home folder, also in `--out=~/x`, which shells leave."""
+def flag_rules(words: Sequence[str] = ()) -> ConstructorRegistry:
+    """The rules for a command line's `words`, of paths and of numbers.
+
+    A path that begins with `~` begins at the home folder, also in `--out=~/x`, which shells leave. A whole
+    number may be written as 2e6. InputError where a word is none, in one sentence that names its flag.
+    """
     from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
     registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def whole_number_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
+        if info.type is not int:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="INT",
+            instance_from_str=lambda given: whole_number_of(given[0], words),
+            is_instance=lambda value: isinstance(value, int) and not isinstance(value, bool),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    @registry.primitive_rule
+    def number_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[float] | None:
+        if info.type is not float:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="FLOAT",
+            instance_from_str=lambda given: number_of(given[0], words),
+            is_instance=lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+            str_from_instance=lambda value: [str(value)],
+        )
 
     @registry.primitive_rule
     def path_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
@@ -52,3 +84,36 @@ def path_of(text: str) -> Path:
         if error.errno in (errno.ENAMETOOLONG, errno.EACCES):
             raise InputError(f"{one_line(path, SHOWN_CHARS)}: {error.strerror}") from None
     return path
+
+
+def whole_number_of(text: str, words: Sequence[str]) -> int:
+    """The whole number that a word of the command line gives, in digits or as 2e6; InputError."""
+    try:
+        value = Decimal(text)
+        if value.is_finite() and value.adjusted() < MAX_DIGITS and value == value.to_integral_value():
+            return int(value)
+    except InvalidOperation:
+        pass
+    raise InputError(
+        f"{flag_of(text, words)} is no whole number of up to {MAX_DIGITS} digits: write 2000000 or 2e6"
+    )
+
+
+def number_of(text: str, words: Sequence[str]) -> float:
+    """The number that a word of the command line gives; InputError."""
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{flag_of(text, words)} is no number: write 0.0005 or 5e-4") from None
+
+
+def flag_of(text: str, words: Sequence[str]) -> str:
+    """A value with the flag that has it, as an error shows them; the value alone where several have it."""
+    flag, having = "", set()
+    for word in words:
+        if word.startswith("--"):
+            flag, _, word = word.partition("=")
+        if word == text:
+            having.add(flag)
+    shown = one_line(repr(text), SHOWN_CHARS)
+    return f"{having.pop()} {shown}".lstrip() if len(having) == 1 else shown

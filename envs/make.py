@@ -189,7 +189,10 @@ def find_map(name: str, others: Sequence[str] = ()) -> SmacMap:
     elif without_suffix in ALL_NAMES:
         smac_map = load_map(without_suffix)
     else:
-        raise InputError(f"unknown map {name!r}: {nearest_names(without_suffix, (*ALL_NAMES, *others))}")
+        known = (*ALL_NAMES, *others)
+        if without_suffix.partition(":")[0] in ALL_NAMES:  # a suffix that there is not
+            known = tuple(name + NO_FOG for name in ALL_NAMES)
+        raise InputError(f"unknown map {name!r}: {nearest_names(without_suffix, known)}")
     settings = replace(smac_map.settings, fully_observable=is_without_fog(name))
     return replace(smac_map, settings=settings)
 

@@ -19,6 +19,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any, TypeVar
 
+from envs.rousing import Rouser
+
 SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_WISH_S = 1.0
 GOOD_BYE_S = 60.0
@@ -46,6 +48,7 @@ class StopWish:
         self.raised = False
         """Whether KeyboardInterrupt was raised: a library may make another error of it, or lose it."""
         self.blocks = False
+        self.on_heard: Callable[[], object] = lambda: None
         self._ask: Callable[[], object] | None = None
         self._cancel: Callable[[], object] | None = None
         self._settled = False
@@ -54,6 +57,7 @@ class StopWish:
 
     def hear(self, number: int, frame: FrameType | None = None) -> None:
         """Answer a signal."""
+        self.on_heard()
         is_first, now_s = not self.number, time.monotonic()
         if not is_first and (now_s < self._heard_s + self._again_after_s or number not in self._again):
             return
@@ -117,21 +121,26 @@ class StopWish:
 def stop_wish() -> Iterator[StopWish]:
     """Hear who wants the process to end; what was ignored before (nohup, a shell's background) stays so.
 
-    It is heard in the main thread only, as Python has it. After the block signals are answered as before; if
-    one was heard they are ignored, since the process ends now and the same wish may arrive once more.
+    It is heard in the main thread only, as Python has it, also while that waits without a limit. After the
+    block signals are answered as before; if one was heard they are ignored, since the process ends now and
+    the same wish may arrive once more.
     """
     stop = StopWish()
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.getsignal(number) for number in SIGNALS}
-    heard = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in heard:
-        signal.signal(number, stop.hear)
-    try:
+    if threading.current_thread() is not threading.main_thread():
         yield stop
-    finally:
-        for number, handler in heard.items():
-            signal.signal(number, signal.SIG_IGN if stop.number else handler)
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    heard = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    with Rouser(lambda number: signal.getsignal(number) == stop.hear) as rouser:
+        stop.on_heard = rouser.answered
+        for number in heard:
+            signal.signal(number, stop.hear)
+        try:
+            yield stop
+        finally:
+            for number, handler in heard.items():
+                signal.signal(number, signal.SIG_IGN if stop.number else handler)
+            stop.on_heard = lambda: None
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import tyro
 
 from envs.command import is_said, run_command
 from envs.errors import InputError
-from envs.files import is_zip
+from envs.kinds import CHECKPOINT, MAP, kind_of
 from envs.text import one_line
 from envs.types import EnvSpec
 
@@ -119,23 +119,14 @@ def of_map(name: str, algorithm: str, sharing: str = "all", network: str = "flat
 def of_file(path: Path) -> Card:
     """The card of a checkpoint, a run directory or a model file, whichever `path` is."""
     if not os.path.lexists(path):  # also where nobody may look
-        raise InputError(f"there is no file {path}")
-    if path.is_dir() or is_checkpoint(path):
+        raise InputError(f"there is no file {path}; name a checkpoint, a run directory or a model file")
+    if path.is_dir() or (found := kind_of(path)) == f"a {CHECKPOINT}":
         from trainer.runs.checkpoint import load_checkpoint
 
         return of_checkpoint(load_checkpoint(path))
+    if found == f"a {MAP}":
+        raise InputError(f"{path} is a {MAP}: lan-inspect --map {path}")
     return of_model(path)
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Whether the file begins as checkpoints do; a pipe, which has no end, does not."""
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return is_zip(file.read(4))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def of_checkpoint(checkpoint: Checkpoint) -> Card:

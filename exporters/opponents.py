@@ -8,10 +8,10 @@ from envs.battle.opponent import SCRIPTED, with_scripted_opponent, with_trained_
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded
+from envs.kinds import CHECKPOINT, kind_of
 from envs.make import check_commanded
 from envs.smac.maps import MAP_SCRIPT
 from envs.types import MultiAgentEnv
-from exporters.card import is_checkpoint
 from exporters.contestants import onnx_contestant, torch_contestant
 
 
@@ -31,5 +31,6 @@ def with_opponent(env: MultiAgentEnv, given: str, backend: str, seed: int) -> Mu
 def with_model_opponent(env: MultiAgentEnv, path: Path, backend: str, seed: int) -> MultiAgentEnv:
     """The environment with a trained team in command of the enemies, who must be as the agents are."""
     check_commanded(path, env.spec.name, backend)
-    player = torch_contestant(path) if path.is_dir() or is_checkpoint(path) else onnx_contestant(path)
+    is_trained_here = path.is_dir() or kind_of(path) == f"a {CHECKPOINT}"
+    player = torch_contestant(path) if is_trained_here else onnx_contestant(path)
     return with_trained_opponent(env, str(path), player.spec, lambda side: player.make_team(side, seed)())

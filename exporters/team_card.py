@@ -11,6 +11,7 @@ from typing import Any
 
 from envs.errors import InputError
 from envs.files import read_regular
+from envs.kinds import CARD, WHENCE, unlike
 from envs.outcomes import wilson_interval
 from envs.text import one_line
 
@@ -62,8 +63,8 @@ class TeamCard:
         data = json.loads(text)
         if not isinstance(data, dict):
             raise ValueError("it is no object")
-        if unlike := set(data) ^ {field.name for field in fields(cls)}:
-            raise ValueError(f"fields are missing or unknown: {', '.join(sorted(map(one_line, unlike)))}")
+        if odd := set(data) ^ {field.name for field in fields(cls)}:
+            raise ValueError(f"fields are missing or unknown: {', '.join(sorted(map(one_line, odd)))}")
         for name, kinds in KINDS.items():
             check_value(name, data[name], kinds)
         for name, kinds in LISTS.items():
@@ -142,13 +143,11 @@ def read_card(path: Path) -> TeamCard:
     try:
         return TeamCard.from_json(read_regular(path, MAX_BYTES).decode())
     except FileNotFoundError:
-        raise InputError(
-            f"there is no card {path}: python -m benchmarks.zoo writes one with a team"
-        ) from None
+        raise InputError(f"there is no card {path}; {WHENCE[CARD]}") from None
     except OSError as error:
         raise InputError(f"the card {path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"the card {path} is damaged: {one_line(error, 200)}") from None
+        raise InputError(unlike(path, CARD, one_line(error, 200))) from None
 
 
 def check_said(card: TeamCard, found: dict[str, object], path: Path, model: Path) -> None:

@@ -14,6 +14,32 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 DRIVER = shutil.which("chromedriver")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 LAPTOP, PHONE = (1366, 768), (390, 844)
+SCREENS = (
+    (320, 568), (344, 882), (360, 700), (375, 667), PHONE, (412, 915), (430, 932), (460, 900), (540, 720),
+    (600, 1024), (667, 375), (768, 1024), (820, 1180), (844, 390), (932, 430), (1024, 768), (1180, 820),
+    (1280, 800), LAPTOP, (1920, 1080),
+)  # fmt: skip
+"""Phones, tablets and computers, held upright and sideways."""
+OVERFLOW = """
+    const width = arguments[0], shown = (node) => node.getClientRects().length > 0;
+    const row = [...document.querySelectorAll(".buttons > button, #clock")].filter(shown);
+    const found = [];
+    if (document.documentElement.scrollWidth > width) found.push("the page");
+    for (const node of row) {
+      const box = node.getBoundingClientRect(), name = node.id;
+      if (box.left < 0 || box.right > width) found.push(`${name} leaves the page`);
+      if (node.scrollWidth > node.clientWidth) found.push(`${name} is wider than its place`);
+      for (const other of row) {
+        const next = other.getBoundingClientRect();
+        const apart = box.right <= next.left + 0.5 || next.right <= box.left + 0.5
+          || box.bottom <= next.top + 0.5 || next.bottom <= box.top + 0.5;
+        if (other !== node && !apart) found.push(`${name} lies on ${other.id}`);
+      }
+      if (node.tagName === "BUTTON" && (box.width < 36 || box.height < 36)) found.push(`${name} is small`);
+    }
+    return found;
+"""
+"""What on a battle's page of a given width does not fit where it is, as text."""
 
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None or DRIVER is None or importlib.util.find_spec("selenium") is None,

@@ -64,7 +64,7 @@ class TrainConfig:
     run_dir: Annotated[Path | None, Free.EVERYWHERE] = None
     """Directory to write the run to, by default runs/MAP-ALGORITHM-seedSEED."""
     resume: Annotated[Path | None, Free.EVERYWHERE] = None
-    """Continue the run in this directory with its settings; it may get other --steps or --until-win-rate."""
+    """Continue the run in this directory with its settings; it may get more --steps, and --until-win-rate."""
     init_from: str | None = None
     """Checkpoint whose networks a new run begins with, RUN_DIR/best.pt; by default they are random."""
     envs: Annotated[int | None, Within(1, 10**4)] = None

@@ -11,6 +11,7 @@ from typing import Final
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import read_regular
+from envs.kinds import MAP, instead, is_other, kind_of_bytes
 from envs.smac.map_file import parse_map
 from envs.smac.scenarios import EPO_NAMES, SCENARIO_NAMES, make_scenario
 from envs.smac.smac_map import MAP_SIZE_CELLS, EnemyOrder, SmacMap, SpawnGroup
@@ -83,8 +84,10 @@ def read_map(source: str | Path, where: str = "map") -> SmacMap:
             source = read_regular(source).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read the map {where}: {error}") from None
+    if is_other(found := kind_of_bytes(source.encode(errors="replace")), MAP):
+        raise InputError(f"{where} is {instead(found, MAP)}")
     try:
         data = json.loads(source)
     except (ValueError, RecursionError) as error:  # ValueError: also a number with too many digits
-        raise InputError(f"{where}: not JSON: {error}") from None
+        raise InputError(f"{where} is {instead(found, MAP, f'not JSON: {error}')}") from None
     return parse_map(data, where)

@@ -18,6 +18,7 @@ from typing import Final
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.files import expanded, read_regular
+from envs.kinds import MAP, WHENCE, unlike
 from envs.smac.map_text import one_line_text
 from envs.smac.maps import ALL_NAMES, MAP_NAMES, read_map
 from envs.smac.settings import NO_FOG
@@ -72,11 +73,11 @@ def read_map_file(path: Path) -> OwnMap:
     try:
         text = read_regular(path, MAX_MAP_BYTES).decode()
     except FileNotFoundError:
-        raise InputError(f"there is no map file {path}; lan-map new writes one") from None
+        raise InputError(f"there is no map file {path}; {WHENCE[MAP]}") from None
     except OSError as error:
         raise InputError(f"cannot read the map {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise InputError(f"cannot read the map {path}: it is no text in UTF-8") from None
+        raise InputError(unlike(path, MAP, "it is no text in UTF-8")) from None
     return map_of_text(text, str(path))
 
 

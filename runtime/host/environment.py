@@ -7,6 +7,7 @@ from pathlib import Path
 
 from envs.errors import InputError
 from envs.files import expanded
+from envs.kinds import MODEL, unlike
 from envs.make import check_commanded, find_map, is_code
 from envs.outputs import PAGES, check_output
 from envs.plain import is_smac_map
@@ -64,7 +65,7 @@ def model_of_opponent(name: str, map_name: str, backend: str) -> Path | None:
     if is_team:
         return None
     if model.is_dir():
-        raise InputError(f"--opponent {name} is no model file; lan-export makes one of a run")
+        raise InputError(f"--opponent {unlike(model, MODEL)}")
     spec, _ = environment_in(model)
     trained_side(find_map(map_name), name, spec)
     return model

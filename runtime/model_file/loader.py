@@ -27,7 +27,7 @@ from runtime.model_file.contract import (
     outputs_of,
 )
 from runtime.model_file.graph_checks import check_graph
-from runtime.model_file.metadata import read_metadata, read_model_file, read_spec
+from runtime.model_file.metadata import read_metadata, read_model_file, read_spec, refusal
 from runtime.model_file.operators import GraphError
 from runtime.model_file.wire import WireError, read_model
 
@@ -109,7 +109,7 @@ def load_model_bytes(data: bytes, source: str, sha256: str | None = None) -> Mod
         check_header(file)
         check_graph(file.graph, spec)
     except (WireError, GraphError) as error:
-        raise ModelError(f"model file {source} is refused: {error}") from None
+        raise refusal(data, source, error) from None
     model = Model(spec, metadata, digest, make_session(data, source))
     warm_up(model, source)
     return model

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from envs.errors import InputError, ModelError
-from envs.files import is_zip, read_regular
+from envs.files import read_regular
+from envs.kinds import MODEL, WHENCE, instead, is_other, kind_of_bytes, unlike
 from envs.types import CONTRACT_VERSION, MAX_MAP_BYTES, OLD_BATTLEFIELD, EnvSpec
 from protos import onnx_subset_pb2 as onnx_subset
 from runtime.model_file.contract import METADATA_CONTRACT_VERSION, METADATA_MAP, METADATA_SPEC
@@ -21,11 +23,18 @@ def environment_in(path: Path) -> tuple[EnvSpec, str | None]:
 
     ModelError where it is no model file. The graph is not looked at.
     """
+    data = read_model_file(path)
     try:
-        metadata = read_metadata(read_model(read_model_file(path)))
+        metadata = read_metadata(read_model(data))
         return read_spec(metadata), metadata.get(METADATA_MAP)
     except (WireError, GraphError) as error:
-        raise ModelError(f"model file {path} is refused: {error}") from None
+        raise refusal(data, str(path), error) from None
+
+
+def refusal(data: bytes, source: str, reason: Exception) -> ModelError:
+    """The error for a model file that cannot be used for this `reason`."""
+    hint = "" if kind_of_bytes(data) else f"; {WHENCE[MODEL]}"
+    return ModelError(f"model file {source} is refused: {reason}{hint}")
 
 
 def read_model_file(path: Path) -> bytes:
@@ -33,11 +42,12 @@ def read_model_file(path: Path) -> bytes:
     try:
         data = read_regular(path, MAX_MODEL_BYTES)
     except OSError as error:
-        raise ModelError(f"model file {path} cannot be read: {error.strerror}") from None
+        hint = "" if os.path.lexists(path) else f"; {WHENCE[MODEL]}"
+        raise ModelError(f"model file {path} cannot be read: {error.strerror}{hint}") from None
     except InputError as error:
-        raise ModelError(f"model file {error}") from None
-    if is_zip(data):
-        raise ModelError(f"{path} is no model file but a checkpoint: lan-export makes a model file of it")
+        raise ModelError(unlike(path, MODEL) if path.is_dir() else f"model file {error}") from None
+    if is_other(found := kind_of_bytes(data), MODEL):
+        raise ModelError(f"{path} is {instead(found, MODEL)}")
     return data
 
 

@@ -30,7 +30,7 @@ def read_model(data: bytes) -> Model:
         check_structure(data)
         model = Model.FromString(data)
     except (DecodeError, UnicodeDecodeError) as error:  # the second from protobuf without its C part
-        raise WireError(f"it is damaged, cut off or no ONNX file: {error}") from None
+        raise WireError("it is damaged, cut off or no ONNX file") from error
     check_message(model, "model")
     model.DiscardUnknownFields()  # there are none left; if there were, the bytes would now differ
     again = model.SerializeToString(deterministic=True)

@@ -247,7 +247,7 @@ def without_processor_time(run: Path) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "no run": (shutil.rmtree, "no run in"),
+    "no run": (shutil.rmtree, "there is no run directory"),
     "no checkpoint": (lambda run: (run / "run.pt").unlink(), "no checkpoint"),
     "old battlefield": (of_version_1, "made for the old battlefield"),
     "live game": (changed_checkpoint(backend="sc2"), "trained on sc2"),

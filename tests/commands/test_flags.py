@@ -10,7 +10,7 @@ import tyro
 from envs.flags import flag_rules
 from envs.make import BACKENDS
 from tests.commands.support.forked import Forks
-from tests.commands.support.hostile import flags_of
+from tests.commands.support.hostile import REAL, WHOLE, flags_of
 from tests.commands.support.situations import SITUATIONS, copied, with_flag
 
 FLAGS = [
@@ -51,6 +51,22 @@ def test_some_values_of_flags_do_not_kill_a_command(
     chosen = [(flag, draw.choice(flags[flag])) for flag in draw.sample(sorted(flags), min(4, len(flags)))]
     found = [what for pair in chosen for what in complaints(forks, files, tmp_path / "w", name, *pair)]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_a_flag_that_wants_a_number_says_so_of_a_word(
+    name: str, forks: Forks, files: Path, tmp_path: Path
+) -> None:
+    case = SITUATIONS[name]
+    copied(files, tmp_path / "w")
+    for flag, values in flags_of(case.flags).items():
+        is_hidden = (name, flag) == ("sweep", "seed")  # that of a run, which --seeds gives
+        if is_hidden or not any(values[: len(numbers)] == numbers for numbers in (WHOLE, REAL)):
+            continue
+        ended = forks.run(with_flag(case.words, flag, "many"), tmp_path / "w", case.limit_s)
+        assert ended.code == 2, ended
+        (line,) = ended.err.splitlines()
+        assert f"--{flag.replace('_', '-')} 'many' is no " in line
 
 
 @pytest.mark.parametrize("name", SITUATIONS)

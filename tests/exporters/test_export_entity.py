@@ -88,7 +88,7 @@ def test_the_weights_come_back_from_the_file(export: Export) -> None:
         ("[4, 30, 5, 1, 6]", "its rows of enemies do not fit its spec"),
         ("[4, 3, 4, 1, 6]", "its parameters are not those of an advantage network"),
         ("null", "its parameters are not those of an advantage network"),
-        ("[4, 3", "is no model file of lan-export"),
+        ("[4, 3", "holds no network that can play here: Expecting"),
     ],
 )
 def test_a_file_whose_rows_are_wrong_holds_no_network(rows: str, problem: str, export: Export) -> None:

@@ -93,8 +93,8 @@ def write_nan(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "truncated"),
-        (lambda path: path.write_bytes(b""), "truncated"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "is a damaged checkpoint"),
+        (lambda path: path.write_bytes(b""), "no checkpoint but an empty file"),
         (lambda path: path.write_text("not a checkpoint"), "no checkpoint"),
         (lambda path: path.unlink(), "no checkpoint at"),
         (lambda path: (path.unlink(), os.mkfifo(path)), "is no regular file"),

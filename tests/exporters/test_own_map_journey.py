@@ -96,7 +96,7 @@ def test_the_model_file_holds_the_map_of_the_checkpoint(
     ("changed", "problem"),
     [
         ({"map_text": '{"name": "duo"}'}, "the map in .*: map: lacks "),
-        ({"map_text": "[" * 20_000}, "the map in .*: not JSON"),
+        ({"map_text": "[" * 20_000}, "the map in .* is damaged, or no map file .not JSON"),
         (
             {"map_text": file_text(map_of_line(LINE, "other"))},
             "was made for duo@.*, but the map in it is other@",

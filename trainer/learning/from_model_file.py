@@ -10,6 +10,7 @@ import json
 import torch
 
 from envs.errors import InputError
+from envs.kinds import MODEL, instead, kind_of_bytes
 from envs.types import CONTRACT_VERSION, HIDDEN_DIM, EnemyRows, EnvSpec
 from trainer.learning.networks import AdvantageNet, advantage_net
 
@@ -38,8 +39,11 @@ def net_of_model_file(data: bytes, where: str) -> tuple[EnvSpec, AdvantageNet]:
             raise ValueError("its parameters are not those of an advantage network")
         net.load_state_dict(_state(weights))
     except (DecodeError, ValueError, RuntimeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(f"{where} is no model file of lan-export: {reason}") from None
+        found = kind_of_bytes(data)
+        reason = "" if isinstance(error, DecodeError) else " ".join(str(error).split())[:160]
+        if reason and found == f"a {MODEL}":
+            raise InputError(f"model file {where} holds no network that can play here: {reason}") from None
+        raise InputError(f"{where} is {instead(found, MODEL, reason)}") from None
     return spec, net.eval()
 
 

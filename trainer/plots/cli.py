@@ -86,6 +86,7 @@ def plot(config: PlotConfig) -> None:
     tables, contents = drawn(config, runs, known)
     for path, content in contents.items():
         write_atomically(path, content)
+        print(f"lan-plot: written to {one_line(path)}", file=sys.stderr)
     for difference in differences:
         print(f"lan-plot: drawn in spite of {one_line(difference)}", file=sys.stderr)
     print(tables)

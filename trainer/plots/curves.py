@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from envs.command import nearest_names
 from envs.errors import InputError
+from envs.kinds import RUN, WHENCE, unlike
 from envs.plain import is_smac_map
 from envs.text import one_line
 from trainer.config import TrainConfig, hints, learner_name, may_differ
@@ -88,11 +90,14 @@ def load_run(path: Path, metric: str, *, until_steps: int | None = None, by: Seq
 
     Runs that differ in a setting of `by` belong to different curves.
     """
+    if os.path.lexists(path) and not path.is_dir():
+        raise InputError(unlike(path, RUN))
     try:
         return make_run(path, metric, until_steps, by)
     except FileNotFoundError as error:
-        lacking = Path(error.filename).name
-        raise InputError(f"{path} is no run directory of lan-train: it lacks {lacking}") from None
+        if not path.exists():
+            raise InputError(f"there is no run directory {path}; {WHENCE[RUN]}") from None
+        raise InputError(unlike(path, RUN, f"it lacks {Path(error.filename).name}")) from None
     except KeyError as error:
         raise InputError(f"{path} cannot be read: it lacks {error}") from None
     except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:

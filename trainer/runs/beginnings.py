@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from envs.errors import InputError
+from envs.kinds import CHECKPOINT, MODEL, RUN, WHENCE, kind_of, unlike
 from envs.types import EnemyRows, EnvSpec
 from trainer.config import ResolvedConfig
 from trainer.marks import shown
@@ -26,15 +27,15 @@ def named_beginning(given: str) -> str:
     """
     path, _ = parted(given)
     if path.is_dir():
+        if kind_of(path) != f"a {RUN}" and not (path / RUN_NAME).exists():
+            raise InputError(f"--init-from {unlike(path, CHECKPOINT)}")
         path = path / RUN_NAME
         given = str(path)
     if not path.exists():
-        raise InputError(f"--init-from {path}: no such checkpoint; lan-train writes RUN_DIR/{RUN_NAME}")
-    if path.suffix == ".onnx":
-        raise InputError(
-            f"--init-from {path} is a model file, which holds the deployed network alone; name a checkpoint, "
-            f"RUN_DIR/{RUN_NAME}, which has those that only training needs as well"
-        )
+        raise InputError(f"--init-from {path}: no such checkpoint; {WHENCE[CHECKPOINT]}")
+    if kind_of(path) == f"a {MODEL}":
+        also = "a model file holds the deployed network alone, and training needs others as well"
+        raise InputError(f"--init-from {unlike(path, CHECKPOINT)}; {also}")
     return marked("--init-from", given)
 
 
@@ -51,8 +52,8 @@ def begin_from(learner: Learner, config: ResolvedConfig, spec: EnvSpec) -> None:
     source = load_checkpoint(path)
     theirs = shape(source.config, source.spec, source.agent_types, source.enemies)
     ours = shape(vars(config), spec, learner.advantage.agent_types, learner.advantage.enemies)
-    if unlike := [name for name in ours if theirs.get(name, ours[name]) != ours[name]]:
-        said = ", ".join(f"its {name} is {shown(theirs[name])}, not {shown(ours[name])}" for name in unlike)
+    if others := [name for name in ours if theirs.get(name, ours[name]) != ours[name]]:
+        said = ", ".join(f"its {name} is {shown(theirs[name])}, not {shown(ours[name])}" for name in others)
         raise InputError(f"--init-from {path} has other networks than this run: {said}")
     try:
         learner.begin_from(source.learner)

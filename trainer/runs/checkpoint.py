@@ -15,6 +15,7 @@ from torch import Tensor
 
 from envs.errors import InputError
 from envs.files import read_regular, replacing
+from envs.kinds import CHECKPOINT, RUN, WHENCE, kind_of, unlike
 from envs.types import CONTRACT_VERSION, OLD_BATTLEFIELD, EnemyRows, EnvSpec
 from trainer.learning.networks import AdvantageNet, advantage_net
 from trainer.runs.clocks import Clocks, brief
@@ -156,14 +157,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint:
     """As `load_checkpoint`, with an OSError when the file cannot be read now, which says nothing about it."""
     if path.is_dir():
+        if not (path / RUN_NAME).exists() and kind_of(path) != f"a {RUN}":
+            raise InputError(unlike(path, CHECKPOINT))
         path = path / RUN_NAME
     if not path.exists():
-        raise InputError(f"no checkpoint at {path}: lan-train writes one as RUN_DIR/{RUN_NAME}")
+        raise InputError(f"no checkpoint at {path}: {WHENCE[CHECKPOINT]}")
     content = io.BytesIO(read_regular(path))  # from here on an error is the file's
     if not zipfile.is_zipfile(content):  # as torch writes them
-        raise InputError(f"{path} is truncated or no checkpoint of lan-train")
+        raise InputError(unlike(path, CHECKPOINT))
     if not is_whole(content):
-        raise InputError(f"{path} is damaged: its contents do not have their checksums")
+        raise InputError(unlike(path, CHECKPOINT, "its contents do not have their checksums"))
     content.seek(0)
     try:
         data = torch.load(content, map_location="cpu", weights_only=True)
@@ -171,9 +174,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise
     except Exception as error:  # torch has many for damaged bytes
         reason = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise InputError(f"{path} is truncated or no checkpoint of lan-train ({reason})") from None
+        raise InputError(unlike(path, CHECKPOINT, reason)) from None
     if not isinstance(data, dict) or not isinstance(data.get("format"), str) or data["format"] != FORMAT:
-        raise InputError(f"{path} is a torch file, but no checkpoint of lan-train")
+        raise InputError(f"{path} is a torch file, but no checkpoint of lan-train; {WHENCE[CHECKPOINT]}")
     for key, ours in (("format_version", FORMAT_VERSION), ("contract_version", CONTRACT_VERSION)):
         version = data.get(key, 1)  # the first format did not name its version
         if key == "contract_version" and type(version) is int and version == 1:

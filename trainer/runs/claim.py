@@ -40,7 +40,9 @@ class Claim(contextlib.AbstractContextManager["Claim"]):
             self._descriptor: int | None = self._lock(time.monotonic() + wait_s)
             self._before = {path.name for path in run_dir.iterdir()} - {LOCK_NAME}
         except OSError as error:
-            raise InputError(f"cannot train in {run_dir}: {error.strerror or error}") from None
+            raise InputError(
+                f"cannot train in {run_dir}: {error.strerror or error}; choose another --run-dir"
+            ) from None
 
     def close(self) -> None:
         """Free the directory; one in which nothing was begun is left as it was."""
@@ -67,11 +69,11 @@ class Claim(contextlib.AbstractContextManager["Claim"]):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = os.pread(descriptor, HOLDER_BYTES, 0).decode(errors="replace").strip()
+                holder = holder_in(descriptor)
                 os.close(descriptor)
                 if time.monotonic() >= deadline:
                     raise InputError(
-                        f"{holder or 'another process'} trains in {self.run_dir}: wait until it ends, or "
+                        f"{holder} trains in {self.run_dir}: wait until it ends, or "
                         "stop it; other runs need another --run-dir"
                     ) from None
                 time.sleep(LOOK_EVERY_S)
@@ -99,6 +101,28 @@ class Claim(contextlib.AbstractContextManager["Claim"]):
                 path.unlink()
         for folder in self._made:
             folder.rmdir()
+
+
+def holder_of(run_dir: Path) -> str | None:
+    """Which process has the right to write a run directory; None where none has, or nobody can tell."""
+    try:
+        descriptor = os.open(run_dir / LOCK_NAME, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return holder_in(descriptor)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def holder_in(descriptor: int) -> str:
+    """The holder that a lock file names."""
+    return os.pread(descriptor, HOLDER_BYTES, 0).decode(errors="replace").strip() or "another process"
 
 
 def names(path: Path, descriptor: int) -> bool:

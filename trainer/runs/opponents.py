@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from envs.command import nearest_names
 from envs.errors import InputError
-from envs.files import is_zip
+from envs.kinds import CHECKPOINT, MODEL, kind_of_bytes, unlike
 from envs.make import check_commanded
 from envs.smac.maps import MAP_SCRIPT
 from envs.types import EnvSpec, MultiAgentEnv
@@ -36,10 +36,10 @@ def named_opponent(given: str) -> str:
     if given == MAP_SCRIPT or given in scripted():
         return given
     path, _ = parted(given)
-    if not given or path.is_dir():
-        raise InputError(
-            f"--opponent {given!r} names no team and no file: say focus, or a trained team's file"
-        )
+    if not given:
+        raise InputError("--opponent '' names no team and no file: say focus, or a trained team's file")
+    if path.is_dir():
+        raise InputError(f"--opponent {unlike(path, MODEL)}")
     if not path.exists():
         known = nearest_names(path.name, scripted())
         raise InputError(f"--opponent {path}: no such team and no such file; {known}")
@@ -76,7 +76,7 @@ def trained_net(path: Path) -> tuple[EnvSpec, AdvantageNet]:
     from trainer.runs.checkpoint import load_advantage_net, load_checkpoint
 
     data = read_named("--opponent", path)
-    if not is_zip(data):
+    if kind_of_bytes(data) != f"a {CHECKPOINT}":
         return net_of_model_file(data, f"--opponent {path}")
     checkpoint = load_checkpoint(path)
     return checkpoint.spec, load_advantage_net(checkpoint)

@@ -22,6 +22,7 @@ from trainer.config import ResolvedConfig, TrainConfig, check_resumed, check_use
 from trainer.learning.algorithms import enemies_to_read, types_to_split
 from trainer.marks import Free
 from trainer.runs.beginnings import named_beginning
+from trainer.runs.claim import holder_of
 from trainer.runs.config_file import FILE_NAME, is_unborn, load_config
 from trainer.runs.opponents import check_config, named_opponent
 
@@ -49,9 +50,9 @@ def plan_run(config: TrainConfig) -> Plan:
     if config.init_from is not None:
         config = replace(config, init_from=named_beginning(config.init_from))
     run_dir = (config.run_dir or Path("runs") / run_name(config)).absolute()
-    check_free(run_dir, config.map)
     resolved, backend = resolve_playable(config)
     check_used(resolved)
+    check_free(run_dir, config.map)
     return Plan(resolved, run_dir, backend)
 
 
@@ -131,6 +132,11 @@ def continued(run_dir: Path, **changes: Any) -> TrainConfig:
     for name in changes:
         if name not in known:
             raise InputError(f"no setting is called {name!r}: {nearest_names(name, known)}")
-    saved = load_config(run_dir)
+    try:
+        saved = load_config(run_dir)
+    except InputError:
+        if (holder := holder_of(run_dir)) is not None:
+            raise InputError(f"{holder} has just begun to train in {run_dir}: wait until it ends") from None
+        raise
     asked = {"map": "" if is_code(saved.map) else saved.map, "resume": run_dir, "run_dir": run_dir, **changes}
     return replace(saved, **asked)

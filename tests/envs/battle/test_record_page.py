@@ -14,7 +14,7 @@ from envs.battle.env import BattleEnv
 from envs.battle.record import Recorder
 from envs.battle.teams import TEAMS
 from envs.smac.maps import load_map
-from tests.browser import LAPTOP, PHONE, needs_browser, new_browser, resize
+from tests.browser import LAPTOP, OVERFLOW, PHONE, SCREENS, needs_browser, new_browser, resize
 from tests.envs.support.recorded import recorded
 
 pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -310,6 +310,15 @@ def test_nothing_is_cut_off_on_any_screen(shown: Any, size: tuple[int, int]) -> 
     field = shown.find_element(By.ID, "field").rect
     assert field["width"] >= min(size[0], 600)
     assert field["height"] >= 300
+
+
+def test_the_buttons_fit_on_every_screen(shown: Any) -> None:
+    press(shown, Keys.END)
+    found = {}
+    for size in SCREENS:
+        resize(shown, *size)
+        found[size] = shown.execute_script(OVERFLOW, size[0])
+    assert {size: what for size, what in found.items() if what} == {}
 
 
 def test_the_animated_picture_moves_inside_an_image(browser: Any, tmp_path: Path) -> None:

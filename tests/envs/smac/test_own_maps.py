@@ -96,10 +96,10 @@ def test_files_that_hold_no_map_are_refused_in_one_sentence(tmp_path: Path) -> N
         "missing": "there is no map file .*missing.json; lan-map new writes one",
         "folder": "folder.json is no regular file|cannot read the map .*folder.json: Is a directory",
         "pipe": "pipe.json is no regular file",
-        "text": "text.json: not JSON",
-        "binary": "cannot read the map .*binary.json: it is no text in UTF-8",
+        "text": "text.json is damaged, or no map file .not JSON",
+        "binary": "binary.json is damaged, or no map file .it is no text in UTF-8",
         "large": f"large.json is larger than {MAX_MAP_BYTES} bytes",
-        "deep": "deep.json: not JSON",
+        "deep": "deep.json is damaged, or no map file .not JSON",
     }.items():
         with pytest.raises(InputError, match=problem) as refusal:
             environment_name(str(tmp_path / f"{name}.json"))
@@ -143,7 +143,7 @@ def test_a_strangers_file_brings_its_own_map_or_none() -> None:
         ("brought@0", own.text, f"agent.onnx was made for brought@0, but the map in it is {own.name}"),
         ("/etc/passwd", None, "agent.onnx was made for /etc/passwd, which is no environment's name"),
         ("x.json:no-fog", None, "agent.onnx was made for x.json:no-fog, which is no environment's name"),
-        (own.name, own.text[:-2], "the map in agent.onnx: not JSON"),
+        (own.name, own.text[:-2], "the map in agent.onnx is damaged, or no map file .not JSON"),
         (own.name, " " * (MAX_MAP_BYTES + 1), "the map in agent.onnx: a map has at most 32768 bytes"),
     ):
         with pytest.raises(InputError, match=problem):

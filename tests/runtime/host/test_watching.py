@@ -16,7 +16,7 @@ import pytest
 
 from envs.errors import InputError
 from runtime.host.flags import PlayConfig, resolve
-from tests.browser import LAPTOP, PHONE, needs_browser, new_browser, resize
+from tests.browser import LAPTOP, OVERFLOW, PHONE, SCREENS, needs_browser, new_browser, resize
 from tests.paths import ROOT
 from tests.runtime.support.processes import command, environment, free_ports, run, started
 
@@ -163,6 +163,19 @@ def test_buttons_stay_in_their_places_from_battle_to_battle(browser: Any, size: 
 
         wait_for(has_seen_three)
         assert len(seen) == 1, seen
+
+
+@needs_browser
+def test_the_buttons_fit_on_every_screen(browser: Any) -> None:
+    with watched("--model", MODEL, "--episodes", 100_000) as host:
+        opened(browser, host.url)
+        wait_for(lambda: "played" in text(browser, "#tally"))
+        wait_for(lambda: state(browser, "time") > 10)  # two digits
+        found = {}
+        for size in SCREENS:
+            resize(browser, *size)
+            found[size] = browser.execute_script(OVERFLOW, size[0])
+    assert {size: what for size, what in found.items() if what} == {}
 
 
 @needs_browser

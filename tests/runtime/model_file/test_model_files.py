@@ -69,9 +69,9 @@ def test_paths_that_are_no_model_are_refused(tmp_path: Path) -> None:
     for name, says in {
         "missing": "cannot be read: No such file",
         "fifo": "no regular file",
-        ".": "no regular file",
+        ".": "no model file but a folder",
         "large": "larger than 4000000 bytes",
-        "empty": "not exported by this project",
+        "empty": "no model file but an empty file",
     }.items():
         with pytest.raises(ModelError, match=says):
             load_model(tmp_path / name)
@@ -113,7 +113,7 @@ def test_a_checkpoint_in_the_place_of_a_model_file_is_named(tmp_path: Path) -> N
     path = tmp_path / "run.pt"
     path.write_bytes(b"PK\x03\x04" + bytes(100))
     for read in (load_model, environment_in):
-        with pytest.raises(ModelError, match=r"run\.pt is no model file but a checkpoint: lan-export makes"):
+        with pytest.raises(ModelError, match=r"run\.pt is no model file but a checkpoint; lan-export makes"):
             read(path)
 
 

@@ -68,14 +68,14 @@ def test_files_that_hold_no_network_are_refused(tmp_path: Path) -> None:
         return data
 
     for data, problem in (
-        (b"no model", "a is no model file of lan-export"),
-        (b"", "environment spec is not JSON"),
-        (small_model()[:-400], "is no model file"),
+        (b"no model", "a is damaged, or no model file; lan-export makes one"),
+        (b"", "a is no model file but an empty file"),
+        (small_model()[:-400], "a is damaged, or no model file"),
         (small_model(**{"lan.spec": SPEC.to_json().replace("2", "1", 1)}), "is of contract version 1, not 2"),
         (small_model(**{"lan.sharing": "type"}), "it has a network per unit type; give its checkpoint"),
         (changed("external"), "is no float32 in the file itself"),
         (changed("renamed"), "its parameters are not those of an advantage network"),
-        (changed("shape"), "is no model file of lan-export"),
+        (changed("shape"), "no model file .cannot reshape array"),
     ):
         with pytest.raises(InputError, match=problem):
             net_of_model_file(data, "a")

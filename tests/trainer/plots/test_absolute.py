@@ -181,7 +181,7 @@ def test_what_has_no_absolute_metric_is_one_sentence(
         (["--absolute", str(bare)], "it has no best.pt yet"),
         (["--absolute", str(seen)], "has seen the battles of the absolute metric"),
         (["--absolute", str(broken)], "best.pt"),
-        (["--absolute", str(tmp_path)], "config.json"),
+        (["--absolute", str(tmp_path)], "no run directory but a folder of run directories (3, such as"),
         (["--absolute", str(runs[0]), "--seed", "3"], "--seed: the absolute metric is 320 battles"),
         (["--absolute", str(runs[0]), "--seed=0"], "--seed: the absolute metric is 320 battles"),
         (["--absolute", str(runs[0]), "--episodes", "32"], "--episodes: the absolute metric is 320 battles"),

@@ -121,9 +121,9 @@ def test_what_is_no_checkpoint_is_refused(source: Path, tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("no checkpoint")
     (tmp_path / "team.onnx").write_bytes(b"a model file")
     for name, problem in (
-        ("nowhere.pt", "no such checkpoint; lan-train writes RUN_DIR/run.pt"),
-        ("empty", "no such checkpoint"),
-        ("text.pt", "no checkpoint of lan-train"),
+        ("nowhere.pt", "no such checkpoint; lan-train writes one as RUN_DIR/run.pt"),
+        ("empty", "empty is no checkpoint but a folder; lan-train writes one as RUN_DIR/run.pt"),
+        ("text.pt", "is damaged, or no checkpoint; lan-train writes one"),
         ("team.onnx", "is a model file, which holds the deployed network alone"),
         ("text.pt@000000000000", "has changed: it was 000000000000"),
     ):

@@ -73,7 +73,7 @@ def test_a_file_with_one_wrong_bit_is_refused(tmp_path: Path) -> None:
     weights = content.index(np.ones(4, np.float32).tobytes())
     content[weights + 3] ^= 1 << 6
     path.write_bytes(content)
-    with pytest.raises(InputError, match="damaged: its contents do not have their checksums"):
+    with pytest.raises(InputError, match=r"a damaged checkpoint .its contents do not have their checksums"):
         load_checkpoint(path)
 
 
@@ -83,7 +83,8 @@ def test_truncated_files_are_refused(tmp_path: Path, kept: float) -> None:
     save_checkpoint(path, checkpoint())
     content = path.read_bytes()
     path.write_bytes(content[: int(kept if kept >= 1 else kept * len(content))])
-    with pytest.raises(InputError, match="truncated or no checkpoint"):
+    says = "is a damaged checkpoint .cut off" if kept else "no checkpoint but an empty file"
+    with pytest.raises(InputError, match=says):
         load_checkpoint(path)
 
 
@@ -92,13 +93,13 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no checkpoint at"):
         load_checkpoint(path)
     path.write_text("hello")
-    with pytest.raises(InputError, match="truncated or no checkpoint"):
+    with pytest.raises(InputError, match="is damaged, or no checkpoint; lan-train writes one"):
         load_checkpoint(path)
     torch.save({"weights": torch.ones(1)}, path)
     with pytest.raises(InputError, match="no checkpoint of lan-train"):
         load_checkpoint(path)
     torch.save(Checkpoint, path)  # code, not data: never run
-    with pytest.raises(InputError, match="truncated or no checkpoint"):
+    with pytest.raises(InputError, match="is a damaged checkpoint"):
         load_checkpoint(path)
 
 

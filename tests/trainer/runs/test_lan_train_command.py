@@ -94,7 +94,7 @@ def test_impossible_settings_are_named(
 
 
 def test_resuming_nothing_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert "no run in" in refused(capsys, "--resume", str(tmp_path))
+    assert "no run directory but a folder" in refused(capsys, "--resume", str(tmp_path))
 
 
 def test_a_resumed_run_keeps_its_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_what_cannot_be_is_raised(finished: Path, tmp_path: Path, monkeypatch: p
         train(TrainConfig())
     with pytest.raises(InputError, match="already holds a run"):
         train(replace(CONFIG, run_dir=finished))
-    with pytest.raises(InputError, match="no run in"):
+    with pytest.raises(InputError, match="no run directory but a folder"):
         resume(tmp_path)
 
     def diverges(q_proxy: torch.Tensor, *others: Any) -> torch.Tensor:
