@@ -20,7 +20,7 @@ EVALUATIONS: Final = "CSV file of lan-plot"
 WHENCE: Final = {
     MODEL: "lan-export makes one of a run",
     CHECKPOINT: "lan-train writes one as RUN_DIR/run.pt",
-    RUN: "name one that lan-train has written",
+    RUN: "name a directory that lan-train has written",
     MAP: "lan-map new writes one",
     CARD: "python -m benchmarks.zoo writes one with a team",
     EVALUATIONS: "lan-plot --data writes one",

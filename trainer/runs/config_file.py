@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
-from envs.files import read_regular, write_atomically
+from envs.files import not_a_folder, read_regular, write_atomically
 from envs.kinds import RUN, WHENCE, kind_of, unlike
 from envs.make import BACKEND_NAMES, rules_of
 from envs.types import EnvSpec
@@ -72,14 +71,14 @@ def load_config(run_dir: Path) -> ResolvedConfig:
     try:
         if run_dir.is_file() and kind_of(run_dir.parent) == f"a {RUN}":
             raise InputError(f"{run_dir} is a file; name the run's directory, {run_dir.parent}")
-        if os.path.lexists(run_dir) and not run_dir.is_dir():
+        if run_dir.is_file() and kind_of(run_dir) is not None:
             raise InputError(unlike(run_dir, RUN))
+        if (blocked := not_a_folder(run_dir)) is not None:
+            raise InputError(f"no run in {run_dir}: {blocked} is no folder; {WHENCE[RUN]}")
         data = read_config(run_dir)
     except FileNotFoundError:
         if run_dir.is_dir():
             raise InputError(unlike(run_dir, RUN, f"it has no {FILE_NAME}")) from None
-        raise InputError(f"there is no run directory {run_dir}; {WHENCE[RUN]}") from None
-    except NotADirectoryError:
         raise InputError(f"there is no run directory {run_dir}; {WHENCE[RUN]}") from None
     except OSError as error:
         raise InputError(f"{run_dir} cannot be read: {error.strerror or error}") from None

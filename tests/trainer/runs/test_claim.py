@@ -86,7 +86,7 @@ def test_what_is_no_folder_is_named(tmp_path: Path) -> None:
         says = f"{tmp_path / blocked} is no folder; "
         with pytest.raises(InputError, match=f"{says}remove it, or choose another --run-dir"):
             train(replace(CONFIG, run_dir=tmp_path / name))
-        with pytest.raises(InputError, match=f"{says}name the run's directory"):
+        with pytest.raises(InputError, match=f"{says}name a directory that lan-train has written"):
             load_config(tmp_path / name)
 
 
