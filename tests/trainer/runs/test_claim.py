@@ -78,6 +78,13 @@ def test_one_process_holds_a_directory_once_and_frees_it(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_that_is_just_beginning_is_no_missing_run(tmp_path: Path) -> None:
+    with Claim(tmp_path), pytest.raises(InputError, match=rf"process {os.getpid()} on .* has just begun"):
+        resume(tmp_path)
+    with pytest.raises(InputError, match="no run directory but a folder"):
+        resume(tmp_path)
+
+
 def test_what_is_no_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "lost").symlink_to("nowhere")

@@ -224,6 +224,8 @@ def test_what_cannot_be_is_raised(finished: Path, tmp_path: Path, monkeypatch: p
         train(TrainConfig())
     with pytest.raises(InputError, match="already holds a run"):
         train(replace(CONFIG, run_dir=finished))
+    with pytest.raises(InputError, match="unknown preset 'fsat': did you mean 'fast'"):  # which comes first
+        train(replace(CONFIG, run_dir=finished, preset="fsat"))
     with pytest.raises(InputError, match="no run directory but a folder"):
         resume(tmp_path)
 
