@@ -52,7 +52,10 @@ def run_command(
             )  # fmt: skip
 
         try:
-            return printed(lambda: attempt(read_flags, run, prog, stop), prog, listing)
+            stop.listen()
+            code = printed(lambda: attempt(read_flags, run, prog, stop), prog, listing)
+            stop.settle()
+            return code
         except KeyboardInterrupt:  # while the last text is written
             return interrupted(prog, stop)
 

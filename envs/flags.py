@@ -90,13 +90,13 @@ def whole_number_of(text: str, words: Sequence[str]) -> int:
     """The whole number that a word of the command line gives, in digits or as 2e6; InputError."""
     try:
         value = Decimal(text)
-        if value.is_finite() and value.adjusted() < MAX_DIGITS and value == value.to_integral_value():
-            return int(value)
     except InvalidOperation:
-        pass
-    raise InputError(
-        f"{flag_of(text, words)} is no whole number of up to {MAX_DIGITS} digits: write 2000000 or 2e6"
-    )
+        value = Decimal("nan")
+    if value.is_finite() and value and value.adjusted() >= MAX_DIGITS:
+        raise InputError(f"{flag_of(text, words)} is too large: at most {MAX_DIGITS} digits")
+    if not value.is_finite() or value != value.to_integral_value():
+        raise InputError(f"{flag_of(text, words)} is no whole number, such as 64 or 2e6")
+    return int(value)
 
 
 def number_of(text: str, words: Sequence[str]) -> float:
@@ -104,7 +104,7 @@ def number_of(text: str, words: Sequence[str]) -> float:
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"{flag_of(text, words)} is no number: write 0.0005 or 5e-4") from None
+        raise InputError(f"{flag_of(text, words)} is no number, such as 0.0005 or 5e-4") from None
 
 
 def flag_of(text: str, words: Sequence[str]) -> str:
@@ -112,7 +112,9 @@ def flag_of(text: str, words: Sequence[str]) -> str:
     flag, having = "", set()
     for word in words:
         if word.startswith("--"):
-            flag, _, word = word.partition("=")
+            flag, equals, word = word.partition("=")
+            if not equals:
+                continue
         if word == text:
             having.add(flag)
     shown = one_line(repr(text), SHOWN_CHARS)

@@ -33,6 +33,8 @@ MAX_JSON_BYTES: Final = 1 << 20
 BEGINNINGS: Final = {
     b"-----BEGIN ": "a PEM file (certificate or key)",
     b"<!doctype html": "an HTML page",
+    b"<html": "an HTML page",
+    b"env_steps,updates,": "the learning curve of a trained team",
     b"<svg": "a picture",
     b"<?xml": "a picture",
     b"\x89PNG": "a picture",
@@ -58,7 +60,7 @@ def unlike(path: Path, wanted: str, reason: object = "") -> str:
 def instead(found: str | None, wanted: str, reason: object = "") -> str:
     """What was `found`, as `kind_of` names it: `no checkpoint but a model file; lan-train writes …`."""
     if found == f"a {wanted}":
-        return f"a damaged {wanted} ({reason or 'cut off or changed'})"
+        return f"a damaged {wanted} ({reason or 'cut off or changed'}); take another copy of it"
     why = f" ({reason})" if reason else ""
     if found is None:
         return f"damaged, or no {wanted}{why}; {WHENCE[wanted]}"
@@ -94,7 +96,7 @@ def kind_of_bytes(data: bytes) -> str | None:
         return "an empty file"
     if data.startswith(b"PK\x03\x04"):  # a zip archive
         return kind_of_archive(data)
-    start = data[:64].lstrip().lower()
+    start = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:64].lower()
     for beginning, kind in BEGINNINGS.items():
         if start.startswith(beginning.lower()):
             return kind
@@ -106,15 +108,17 @@ def kind_of_bytes(data: bytes) -> str | None:
 
 
 def kind_of_archive(data: bytes) -> str:
-    """A checkpoint, as torch writes it, or arrays of numpy; one that is cut off passes for a checkpoint."""
+    """A checkpoint, as torch writes it, arrays of numpy, or another archive; also of one that is cut off."""
     import zipfile  # here, since agents start without it
 
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            is_arrays = all(name.endswith(".npy") for name in archive.namelist())
+            names = " ".join(archive.namelist()).encode(errors="replace")
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError):
-        is_arrays = data[30:400].find(b".npy") >= 0
-    return "a file of arrays (NAME.npz)" if is_arrays else f"a {CHECKPOINT}"
+        names = data[30:400]  # the first name and what follows it
+    if b"data.pkl" in names:
+        return f"a {CHECKPOINT}"
+    return "a file of arrays (NAME.npz)" if b".npy" in names else "a zip archive"
 
 
 def kind_of_json(data: bytes) -> str | None:

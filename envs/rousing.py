@@ -67,11 +67,11 @@ class Rouser:
             select.select([self._reader], [], [])
             if self._has_ended.wait(ANSWER_S):
                 return
-            try:
-                number = self._reader.recv(1, socket.MSG_PEEK)[0]
-            except BlockingIOError:  # it was answered
-                continue
-            if self._is_ours(number):
-                signal.pthread_kill(main, number)
-            else:
-                self._reader.recv(1)
+            with contextlib.suppress(BlockingIOError):  # it was answered
+                number = self._reader.recv(1, socket.MSG_PEEK)
+                if not number:  # the block ends now
+                    return
+                if self._is_ours(number[0]):
+                    signal.pthread_kill(main, number[0])
+                else:
+                    self._reader.recv(1)

@@ -35,11 +35,11 @@ Result = TypeVar("Result")
 class StopWish:
     """Tells whatever runs that the process is wanted to end; made by `stop_wish`.
 
-    It raises KeyboardInterrupt in plain code. It cancels a coroutine that `run` runs, so that this can say
-    good-bye; the process is cut if that takes longer than `GOOD_BYE_S`. While `blocks` is set, because no
-    cancellation would arrive, it raises KeyboardInterrupt there too. After `watch` it asks whatever runs to
-    stop. After `settle` it only notes the first wish, since what is left takes a moment; it always answers a
-    later one.
+    It notes what it hears until `listen`. Then it raises KeyboardInterrupt in plain code. It cancels a
+    coroutine that `run` runs, so that this can say good-bye; the process is cut if that takes longer than
+    `GOOD_BYE_S`. While `blocks` is set, because no cancellation would arrive, it raises KeyboardInterrupt
+    there too. After `watch` it asks whatever runs to stop. After `settle` it only notes the first wish, since
+    what is left takes a moment; it always answers a later one.
     """
 
     def __init__(self) -> None:
@@ -52,6 +52,7 @@ class StopWish:
         self._ask: Callable[[], object] | None = None
         self._cancel: Callable[[], object] | None = None
         self._settled = False
+        self._listens = False
         self._heard_s = 0.0
         self._again_after_s, self._again = SAME_WISH_S, SIGNALS
 
@@ -64,7 +65,7 @@ class StopWish:
         self._heard_s = now_s
         if is_first or self._ask is not None:
             self.number = number
-        if is_first and self._settled:
+        if not self._listens or (is_first and self._settled):
             return
         if is_first and self._cancel is not None:
             cut_after(GOOD_BYE_S)
@@ -76,6 +77,11 @@ class StopWish:
         else:
             self._cancel()
 
+    def listen(self) -> None:
+        """Answer wishes from now on, and the one that was noted: now somebody catches the exception."""
+        self._listens = True
+        self.check()
+
     def check(self) -> None:
         """Raise KeyboardInterrupt if somebody wants the process to end, and a library has lost that."""
         if self.number:
@@ -83,7 +89,7 @@ class StopWish:
 
     def watch(self, ask: Callable[[], object], again_after_s: float) -> None:
         """From now on a first wish calls `ask`; Ctrl-C that much later, and nothing else, is another one."""
-        self.check()
+        self.listen()
         self._ask, self._again_after_s, self._again = ask, again_after_s, (signal.SIGINT,)
 
     def settle(self) -> None:
@@ -96,7 +102,7 @@ class StopWish:
 
     def run(self, play: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Run a coroutine to its end; KeyboardInterrupt when it was cancelled."""
-        self.check()
+        self.listen()
 
         async def cancellable() -> Result:
             loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -121,9 +127,10 @@ class StopWish:
 def stop_wish() -> Iterator[StopWish]:
     """Hear who wants the process to end; what was ignored before (nohup, a shell's background) stays so.
 
-    It is heard in the main thread only, as Python has it, also while that waits without a limit. After the
-    block signals are answered as before; if one was heard they are ignored, since the process ends now and
-    the same wish may arrive once more.
+    It is answered after `listen`, since nobody would catch an exception where the block begins. It is heard in
+    the main thread only, as Python has it, also while that waits without a limit. After the block signals are
+    answered as before; if one was heard they are ignored, since the process ends now and the same wish may
+    arrive once more.
     """
     stop = StopWish()
     if threading.current_thread() is not threading.main_thread():
@@ -163,10 +170,10 @@ def postponed(until: str) -> Iterator[None]:
             with contextlib.suppress(OSError, RuntimeError, ValueError):  # RuntimeError: it is being written
                 print(f"stopping, {until}", file=sys.stderr, flush=True)
 
-    for number in before:
-        signal.signal(number, note)
-    is_postponing |= bool(before)
     try:
+        for number in before:
+            signal.signal(number, note)
+        is_postponing |= bool(before)
         yield
     finally:
         is_postponing &= not before

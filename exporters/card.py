@@ -16,7 +16,7 @@ import tyro
 
 from envs.command import is_said, run_command
 from envs.errors import InputError
-from envs.kinds import CHECKPOINT, MAP, kind_of
+from envs.kinds import CHECKPOINT, MAP, RUN, kind_of
 from envs.text import one_line
 from envs.types import EnvSpec
 
@@ -120,6 +120,8 @@ def of_file(path: Path) -> Card:
     """The card of a checkpoint, a run directory or a model file, whichever `path` is."""
     if not os.path.lexists(path):  # also where nobody may look
         raise InputError(f"there is no file {path}; name a checkpoint, a run directory or a model file")
+    if path.is_dir() and kind_of(path) != f"a {RUN}" and not (path / "run.pt").exists():
+        raise InputError(f"{path} is {kind_of(path)}; name a checkpoint, a run directory or a model file")
     if path.is_dir() or (found := kind_of(path)) == f"a {CHECKPOINT}":
         from trainer.runs.checkpoint import load_checkpoint
 

@@ -71,7 +71,9 @@ def check_name(name: str, where: str) -> None:
 def read_map_file(path: Path) -> OwnMap:
     """The map in a file; InputError that names file and field when it cannot be played."""
     try:
-        text = read_regular(path, MAX_MAP_BYTES).decode()
+        if path.is_dir():
+            raise InputError(unlike(path, MAP))
+        text = read_regular(path, MAX_MAP_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"there is no map file {path}; {WHENCE[MAP]}") from None
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ KINDS = {
     "drawn.csv": "a CSV file of lan-plot",
     "page.html": "an HTML page",
     "certs/ca.pem": "a PEM file (certificate or key)",
+    "other.zip": "a zip archive",
     "empty": "an empty file",
     "a.folder": "a folder",
 }
@@ -73,6 +75,8 @@ def folder(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "results/fast/5m_vs_6m.csv", folder / "drawn.csv")
     (folder / "page.html").write_text("<!DOCTYPE html><title>battle</title>")
     (folder / "empty").touch()
+    with zipfile.ZipFile(folder / "other.zip", "w") as archive:
+        archive.writestr("other.json", "{}")
     return folder
 
 
@@ -81,6 +85,12 @@ def test_each_kind_is_told_by_its_content(folder: Path, monkeypatch: pytest.Monk
     assert {name: kind_of(Path(name)) for name in KINDS} == KINDS
     for name in ("a.file", "a.loop", "a.dangling", "a.fifo", "nothing"):
         assert kind_of(Path(name)) is None
+
+
+def test_a_mark_and_blanks_before_a_text_change_nothing(tmp_path: Path) -> None:
+    for beginning in ("\ufeff", " \n" * 60):
+        (tmp_path / "card.json").write_text(beginning + (ROOT / "zoo/3m.json").read_text())
+        assert kind_of(tmp_path / "card.json") == f"a {CARD}"
 
 
 def test_a_file_that_is_cut_off_is_still_told(folder: Path, tmp_path: Path) -> None:
@@ -103,10 +113,11 @@ def check_refusal(words: str, name: str, forks: Forks, folder: Path) -> None:
     assert ended.code == 2, ended
     assert not ended.complaints()
     assert len(ended.err.splitlines()) == 1, ended.err
-    wanted = CHECKPOINT if words == "lan-inspect {}" and (folder / name).is_dir() else PLACES[words]
+    wanted = PLACES[words]
     told = f"no {wanted} but {re.escape(KINDS[name]).replace('sweep/a', '.*sweep/a')}; {WHENCE[wanted]}"
     in_run = f"run/.* is a file; name the run's directory, {re.escape(str(Path(name).parent))}"
-    assert re.search(f"{told}|{in_run}", ended.err), ended.err
+    either = "is a folder.*; name a checkpoint, a run directory or a model file"  # which lan-inspect takes
+    assert re.search(f"{told}|{in_run}|{either}", ended.err), ended.err
     assert not JARGON.search(ended.err), ended.err
 
 

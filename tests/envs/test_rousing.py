@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from envs.rousing import ANSWER_S, Rouser
+from envs.stopping import SIGNALS, stop_wish
 from tests.paths import ROOT
 
 MISSED = (
@@ -38,6 +40,14 @@ WAITS = {
     "process": "import subprocess; subprocess.Popen(['sleep', '15'], stderr=-3, stdout=-3).wait()",
     "sleep": "time.sleep(15)",
 }
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def ended(wait: str, numbers: list[int]) -> subprocess.CompletedProcess[str]:
@@ -116,3 +126,15 @@ def test_a_signal_of_another_handler_is_left_to_it() -> None:
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert heard == [signal.SIGUSR1]
+
+
+@pytest.mark.parametrize("moment", ["before listen", "after settle"])
+def test_a_wish_where_nobody_catches_the_exception_is_only_noted(moment: str) -> None:
+    with stop_wish() as stop:
+        if moment == "after settle":
+            stop.listen()
+            stop.settle()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.number == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            stop.listen()

@@ -173,8 +173,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except MemoryError:
         raise
     except Exception as error:  # torch has many for damaged bytes
-        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise InputError(unlike(path, CHECKPOINT, reason)) from None
+        raise InputError(unlike(path, CHECKPOINT)) from error
     if not isinstance(data, dict) or not isinstance(data.get("format"), str) or data["format"] != FORMAT:
         raise InputError(f"{path} is a torch file, but no checkpoint of lan-train; {WHENCE[CHECKPOINT]}")
     for key, ours in (("format_version", FORMAT_VERSION), ("contract_version", CONTRACT_VERSION)):

@@ -26,8 +26,8 @@ def ask_to_save(run: Stoppable, stop: StopWish) -> None:
     def ask() -> None:
         run.stop_requested = True
         print(
-            f"\nstopping: saving after this update; Ctrl-C again, after {INSIST_AFTER_S:.0f} s, to stop "
-            "without saving",
+            "\nstopping: saving after this update or evaluation; Ctrl-C again, after "
+            f"{INSIST_AFTER_S:.0f} s, to stop without saving",
             file=sys.stderr,
         )
 

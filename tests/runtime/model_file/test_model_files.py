@@ -111,7 +111,7 @@ def test_a_truncated_file_is_refused(small_model_bytes: bytes, kept: float) -> N
 
 def test_a_checkpoint_in_the_place_of_a_model_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
-    path.write_bytes(b"PK\x03\x04" + bytes(100))
+    path.write_bytes(b"PK\x03\x04" + bytes(26) + b"archive/data.pkl" + bytes(100))
     for read in (load_model, environment_in):
         with pytest.raises(ModelError, match=r"run\.pt is no model file but a checkpoint; lan-export makes"):
             read(path)

@@ -83,8 +83,8 @@ def test_truncated_files_are_refused(tmp_path: Path, kept: float) -> None:
     save_checkpoint(path, checkpoint())
     content = path.read_bytes()
     path.write_bytes(content[: int(kept if kept >= 1 else kept * len(content))])
-    says = "is a damaged checkpoint .cut off" if kept else "no checkpoint but an empty file"
-    with pytest.raises(InputError, match=says):
+    says = {0: "no checkpoint but an empty file", 10: "no checkpoint but a zip archive"}.get(kept)
+    with pytest.raises(InputError, match=says or r"is a damaged checkpoint \(cut off"):
         load_checkpoint(path)
 
 
