@@ -127,10 +127,10 @@ class StopWish:
 def stop_wish() -> Iterator[StopWish]:
     """Hear who wants the process to end; what was ignored before (nohup, a shell's background) stays so.
 
-    It is answered after `listen`, since nobody would catch an exception where the block begins. It is heard in
-    the main thread only, as Python has it, also while that waits without a limit. After the block signals are
-    answered as before; if one was heard they are ignored, since the process ends now and the same wish may
-    arrive once more.
+    It is answered after `listen`, since nobody would catch an exception where the block begins. It is heard
+    in the main thread only, as Python has it, also while that waits without a limit. After the block signals
+    are answered as before; if one was heard they are ignored, since the process ends now and the same wish
+    may arrive once more.
     """
     stop = StopWish()
     if threading.current_thread() is not threading.main_thread():
