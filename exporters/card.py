@@ -120,9 +120,10 @@ def of_file(path: Path) -> Card:
     """The card of a checkpoint, a run directory or a model file, whichever `path` is."""
     if not os.path.lexists(path):  # also where nobody may look
         raise InputError(f"there is no file {path}; name a checkpoint, a run directory or a model file")
-    if path.is_dir() and kind_of(path) != f"a {RUN}" and not (path / "run.pt").exists():
-        raise InputError(f"{path} is {kind_of(path)}; name a checkpoint, a run directory or a model file")
-    if path.is_dir() or (found := kind_of(path)) == f"a {CHECKPOINT}":
+    found = kind_of(path)
+    if path.is_dir() and found != f"a {RUN}" and not any(path.glob("*.pt")):
+        raise InputError(f"{path} is {found}; name a checkpoint, a run directory or a model file")
+    if path.is_dir() or found == f"a {CHECKPOINT}":
         from trainer.runs.checkpoint import load_checkpoint
 
         return of_checkpoint(load_checkpoint(path))

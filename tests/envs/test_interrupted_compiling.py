@@ -56,7 +56,8 @@ def test_a_signal_in_a_kernel_that_another_one_calls_is_told_once(number: signal
     code = (
         "import os, sys\n"
         "from envs.stopping import postponed, stop_wish\n"
-        "with stop_wish():\n"
+        "with stop_wish() as stop:\n"
+        "    stop.listen()\n"
         "    try:\n"
         "        with postponed('once the compiler is done'):\n"
         "            with postponed('once the compiler is done'):\n"

@@ -269,7 +269,7 @@ def test_no_state_of_a_card_gives_more_than_one_line(team: Path, capsys: pytest.
     ("words", "said"),
     [
         ("--card nosuch.onnx", "nosuch.onnx cannot be read"),
-        ("--card .", "no regular file"),
+        ("--card .", "no model file but a folder"),
         ("--card zoo/3m.onnx --map 3m", "--card FILE"),
         ("zoo/3m.onnx --card zoo/3m.onnx", "--card FILE"),
     ],

@@ -114,7 +114,7 @@ def test_the_command_starts_both_teams_and_plays_as_lan_eval_does() -> None:
         ("5m_vs_6m", "zoo/5m_vs_6m.onnx", "learned the other side: 5m_vs_6m is not symmetric"),
         ("3m", "nosuch.onnx", "model file nosuch.onnx cannot be read"),
         ("3m", "README.md", "model file README.md is refused"),
-        ("3m", "zoo", "--opponent zoo is no model file; lan-export makes one"),
+        ("3m", "zoo", "--opponent zoo is no model file but a folder; lan-export makes one"),
         ("3m", "focuss", "did you mean 'focus'"),
     ],
 )

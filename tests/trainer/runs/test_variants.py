@@ -93,16 +93,25 @@ def test_a_trained_team_is_an_opponent_until_its_file_changes(
     model.unlink()
     assert main(["--resume", str(run_dir), "--steps", "400"]) == 2
     assert "no such team and no such file" in capsys.readouterr().err
-    for nothing in ("", str(tmp_path)):
+    for nothing, says in (
+        ("", "--opponent '' names no team and no file"),
+        (
+            str(tmp_path),
+            f"--opponent {tmp_path} is no model file but a folder of run directories (",
+        ),
+    ):
         assert main(["--map", "3m", "--opponent", nothing, "--run-dir", str(tmp_path / "none")]) == 2
-        assert f"--opponent {nothing!r} names no team and no file" in capsys.readouterr().err
+        assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["--map", "8m", "--opponent", str(ROOT / "zoo" / "3m.onnx")], "was made for another environment"),
-        (["--map", "3m", "--opponent", __file__], "is no model file of lan-export"),
+        (
+            ["--map", "3m", "--opponent", __file__],
+            "is damaged, or no model file; lan-export makes one of a run",
+        ),
         (["--map", "3m", "--opponent", "focuss"], "did you mean 'focus'"),
         (
             ["--map", "zerg_5_vs_5", "--opponent", "focus"],
