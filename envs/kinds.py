@@ -15,7 +15,6 @@ CHECKPOINT: Final = "checkpoint"
 RUN: Final = "run directory"
 MAP: Final = "map file"
 CARD: Final = "card of a trained team"
-EVALUATIONS: Final = "CSV file of lan-plot"
 
 WHENCE: Final = {
     MODEL: "lan-export makes one of a run",
@@ -23,7 +22,6 @@ WHENCE: Final = {
     RUN: "name a directory that lan-train has written",
     MAP: "lan-map new writes one",
     CARD: "python -m benchmarks.zoo writes one with a team",
-    EVALUATIONS: "lan-plot --data writes one",
 }
 """Where each kind comes from, as an error says it."""
 
@@ -38,7 +36,7 @@ BEGINNINGS: Final = {
     b"<svg": "a picture",
     b"<?xml": "a picture",
     b"\x89PNG": "a picture",
-    b"map,backend,contract_version,": f"a {EVALUATIONS}",
+    b"map,backend,contract_version,": "a CSV file of lan-plot",
     b'{"kind": ': "the metrics of a run",
 }
 OBJECTS: Final = {

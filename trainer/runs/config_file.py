@@ -10,7 +10,7 @@ from typing import Any
 
 from envs.errors import InputError
 from envs.files import not_a_folder, read_regular, write_atomically
-from envs.kinds import RUN, WHENCE, kind_of, unlike
+from envs.kinds import RUN, RUN_FILE, WHENCE, kind_of, unlike
 from envs.make import BACKEND_NAMES, rules_of
 from envs.types import EnvSpec
 from envs.version import project_version, source_commit
@@ -18,7 +18,7 @@ from trainer.config import ResolvedConfig, TrainConfig, resolve
 from trainer.marks import shown
 from trainer.runs.metrics import FILE_NAME as METRICS_NAME
 
-FILE_NAME = "config.json"
+FILE_NAME = RUN_FILE
 RUN_NAME, BEST_NAME = "run.pt", "best.pt"
 """The newest checkpoint and the one that won most; named here, where reading that costs no torch."""
 MAX_BYTES = 1 << 20

@@ -76,10 +76,9 @@ def test_loss_and_gradients_equal_the_slow_reading(algorithm: str, td_lambda: fl
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
     gradients = torch.autograd.grad(loss, learner.parameters)
     references = torch.autograd.grad(expected, learner.parameters)
+    # A small gradient may be a sum of large terms, each rounded as a float32 is.
     rounding = torch.finfo(torch.float32).eps * max(float(reference.abs().max()) for reference in references)
-    for gradient, reference in zip(
-        gradients, references, strict=True
-    ):  # a small one may be a sum of large ones
+    for gradient, reference in zip(gradients, references, strict=True):
         scale = float(reference.abs().max())
         torch.testing.assert_close(gradient, reference, rtol=1e-5, atol=1e-5 * scale + rounding)
 
