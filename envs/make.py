@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, SupportsIndex, get_args
+from typing import TYPE_CHECKING, SupportsIndex
 
 from envs.command import nearest_names
 from envs.errors import InputError
@@ -33,9 +33,8 @@ BACKEND_NAMES = {
     "smacv2": "the live game through the official SMACv2 package",
 }
 BACKENDS = ("auto", *BACKEND_NAMES)
-Reward = Literal["map", "smacv2"]
+REWARDS = ("map", "smacv2")
 """Which reward battles have: the map's own, or SMACv2's, which pays nothing for what enemies regain."""
-REWARDS: tuple[str, ...] = get_args(Reward)
 SHOWS_UNITS = ("sim", "sc2")
 """The backends whose battles can be recorded as a page and watched."""
 
@@ -212,8 +211,8 @@ def make_env(
 ) -> MultiAgentEnv:
     """B = `n_battles` battles of one map, for a `with` block; InputError when map or backend is missing.
 
-    map_name: also a map file, `NAME.json`. seed: 0 or more. reward: one of `Reward`; InputError where a map's
-    cannot be another.
+    map_name: also a map file, `NAME.json`. seed: 0 or more. reward: one of `REWARDS`; InputError where a
+    map's cannot be another.
     """
     map_name, seed = environment_name(map_name), whole_seed(seed)
     backend = resolve_backend(backend, map_name)
@@ -240,6 +239,15 @@ def check_reward(reward: str, map_name: str, backend: str) -> None:
         raise InputError(
             f"--reward {reward}: the official package reckons its own; say --env sim or sc2, or leave it out"
         )
+
+
+def reward_or_map(reward: str, map_name: str, backend: str) -> str:
+    """That reward where an environment on a backend can have it, else `map`."""
+    try:
+        check_reward(reward, map_name, backend)
+    except InputError:
+        return "map"
+    return reward
 
 
 def prepare_for_games() -> None:

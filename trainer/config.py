@@ -15,7 +15,7 @@ import tyro
 
 from envs.command import nearest_names
 from envs.errors import InputError
-from envs.make import Reward, without_fog
+from envs.make import REWARDS, reward_or_map, without_fog
 from envs.plain import is_smac_map
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import take_map
@@ -47,8 +47,8 @@ class TrainConfig:
     """Backend that plays the battles: auto, sim (embedded), sc2 (live game), smac or smacv2 (packages)."""
     opponent: str = MAP_SCRIPT
     """Who commands the enemies: map, a scripted team's name (focus, ...), a checkpoint or a model file."""
-    reward: Reward = "map"
-    """The training battles' reward: the map's, or SMACv2's, which pays nothing when enemies regain life."""
+    reward: str | None = None
+    """Training battles' reward: map, or smacv2, which pays for no healed enemy (paper map, fast smacv2)."""
     algorithm: Annotated[str, Free.WHEN_DRAWN] = "lan"
     """The learner: lan, lan-mean, iql, iql-nofog, vdn, qmix or qplex."""
     preset: str = "paper"
@@ -145,7 +145,8 @@ class TrainConfig:
         for name in hints():
             check_value(name, getattr(self, name), hints()[name])
         vars(self).update(zip(("map", "map_text"), take_map(self.map, self.map_text), strict=True))
-        for name, known in (("optimizer", OPTIMIZER_NAMES), ("network", NETWORK_NAMES)):
+        named = (("reward", REWARDS), ("optimizer", OPTIMIZER_NAMES), ("network", NETWORK_NAMES))
+        for name, known in named:
             if (value := getattr(self, name)) not in (None, *known):
                 raise InputError(f"--{name} {shown(value)}: {nearest_names(value, known)}")
 
@@ -166,6 +167,7 @@ class TrainConfig:
 class ResolvedConfig(TrainConfig):
     """Settings of one run with the algorithm's defaults filled in; made by `resolve`, saved with the run."""
 
+    reward: str = field(kw_only=True)
     network: str = field(kw_only=True)
     envs: int = field(kw_only=True)
     batch_episodes: int = field(kw_only=True)
@@ -219,8 +221,12 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     if config.first_update_episodes is None:
         settings["first_update_episodes"] = max(settings["first_update_episodes"], settings["batch_episodes"])
     resolved = ResolvedConfig(**settings)
-    has_enemies = is_smac_map(resolved.environment)
-    return resolved if config.network or has_enemies else dataclasses.replace(resolved, network="flat")
+    if config.network is None and not is_smac_map(resolved.environment):
+        resolved = dataclasses.replace(resolved, network="flat")
+    if config.reward is None:
+        possible = reward_or_map(resolved.reward, resolved.environment, config.env)
+        resolved = dataclasses.replace(resolved, reward=possible)
+    return resolved
 
 
 @functools.cache

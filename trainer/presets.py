@@ -12,6 +12,7 @@ from trainer.learning.algorithms import ALGORITHMS
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {
+        "reward": "map",
         "network": "flat",
         "envs": 8,
         "batch_episodes": 32,
@@ -21,6 +22,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "epsilon_anneal_steps": 50_000,
     },
     "fast": {
+        "reward": "smacv2",
         "network": "entity",
         "envs": 64,
         "batch_episodes": 8,

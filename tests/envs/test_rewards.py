@@ -40,6 +40,16 @@ def test_smacv2s_pays_nothing_when_enemies_regain_and_the_same_otherwise(name: s
     assert (smacv2s[differ] == 0).all()
 
 
+def test_where_no_enemy_heals_both_rewards_are_the_same() -> None:
+    (states, maps), (others, smacv2s) = (
+        played_randomly(make_env("5m_vs_6m", "sim", seed=3, reward=reward), 1_500)
+        for reward in ("map", "smacv2")
+    )
+    assert np.array_equal(states, others)
+    assert maps.any()
+    assert np.array_equal(maps, smacv2s)
+
+
 @pytest.mark.parametrize(
     ("name", "backend", "reward", "said"),
     [

@@ -60,6 +60,7 @@ def test_nothing_is_left_to_the_algorithm_once_resolved(algorithm: str) -> None:
 def test_what_was_asked_for_is_kept() -> None:
     given: dict[str, Any] = {"envs": 4, "batch_episodes": 9, "replay_episodes": 99}
     given |= {"target_tau": 0.5, "td_lambda": 0.25, "epsilon_anneal_steps": 7, "network": "flat"}
+    given |= {"reward": "map"}
     given |= {"updates_per_episode": 0.25, "first_update_episodes": 40, "optimizer": "rmsprop"}
     assert set(given) == LEFT_OPEN
     asked = TrainConfig(preset="fast", gamma=0.9, **given)
@@ -82,8 +83,27 @@ def test_a_preset_reads_enemies_where_there_are_some() -> None:
         TrainConfig(network="entitty")
 
 
+@pytest.mark.parametrize(
+    ("name", "env", "reward"),
+    [
+        ("MMM2", "auto", "smacv2"),
+        ("corridor:no-fog", "sc2", "smacv2"),
+        ("3m", "smac", "map"),  # the package reckons its own
+        ("zerg_5_vs_5", "sim", "map"),  # which is SMACv2's
+        ("checkers", "sim", "map"),
+    ],
+)
+def test_a_preset_pays_nothing_for_healed_enemies_where_it_can(name: str, env: str, reward: str) -> None:
+    assert resolve(TrainConfig(map=name, env=env, preset="fast")).reward == reward
+    assert resolve(TrainConfig(map=name, env=env, preset="fast", reward="map")).reward == "map"
+    assert resolve(TrainConfig(map=name, env=env)).reward == "map"
+    with pytest.raises(InputError, match="--reward 'smacv1': did you mean 'smacv2'"):
+        TrainConfig(map=name, env=env, reward="smacv1")
+
+
 def test_the_papers_preset_is_the_papers_table() -> None:
     paper = resolve(TrainConfig())
+    assert paper.reward == "map"
     assert (paper.steps, paper.replay_episodes, paper.batch_episodes) == (2_000_000, 5_000, 32)
     assert (paper.updates_per_episode, paper.optimizer, paper.learning_rate) == (2, "adam", 5e-4)
     assert (paper.grad_norm_clip, paper.target_update_interval, paper.gamma) == (10, 200, 0.99)
@@ -94,14 +114,14 @@ def test_the_papers_preset_is_the_papers_table() -> None:
 @pytest.mark.parametrize("algorithm", list(ALGORITHMS))
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_a_preset_fills_in_what_was_left_open_and_only_that(preset: str, algorithm: str) -> None:
-    config = resolve(TrainConfig(preset=preset, algorithm=algorithm, envs=3))
+    config = resolve(TrainConfig(map="3m", preset=preset, algorithm=algorithm, envs=3))
     for name, value in PRESETS[preset].items():
         if name not in ("envs", "first_update_episodes"):
             assert getattr(config, name) == value
     assert config.envs == 3
     assert resolve(config) == config
     untouched = {field.name for field in fields(TrainConfig)} - LEFT_OPEN - {"preset", "algorithm"}
-    paper = resolve(TrainConfig(algorithm=algorithm))
+    paper = resolve(TrainConfig(map="3m", algorithm=algorithm))
     assert [name for name in untouched if getattr(config, name) != getattr(paper, name)] == []
 
 

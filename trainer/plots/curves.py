@@ -18,6 +18,7 @@ import numpy.typing as npt
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.kinds import RUN, WHENCE, unlike
+from envs.make import reward_or_map
 from envs.plain import is_smac_map
 from envs.text import one_line
 from trainer.config import TrainConfig, hints, learner_name, may_differ
@@ -34,8 +35,8 @@ IntArray = npt.NDArray[np.int64]
 
 Key = tuple[str, str, int, str, int]
 """Map, backend, contract version, learner and seed."""
-OF_A_MAP = ("eval_interval_steps",)
-"""Settings that every map may have its own of, as it may have a length of its own."""
+OF_A_MAP = ("eval_interval_steps", "reward")
+"""Settings that every map may have its own of, as it may have a length of its own; few have two rewards."""
 
 
 @dataclass(frozen=True)
@@ -253,4 +254,8 @@ def default(run: Run, name: str) -> Any:
         value = left_open(run.algorithm, run.settings.get("preset", TrainConfig.preset)).get(name)
         if name == "first_update_episodes" and value is not None:  # a batch must be there
             value = max(value, setting(run, "batch_episodes"))
+        if name == "network" and not has_enemies(run):
+            value = "flat"
+        if name == "reward" and value is not None:
+            value = reward_or_map(value, run.map, run.backend)
     return value

@@ -23,7 +23,7 @@ RUN_NAME, BEST_NAME = "run.pt", "best.pt"
 """The newest checkpoint and the one that won most; named here, where reading that costs no torch."""
 MAX_BYTES = 1 << 20
 REPLAY_NAME = "replay"
-IN_OLDER_RUNS = {"network": "flat"}
+IN_OLDER_RUNS = {"network": "flat", "reward": "map"}
 """What runs were that do not say it, whatever their preset says now."""
 
 

@@ -318,18 +318,19 @@ def test_algorithms_that_only_a_script_knows_have_colors_too() -> None:
     assert styles["mine"]["linestyle"] != styles["mine-by-type"]["linestyle"]
 
 
-def test_an_older_fast_run_had_the_papers_network(tmp_path: Path) -> None:
-    """It does not say so: there was no other."""
+def test_an_older_fast_run_had_the_papers_network_and_the_maps_reward(tmp_path: Path) -> None:
+    """It does not say so: there were no others."""
     new = write_run(tmp_path, [0.1], preset="fast")
     old = write_run(tmp_path, [0.1], preset="fast", seed=1)
     data = json.loads((old / "config.json").read_text())
-    del data["config"]["network"]
+    del data["config"]["network"], data["config"]["reward"]
     (old / "config.json").write_text(json.dumps(data))
     assert find_differences([load_run(path, "win_rate") for path in (new, old)]) == [
-        'network: "entity", "flat"'
+        'network: "entity", "flat"',
+        'reward of 3m: "map", "smacv2"',
     ]
-    named = [load_run(path, "win_rate", by=("network", "gamma")).learner for path in (new, old)]
-    assert named == ["lan", "lan network=flat"]
+    named = [load_run(path, "win_rate", by=("network", "reward")).learner for path in (new, old)]
+    assert named == ["lan", "lan network=flat reward=map"]
 
 
 def test_every_map_may_have_an_interval_of_its_own(tmp_path: Path) -> None:
@@ -342,9 +343,13 @@ def test_every_map_may_have_an_interval_of_its_own(tmp_path: Path) -> None:
     assert find_differences(runs) == ["eval_interval_steps of 3m: 10000, 5000"]
 
 
-def test_a_map_without_enemies_has_one_network_alone(tmp_path: Path) -> None:
-    paths = [write_run(tmp_path, [0.1], preset="fast", map=name) for name in ("3m", "checkers")]
+def test_a_map_without_enemies_has_one_network_and_one_reward_alone(tmp_path: Path) -> None:
+    paths = [
+        write_run(tmp_path, [0.1], preset="fast", map=name) for name in ("3m", "checkers", "zerg_5_vs_5")
+    ]
     assert find_differences([load_run(path, "win_rate") for path in paths]) == []
+    named = [load_run(path, "win_rate", by=("network", "reward", "gamma")).learner for path in paths]
+    assert named == ["lan"] * 3
 
 
 def test_a_default_that_the_batch_decides_is_not_named(tmp_path: Path) -> None:
