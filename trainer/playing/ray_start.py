@@ -168,6 +168,8 @@ def reason(error: Exception) -> str:
         return (
             f"its sockets' names would be too long in {folder}; set RAY_TMPDIR to a shorter folder, e.g. /tmp"
         )
+    if "timed out during startup" in text:
+        return "it was not up within the half minute that it gives itself, as on a busy machine; try again"
     if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
         return error.strerror or text
     if isinstance(error, OSError):

@@ -154,11 +154,11 @@ def do_runs(
     require_ray("lan-sweep")
     sitting = Sitting()
     with hold(config.out):
+        with writing_to(config.out):
+            for row in rows:  # every machine of a cluster can see by them that it shares --out
+                row.job.make_folder()
         executor = RayExecutor(cores=config.cores, address=config.ray_address, gpu_share=config.gpu_share)
         try:
-            with writing_to(config.out):
-                for row in rows:  # every machine of a cluster can see by them that it shares --out
-                    row.job.make_folder()
             if config.settings.device.startswith("cuda") and not executor.has_gpu():
                 print("lan-sweep: Ray knows no GPU yet; the runs wait for one", file=sys.stderr, flush=True)
             ask_to_save(sitting, stop)

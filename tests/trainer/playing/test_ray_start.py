@@ -130,6 +130,7 @@ def test_reasons_are_one_line() -> None:
     assert "Permission denied: /tmp/ray" in reason(PermissionError(13, "Permission denied", "/tmp/ray"))
     assert reason(RuntimeError("a\n\x1b[2Jb" * 100)).isprintable()
     assert reason(RuntimeError()) == "RuntimeError"
+    assert reason(Exception("The current node timed out during startup. This")).endswith("try again")
 
 
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:

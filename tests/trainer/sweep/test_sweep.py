@@ -221,8 +221,11 @@ def test_a_map_that_is_named_twice_is_learned_once(tmp_path: Path, monkeypatch: 
     assert [job.config.map.partition("@")[0] for job in make_jobs(config)] == ["one", "3m"]
 
 
-def test_a_file_in_a_runs_place_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_in_a_runs_place_is_named_before_ray_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_TMPDIR", "/proc/no/ray")
     (tmp_path / "3m-lan-seed0").touch()
     words = ["--maps", "3m", "--seeds", "1", "--steps", "100", "--env", "sim", "--workers", "1"]
     assert main([*words, "--out", str(tmp_path)]) == 2
