@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import os
@@ -15,13 +14,12 @@ import tyro
 
 from envs.command import nearest_names
 from envs.errors import InputError
-from envs.make import REWARDS, reward_or_map, without_fog
-from envs.plain import is_smac_map
+from envs.make import REWARDS, without_fog
 from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import take_map
 from trainer.learning.algorithms import ALGORITHMS, NETWORK_NAMES, OPTIMIZER_NAMES
 from trainer.marks import COUNT, POSITIVE, SHARE, STEPS, Free, Within, check_value, flag, shown
-from trainer.presets import left_open
+from trainer.presets import left_open_on
 
 Epsilon = float | Callable[[int], float]
 """An exploration rate that holds for whole episodes, or each step's by its number in the episode."""
@@ -216,17 +214,9 @@ class ResolvedConfig(TrainConfig):
 
 def resolve(config: TrainConfig) -> ResolvedConfig:
     """The same settings, those left open filled in; InputError when algorithm or preset is unknown."""
-    defaults = left_open(config.algorithm, config.preset)
-    settings = vars(config) | {key: value for key, value in defaults.items() if getattr(config, key) is None}
-    if config.first_update_episodes is None:
-        settings["first_update_episodes"] = max(settings["first_update_episodes"], settings["batch_episodes"])
-    resolved = ResolvedConfig(**settings)
-    if config.network is None and not is_smac_map(resolved.environment):
-        resolved = dataclasses.replace(resolved, network="flat")
-    if config.reward is None:
-        possible = reward_or_map(resolved.reward, resolved.environment, config.env)
-        resolved = dataclasses.replace(resolved, reward=possible)
-    return resolved
+    values = left_open_on(config.map, config.env, config.algorithm, config.preset, config.batch_episodes)
+    given = {key: value for key, value in vars(config).items() if value is not None or key not in values}
+    return ResolvedConfig(**(values | given))
 
 
 @functools.cache

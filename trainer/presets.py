@@ -7,6 +7,8 @@ from typing import Any
 
 from envs.command import nearest_names
 from envs.errors import InputError
+from envs.make import reward_or_map
+from envs.plain import is_smac_map
 from envs.text import one_line
 from trainer.learning.algorithms import ALGORITHMS
 
@@ -56,3 +58,19 @@ def left_open(algorithm: str, preset: str) -> dict[str, Any]:
         **PRESETS["paper"],
         **PRESETS[preset],
     }
+
+
+def left_open_on(
+    environment: str, backend: str, algorithm: str, preset: str, batch_episodes: int | None
+) -> dict[str, Any]:
+    """As `left_open`, with the paper's network and the map's reward where the environment can have no other.
+
+    The first update waits for a whole batch: of `batch_episodes`, of the preset's where that is None.
+    """
+    values = left_open(algorithm, preset)
+    if not is_smac_map(environment):
+        values["network"] = "flat"
+    values["reward"] = reward_or_map(values["reward"], environment, backend)
+    first, batch = values["first_update_episodes"], batch_episodes or values["batch_episodes"]
+    values["first_update_episodes"] = max(first, batch)
+    return values

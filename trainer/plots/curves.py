@@ -18,13 +18,12 @@ import numpy.typing as npt
 from envs.command import nearest_names
 from envs.errors import InputError
 from envs.kinds import RUN, WHENCE, unlike
-from envs.make import reward_or_map
 from envs.plain import is_smac_map
 from envs.text import one_line
 from trainer.config import TrainConfig, hints, learner_name, may_differ
 from trainer.learning.algorithms import ALGORITHMS
 from trainer.marks import Free, check_value, shown
-from trainer.presets import PRESETS, left_open
+from trainer.presets import PRESETS, left_open_on
 from trainer.runs.config_file import IN_OLDER_RUNS, read_config, rules_of_run
 from trainer.runs.grid import point_of
 from trainer.runs.metrics import read_metrics
@@ -251,11 +250,7 @@ def default(run: Run, name: str) -> Any:
     """The value that a setting of a run would have had if nobody had given one."""
     value = getattr(TrainConfig, name, None)
     if value is None and run.algorithm in ALGORITHMS:
-        value = left_open(run.algorithm, run.settings.get("preset", TrainConfig.preset)).get(name)
-        if name == "first_update_episodes" and value is not None:  # a batch must be there
-            value = max(value, setting(run, "batch_episodes"))
-        if name == "network" and not has_enemies(run):
-            value = "flat"
-        if name == "reward" and value is not None:
-            value = reward_or_map(value, run.map, run.backend)
+        preset = run.settings.get("preset", TrainConfig.preset)
+        batch = run.settings.get("batch_episodes")
+        value = left_open_on(run.map, run.backend, run.algorithm, preset, batch).get(name)
     return value
