@@ -207,7 +207,7 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
     for name in sorted(names - {name for run in runs for name in run.by}):
         by_group = defaultdict(set)
         for run in known:
-            if name == "network" and not has_enemies(run):
+            if name == "network" and not is_smac_map(run.map):
                 continue  # there is one network alone
             group = run.algorithm if may_differ(name, Free.BETWEEN_ALGORITHMS) else "all"
             group = run.map if name in OF_A_MAP else group
@@ -228,11 +228,6 @@ def find_differences(runs: Sequence[Run]) -> list[str]:
             found.append(f"seed {run.seed} of {run.learner} on {run.map} twice: {taken[key]}, {run.path}")
         taken[key] = run.path
     return found
-
-
-def has_enemies(run: Run) -> bool:
-    """Whether a run's map is one of SMAC's kind, whose enemies a network may read one by one."""
-    return is_smac_map(run.map) or run.settings.get("map_text") is not None
 
 
 def setting(run: Run, name: str) -> Any:
