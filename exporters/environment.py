@@ -20,7 +20,7 @@ def environment_of(
 
     named = named and environment_name(named)
     if named is not None and named != spec.name:
-        raise InputError(f"--map {named}: the file was made for {spec.name}")
+        raise InputError(f"--map {named}: the file was made for {spec.name}; leave --map out to play that")
     if spec.name.startswith("pettingzoo:") and named is None:
         raise InputError(
             f"the file asks to import code, as the environment {spec.name!r}; "

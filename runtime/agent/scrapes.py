@@ -45,7 +45,9 @@ class ScrapePort:
             infos = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
             self._socket = socket.create_server(infos[0][4], family=infos[0][0], backlog=BACKLOG)
         except OSError as error:
-            raise InputError(f"--metrics {address} cannot be listened on: {error.strerror}") from None
+            raise InputError(
+                f"--metrics {address} cannot be listened on: {error.strerror}; choose another one"
+            ) from None
         self._socket.setblocking(False)
         self.address = Address(address.host, self._socket.getsockname()[1])
         if not address.is_loopback:

@@ -15,6 +15,7 @@ from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import environment_name, learn_map
 from envs.text import shell_word
 from envs.types import MultiAgentEnv
+from runtime.host.records import BEGINNING
 from runtime.model_file.metadata import environment_in
 
 """Records that show battles: a page and a picture. They need the simulator's units."""
@@ -49,6 +50,19 @@ def check_record(path: Path, map_name: str) -> None:
             f"--record {path}: a page shows battles on SMAC's maps only; {map_name}'s actions can be "
             f"recorded, for example by --record {other}"
         )
+
+
+def check_replaced(path: Path) -> None:
+    """InputError where actions would replace anything but an empty file or an earlier record of actions."""
+    if path.suffix.lower() in PAGES or not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(len(BEGINNING))
+    except OSError as error:
+        raise InputError(f"--record {path} cannot be read: {error.strerror or error}") from None
+    if beginning not in (b"", BEGINNING):
+        raise InputError(f"--record {path} exists and holds no actions of battles; name another file")
 
 
 def model_of_opponent(name: str, map_name: str, backend: str) -> Path | None:

@@ -40,7 +40,7 @@ class PlayConfig:
     """Play at the game's own speed, a step every 357 ms, and never wait longer for an agent."""
     record: Path | None = None
     """NAME.html: the first battles, to be watched; NAME.svg: the first one as an animated picture; any other
-    name: all actions, a JSON object per line."""
+    name: all actions, a JSON object per line. Replaces an earlier record."""
     watch: str | None = None
     """HOST:PORT at which a browser follows the battles while they are played, such as 127.0.0.1:8080; with
     --realtime at the game's own speed."""
@@ -84,7 +84,7 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
     """Read what the flags name; InputError when one cannot be used."""
     from envs.make import SHOWS_UNITS, resolve_backend
     from envs.plain import is_smac_map
-    from runtime.host.environment import check_record, map_to_play, model_of_opponent
+    from runtime.host.environment import check_record, check_replaced, map_to_play, model_of_opponent
 
     if config.episodes < 1:
         raise InputError(f"--episodes {config.episodes}: at least 1 is needed")
@@ -116,6 +116,8 @@ def resolve(config: PlayConfig) -> ResolvedPlay:
     }
     read = {flag: Path(word) for flag, word in words.items() if word}
     check_apart({"--model": config.model, "--opponent": opponent, **read}, {"--record": config.record})
+    if config.record is not None:
+        check_replaced(config.record)
     return replace(resolved, opponent_model=opponent)
 
 

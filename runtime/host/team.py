@@ -196,4 +196,7 @@ def check_team(addresses: Sequence[Address], identities: Sequence[Identity], spe
             )
         first_at[identity.agent_id] = address
     if missing := sorted(set(range(spec.n_agents)) - set(first_at)):
-        raise InputError(f"{spec.name} is played by {spec.n_agents} agents; nobody serves agent {missing}")
+        raise InputError(
+            f"{spec.name} is played by {spec.n_agents} agents; nobody serves agent {missing}: start what is "
+            "missing, and name the addresses of all in --agents"
+        )

@@ -71,7 +71,9 @@ class WatchServer(ThreadingTCPServer):
             self.address_family = socket.getaddrinfo(address.host, None)[0][0]
             super().__init__((address.host, address.port), Viewer)
         except OSError as error:
-            raise InputError(f"--watch {address} cannot be listened on: {error.strerror}") from None
+            raise InputError(
+                f"--watch {address} cannot be listened on: {error.strerror}; choose another one"
+            ) from None
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread, unless there are too many already."""

@@ -109,7 +109,7 @@ def load_model_bytes(data: bytes, source: str, sha256: str | None = None) -> Mod
         check_header(file)
         check_graph(file.graph, spec)
     except (WireError, GraphError) as error:
-        raise refusal(data, source, error) from None
+        raise refusal(source, error) from None
     model = Model(spec, metadata, digest, make_session(data, source))
     warm_up(model, source)
     return model

@@ -28,13 +28,12 @@ def environment_in(path: Path) -> tuple[EnvSpec, str | None]:
         metadata = read_metadata(read_model(data))
         return read_spec(metadata), metadata.get(METADATA_MAP)
     except (WireError, GraphError) as error:
-        raise refusal(data, str(path), error) from None
+        raise refusal(str(path), error) from None
 
 
-def refusal(data: bytes, source: str, reason: Exception) -> ModelError:
+def refusal(source: str, reason: Exception) -> ModelError:
     """The error for a model file that cannot be used for this `reason`."""
-    hint = "" if kind_of_bytes(data) else f"; {WHENCE[MODEL]}"
-    return ModelError(f"model file {source} is refused: {reason}{hint}")
+    return ModelError(f"model file {source} is refused: {reason}; {WHENCE[MODEL]}")
 
 
 def read_model_file(path: Path) -> bytes:

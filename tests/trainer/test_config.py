@@ -139,6 +139,8 @@ def test_every_setting_that_a_preset_gives_says_so_in_its_help() -> None:
 def test_an_unknown_preset_is_answered_by_the_nearest_names() -> None:
     with pytest.raises(InputError, match="unknown preset 'fsat': did you mean 'fast'"):
         resolve(TrainConfig(map="3m", preset="fsat"))
+    with pytest.raises(InputError, match="unknown preset 'FAST': did you mean 'fast'"):
+        resolve(TrainConfig(map="3m", preset="FAST"))
 
 
 def test_every_setting_is_judged_once_for_resuming_drawing_and_sweeps() -> None:

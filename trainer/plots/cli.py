@@ -37,7 +37,7 @@ class PlotConfig:
     out: Path = Path("curves.png")
     """Figure to write: .png, .svg, or .html (figure and table in one page)."""
     metric: str = "win_rate"
-    """Metric to draw: win_rate, return_mean or episode_length_steps."""
+    """Metric to draw: win_rate, return_mean, episode_length_steps or wall_processor_s (processor seconds)."""
     summary: Literal["iqm", "median"] = "iqm"
     """Line and band: iqm (interquartile mean, 95 % interval) or median (and quartiles, as in the paper)."""
     maps: tuple[str, ...] = ()

@@ -18,6 +18,10 @@ if TYPE_CHECKING:  # a plan is made, and refused, before torch is imported
 
 SIZES = ("n_agents", "n_actions", "obs_dim", "state_dim")
 """The fields of an environment's spec by which networks are shaped."""
+SETTINGS = frozenset({"algorithm", "network", "sharing", "value_input"})
+"""The settings by which they are shaped."""
+TYPES = "types of agents"
+"""Which networks there are where --sharing type has one for each."""
 
 
 def named_beginning(given: str) -> str:
@@ -25,6 +29,8 @@ def named_beginning(given: str) -> str:
 
     InputError when there is no such file, or when it has changed.
     """
+    if not given:
+        raise InputError(f"--init-from is empty; name a checkpoint: {WHENCE[CHECKPOINT]}")
     path, _ = parted(given)
     if path.is_dir():
         if kind_of(path) != f"a {RUN}" and not (path / RUN_NAME).exists():
@@ -54,7 +60,8 @@ def begin_from(learner: Learner, config: ResolvedConfig, spec: EnvSpec) -> None:
     ours = shape(vars(config), spec, learner.advantage.agent_types, learner.advantage.enemies)
     if others := [name for name in ours if theirs.get(name, ours[name]) != ours[name]]:
         said = ", ".join(f"its {name} is {shown(theirs[name])}, not {shown(ours[name])}" for name in others)
-        raise InputError(f"--init-from {path} has other networks than this run: {said}")
+        then = advice(others, theirs, source.spec.name)
+        raise InputError(f"--init-from {path} has other networks than this run: {said}; {then}")
     try:
         learner.begin_from(source.learner)
     except (KeyError, RuntimeError, AttributeError, TypeError) as error:
@@ -62,6 +69,15 @@ def begin_from(learner: Learner, config: ResolvedConfig, spec: EnvSpec) -> None:
         raise InputError(
             f"--init-from {path} is damaged: its networks do not fit its settings ({reason})"
         ) from None
+
+
+def advice(others: Sequence[str], theirs: Mapping[str, object], made_for: str) -> str:
+    """What to do where a checkpoint's networks differ in `others`, names of settings or of sizes."""
+    others = [name for name in others if name != TYPES or "sharing" not in others]
+    if set(others) <= SETTINGS:
+        flags = [f"--{name.replace('_', '-')} {theirs[name]}" for name in others]
+        return f"say {' '.join(flags)}"
+    return f"it was made for {shown(made_for)}; name a checkpoint of this run's map, or of one as large"
 
 
 def shape(
@@ -76,5 +92,5 @@ def shape(
         **{name: getattr(spec, name) for name in SIZES},
     }
     rows = {} if enemies is None else {"rows of enemies": tuple(enemies)}
-    types = {} if agent_types is None else {"types of agents": tuple(agent_types)}
+    types = {} if agent_types is None else {TYPES: tuple(agent_types)}
     return sizes | rows | types

@@ -19,7 +19,7 @@ from envs.kinds import CHECKPOINT, RUN, WHENCE, kind_of, unlike
 from envs.types import CONTRACT_VERSION, OLD_BATTLEFIELD, EnemyRows, EnvSpec
 from trainer.learning.networks import AdvantageNet, advantage_net
 from trainer.runs.clocks import Clocks, brief
-from trainer.runs.config_file import RUN_NAME
+from trainer.runs.config_file import BEST_NAME, RUN_NAME
 
 FORMAT = "lan-checkpoint"
 FORMAT_VERSION = 2
@@ -161,6 +161,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise InputError(unlike(path, CHECKPOINT))
         path = path / RUN_NAME
     if not path.exists():
+        newest = path.with_name(RUN_NAME)
+        if path.name == BEST_NAME and newest.exists():
+            why = "its run has been evaluated at its first step only"
+            raise InputError(f"no checkpoint at {path}: {why}; take {newest}, or --resume the run")
         raise InputError(f"no checkpoint at {path}: {WHENCE[CHECKPOINT]}")
     content = io.BytesIO(read_regular(path))  # from here on an error is the file's
     if not zipfile.is_zipfile(content):  # as torch writes them

@@ -41,6 +41,11 @@ class Clocks:
         return self.wall_before_s + time.monotonic() - self.started
 
     @property
+    def is_best(self) -> bool:
+        """Whether no evaluation was better than the one of this very step; a tie is the later one's."""
+        return self.evaluated_at_steps == self.env_steps > 0 and self.win_rate == self.best_win_rate
+
+    @property
     def processor_s(self) -> float:
         """Processor seconds that this process spent on this run, all threads, earlier sittings included."""
         return self.processor_before_s + time.process_time() - self.processor_started

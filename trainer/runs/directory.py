@@ -76,9 +76,11 @@ class RunDirectory:
         oldest = min([self._saved_episodes, *self._earlier.values()])
         self.segments.drop(before=oldest - replay.capacity_episodes, after=replay.inserted)
 
-    def save_best(self, checkpoint: Checkpoint) -> None:
-        """Make `checkpoint` the best; before `save`, so that no kill leaves the newest without its best."""
-        save_checkpoint(self.path / BEST_NAME, checkpoint)
+    def keep_best(self) -> None:
+        """Make the newest checkpoint the best too, by a second name; OSError when the disk says no."""
+        beside = self.path / f".{BEST_NAME}"
+        link_or_copy(self.path / RUN_NAME, beside)
+        beside.replace(self.path / BEST_NAME)
 
     def find(self, make_replay: Callable[[], ReplayBuffer], replay_memory_bytes: float = math.inf) -> Found:
         """The newest checkpoint that can be resumed exactly, with its replay; no file is changed.
@@ -105,6 +107,8 @@ class RunDirectory:
                 newer.replace(newer.with_suffix(".damaged"))
         found.path.replace(self.path / RUN_NAME)
         checkpoint = found.checkpoint
+        if checkpoint.clocks.is_best:
+            self.keep_best()  # a kill may have come between the two
         self.segments.drop(before=0, after=checkpoint.episodes)
         self.saved_steps, self._saved_episodes = checkpoint.env_steps, checkpoint.episodes
         for earlier in self._earlier_paths():

@@ -36,7 +36,7 @@ def describe_record(record: dict[str, Any]) -> str:
             f"{steps}  evaluation: win rate {record['win_rate']:.0%}, return {record['return_mean']:.2f}, "
             f"length {record['episode_length_steps']:.1f}  ({format_duration(record['wall_s'])})"
         )
-    loss = f"loss {record['loss']:.4f}  " if "loss" in record else "filling replay  "
+    loss = f"loss {record['loss']:.4f}  " if "loss" in record else "no update yet  "
     return (
         f"{steps}  {record['episodes']:>6,} episodes  {record['updates']:>7,} updates  {loss}"
         f"epsilon {record['epsilon']:.2f}  return {record['return_mean']:.2f}  "

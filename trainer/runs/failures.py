@@ -1,4 +1,4 @@
-"""What can go wrong in an update: replay that cannot be read, a full GPU, a loss that is not finite."""
+"""What can go wrong with updates: none is due, no replay, a full GPU, a loss that is not finite."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from envs.errors import DivergedError, InputError
+from trainer.config import ResolvedConfig
 from trainer.learning.batch import EpisodeBatch
 from trainer.replay.buffer import ReplayBuffer
 from trainer.runs.checkpoint import write_tensors
@@ -17,6 +18,18 @@ from trainer.runs.config_file import RUN_NAME
 
 READ_AGAIN_AFTER_S = (1.0, 4.0, 15.0)
 """When a file of replay that could not be read is tried again."""
+
+
+def learns_nothing(config: ResolvedConfig) -> str | None:
+    """A warning where a run's steps cannot bring one update, even in episodes of one step; None otherwise."""
+    most = config.steps
+    if most >= config.first_update_episodes and most * config.updates_per_episode >= 1:
+        return None
+    return (
+        f"nothing will be learned: updates begin with {config.first_update_episodes:,} episodes in replay, "
+        f"then {config.updates_per_episode:g} an episode, and the run has {config.steps:,} steps; give more "
+        "--steps, or change --first-update-episodes or --updates-per-episode"
+    )
 
 
 def draw(

@@ -28,8 +28,9 @@ from trainer.replay.buffer import ReplayBuffer
 from trainer.runs.checkpoint import Checkpoint, GeneratorState, Stateful
 from trainer.runs.claim import Claim
 from trainer.runs.clocks import Clocks
+from trainer.runs.config_file import BEST_NAME
 from trainer.runs.directory import Found, RunDirectory
-from trainer.runs.failures import diverged, draw, gpu_is_full
+from trainer.runs.failures import diverged, draw, gpu_is_full, learns_nothing
 from trainer.runs.grid import number_of
 from trainer.runs.metrics import MetricsWriter, Window, means
 from trainer.runs.plan import resume_words
@@ -71,6 +72,7 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         self.config, self.backend, self.directory = config, backend, directory
         self.env, self.eval_env, self.learner = env, eval_env, learner
         self.notes = [] if claim is None or claim.warning is None else [claim.warning]
+        self.notes += [warning for warning in [learns_nothing(config)] if warning]
         self.stop_requested = False
         self.is_saved = False  # whether the newest checkpoint holds everything
         self.wall_split_s = dict.fromkeys(("collect", "learn", "evaluate", "checkpoint"), 0.0)
@@ -253,19 +255,24 @@ class TrainingRun(contextlib.AbstractContextManager["TrainingRun"]):
         """Write one; when the disk says no, warn and leave the last one as it is."""
         directory = self.directory
         with self._timed("checkpoint"):
+            self.is_saved, before = False, self.clocks.best_win_rate
+            if best:
+                self.clocks.best_win_rate = self.clocks.win_rate or 0.0
             try:
-                if best:
-                    directory.save_best(self._snapshot())
-                    self.clocks.best_win_rate = self.clocks.win_rate or 0.0
                 directory.save(self._snapshot(), self.replay, self.metrics)
                 self.is_saved = True
+                if best:
+                    directory.keep_best()
             except OSError as error:
-                self.is_saved = False
-                saved = directory.saved_steps
+                self.clocks.best_win_rate = before
+                steps, saved = self.clocks.env_steps, directory.saved_steps
                 kept = "there is none yet" if saved is None else f"the one of {saved:,} steps stays"
+                missing = f"no checkpoint at {steps:,} steps, {kept}"
+                if self.is_saved:
+                    missing = f"{BEST_NAME} is not the checkpoint of {steps:,} steps, which won most"
                 reporter.warn(
-                    f"no checkpoint at {self.clocks.env_steps:,} steps, {kept}: {directory.path} could not "
-                    f"be written ({error.strerror or error}); make room, the next evaluation tries again"
+                    f"{missing}: {directory.path} could not be written ({error.strerror or error}); make "
+                    "room, the next evaluation tries again"
                 )
 
     def _snapshot(self) -> Checkpoint:

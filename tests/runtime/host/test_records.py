@@ -144,6 +144,29 @@ def test_a_record_that_cannot_be_is_refused_before_anything_is_played(
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize(("content", "is_replaced"), [
+    (None, True), (b"", True), (b'{"episode": 0, "won": true', True),
+    (b"precious", False), (b'{"name": "small"}', False), (b"{", False),
+])  # fmt: skip
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_record_replaces_a_record_and_nothing_else(
+    content: bytes | None, is_replaced: bool, is_link: bool, tmp_path: Path
+) -> None:
+    path = file = tmp_path / "notes.md"
+    if content is not None:
+        file.write_bytes(content)
+    if is_link:
+        path = tmp_path / "link"
+        path.symlink_to(file)
+    config = PlayConfig(map="3m", agents="127.0.0.1:1", insecure=True, record=path, env="sim")
+    if is_replaced:
+        assert resolve(config).config.record == path
+        return
+    with pytest.raises(InputError, match="exists and holds no actions of battles; name another file"):
+        resolve(config)
+    assert file.read_bytes() == content
+
+
 def test_a_record_is_not_written_over_a_model(tmp_path: Path) -> None:
     model = tmp_path / "3m.onnx"
     model.write_bytes((ROOT / "zoo" / "3m.onnx").read_bytes())

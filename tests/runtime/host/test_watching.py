@@ -271,4 +271,5 @@ def test_a_taken_port_is_refused_before_any_agent_starts() -> None:
         taken = host.url.removeprefix("http://").removesuffix("/")
         done = run("play", "--model", MODEL, "--env", "sim", "--watch", taken)
     assert done.returncode == 2
-    assert done.stderr == f"lan-play: error: --watch {taken} cannot be listened on: Address already in use\n"
+    reason = "cannot be listened on: Address already in use; choose another one"
+    assert done.stderr == f"lan-play: error: --watch {taken} {reason}\n"

@@ -86,11 +86,14 @@ def test_a_directory_stands_for_its_newest_checkpoint(source: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"map": "8m"}, "its n_agents is 3, not 8"),
+        (
+            {"map": "8m"},
+            "its n_agents is 3, not 8.*; it was made for .3m.; name a checkpoint of this run's map",
+        ),
         ({"algorithm": "lan-mean"}, "its algorithm is 'lan', not 'lan-mean'"),
         ({"algorithm": "qmix"}, "its algorithm is 'lan', not 'qmix'"),
-        ({"network": "entity"}, "its network is 'flat', not 'entity'"),
-        ({"value_input": "state"}, "its value_input is 'all', not 'state'"),
+        ({"network": "entity"}, "its network is 'flat', not 'entity'; say --network flat$"),
+        ({"value_input": "state"}, "its value_input is 'all', not 'state'; say --value-input all$"),
     ],
 )
 def test_other_networks_are_refused_before_anything_is_written(
@@ -105,7 +108,7 @@ def test_other_networks_are_refused_before_anything_is_written(
 def test_networks_of_types_are_no_shared_ones(tmp_path: Path) -> None:
     shared = dataclasses.replace(TINY, map="2s3z", run_dir=tmp_path / "shared")
     by_type = begun(tmp_path, map="2s3z", sharing="type", init_from=str(train(shared).checkpoint))
-    with pytest.raises(InputError, match="its sharing is 'all', not 'type'"):
+    with pytest.raises(InputError, match=r"its sharing is 'all', not 'type'.*; say --sharing all$"):
         train(by_type)
 
 
@@ -130,6 +133,8 @@ def test_what_is_no_checkpoint_is_refused(source: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=problem):
             train(begun(tmp_path, init_from=str(tmp_path / name)))
+    with pytest.raises(InputError, match="--init-from is empty; name a checkpoint"):
+        train(begun(tmp_path, init_from=""))
 
 
 def test_a_resumed_run_cannot_begin_anew(

@@ -1,5 +1,6 @@
 """The last checkpoints and the best are kept; a full disk or a damaged file costs little, and is said."""
 
+import errno
 import os
 import resource
 import shutil
@@ -63,6 +64,45 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_resumed_exactly
     one, other = load_checkpoint(run_dir).learner, load_checkpoint(finished).learner
     assert all(torch.equal(one["value"][name], other["value"][name]) for name in other["value"])
     assert (run_dir / "run.damaged").exists()
+
+
+def test_a_kill_between_the_newest_checkpoint_and_the_best_costs_the_best_nothing(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(directory: RunDirectory) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "keep_best", killed)
+        with pytest.raises(Killed):
+            train(tmp_path, SHORT)
+    assert not (tmp_path / "best.pt").exists()
+    with make_run(tmp_path, SHORT, resume=True) as run:
+        steps = run.clocks.env_steps
+        assert load_checkpoint(tmp_path / "best.pt").env_steps == steps > 0
+        run.run(Silent())
+    best, of_undisturbed = (load_checkpoint(path / "best.pt") for path in (tmp_path, finished))
+    assert (best.env_steps, best.win_rate) == (of_undisturbed.env_steps, of_undisturbed.win_rate)
+
+
+def test_a_best_checkpoint_that_cannot_be_written_costs_the_newest_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(directory: RunDirectory) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    reporter = Silent()
+    with monkeypatch.context() as patch, make_run(tmp_path, SHORT) as run:
+        patch.setattr(RunDirectory, "keep_best", full)
+        run.run(reporter)
+        assert run.is_saved
+        assert run.clocks.best_win_rate == -1
+    assert load_checkpoint(tmp_path).env_steps >= SHORT.steps
+    assert any("best.pt is not the checkpoint of" in text for text in reporter.warnings)
+    assert not any("no checkpoint at" in text for text in reporter.warnings)
 
 
 def test_looking_for_a_checkpoint_changes_no_file(finished: Path, tmp_path: Path) -> None:

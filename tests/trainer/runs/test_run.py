@@ -73,6 +73,22 @@ def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     return Undisturbed(config, run_dir)
 
 
+@pytest.mark.parametrize(
+    ("settings", "warns"),
+    [
+        ({}, False),
+        ({"updates_per_episode": 1e-9}, True),
+        ({"updates_per_episode": 1 / CONFIG.steps}, False),
+        ({"first_update_episodes": CONFIG.steps + 1, "replay_episodes": CONFIG.steps + 1}, True),
+    ],
+)
+def test_a_run_that_cannot_learn_says_so_at_its_start(
+    settings: dict[str, Any], warns: bool, tmp_path: Path
+) -> None:
+    with make_run(tmp_path, replace(CONFIG, **settings)) as run:
+        assert any("nothing will be learned" in note for note in run.notes) is warns
+
+
 def test_the_same_seed_writes_the_same_metrics(undisturbed: Undisturbed, tmp_path: Path) -> None:
     """However long playing takes beside learning."""
     run = make_run(tmp_path, undisturbed.config)
