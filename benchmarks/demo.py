@@ -64,11 +64,11 @@ def demo(config: DemoConfig) -> None:
     run_dir, model = folder / "run", folder / "agent.onnx"
     started = time.monotonic()
 
-    stage(console, "1. train: advantage and value network together, until the team wins")
+    stage(console, "1. train: advantage and value network together, until the team wins")  # one thread: small batches
     try:
         lan("lan-train", "--map", config.map, "--steps", config.steps, "--seed", config.seed,
             "--preset", config.preset, "--until-win-rate", config.win_rate,
-            "--run-dir", run_dir, timeout_s=None)  # fmt: skip
+            "--threads", 1, "--run-dir", run_dir, timeout_s=None)  # fmt: skip
     except InputError:
         with contextlib.suppress(OSError):  # where training began, the folder holds its run
             folder.rmdir()
