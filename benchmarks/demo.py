@@ -64,8 +64,8 @@ def demo(config: DemoConfig) -> None:
     run_dir, model = folder / "run", folder / "agent.onnx"
     started = time.monotonic()
 
-    stage(console, "1. train: advantage and value network together, until the team wins")  # one thread: small batches
-    try:
+    stage(console, "1. train: advantage and value network together, until the team wins")
+    try:  # with one thread: batches are small
         lan("lan-train", "--map", config.map, "--steps", config.steps, "--seed", config.seed,
             "--preset", config.preset, "--until-win-rate", config.win_rate,
             "--threads", 1, "--run-dir", run_dir, timeout_s=None)  # fmt: skip
