@@ -170,8 +170,10 @@ def is_said(name: str, words: Sequence[str]) -> bool:
 def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
     """The known names closest to `name`, as text for an error: `did you mean 'a', 'b'?`, or all of them."""
     names = sorted(known)
-    spelt = {each.lower(): each for each in reversed(names)}
-    close = [spelt[each] for each in difflib.get_close_matches(name.lower(), spelt, n=count, cutoff=0.4)]
+    close = difflib.get_close_matches(name, names, n=count, cutoff=0.4)
+    if not close:  # perhaps in other letters, as FAST
+        spelt = {each.lower(): each for each in reversed(names)}
+        close = [spelt[each] for each in difflib.get_close_matches(name.lower(), spelt, n=count, cutoff=0.4)]
     if close:
         return f"did you mean {', '.join(repr(c) for c in close)}?"
     return f"known are {', '.join(names)}"
