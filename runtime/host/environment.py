@@ -15,10 +15,12 @@ from envs.smac.maps import MAP_SCRIPT
 from envs.smac.own_maps import environment_name, learn_map
 from envs.text import shell_word
 from envs.types import MultiAgentEnv
-from runtime.host.records import BEGINNING
 from runtime.model_file.metadata import environment_in
 
 """Records that show battles: a page and a picture. They need the simulator's units."""
+
+BEGINNING = b'{"episode": '
+"""How each line of a record of actions begins."""
 
 
 def map_to_play(given: str | None, model: Path | None) -> str:

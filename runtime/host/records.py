@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("lan.play")
 
-BEGINNING = b'{"episode": '
-"""How each line of a record of actions begins."""
-
 
 class Record(ABC):
     """The file of `--record`. What the disk refuses is tried again after every battle, and by `close`."""
