@@ -16,7 +16,6 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import tyro
 
 from envs.command import run_command
@@ -26,10 +25,12 @@ from envs.make import is_smac_map, make_env
 from envs.outcomes import wilson_interval
 from envs.outputs import check_apart, check_output
 from envs.smac.actions import FIRST_ATTACK
+from envs.smac.own_maps import learn_map
 from envs.types import BoolArray, FloatArray, IntArray
-from exporters.contestants import onnx_contestant
+from exporters.contestants import followers
+from runtime.model_file.contract import METADATA_MAP
 from runtime.model_file.loader import load_model
-from trainer.playing.policy import Policy, PolicyTeam, best_actions
+from trainer.playing.policy import Policy, best_actions
 from trainer.playing.rollout import play
 
 SIDE_BY_SIDE = 32
@@ -56,9 +57,9 @@ class Attacker:
         self.policy, self.always = policy, always
         self.could = self.did = 0
 
-    def initial_hidden(self, n_agents: int) -> FloatArray:
-        """The policy's, [N, H]."""
-        return self.policy.initial_hidden(n_agents)
+    def initial_hidden(self, n_rows: int) -> FloatArray:
+        """The policy's, [n_rows, H]."""
+        return self.policy.initial_hidden(n_rows)
 
     def step(
         self,
@@ -76,9 +77,8 @@ class Attacker:
         self.could += int(can.sum())
         self.did += int((action[can] >= FIRST_ATTACK).sum())
         if self.always:
-            action = np.where(
-                can, best_actions(advantages, np.where(can[:, None], attacks, avail_actions)), action
-            )
+            action = action.copy()
+            action[can] = best_actions(advantages[can], attacks[can])
         return action, advantages, next_hidden
 
 
@@ -94,19 +94,20 @@ class Battle:
 
 def play_both(config: Config) -> tuple[list[Battle], dict[str, float]]:
     """The battles of both ways, and the share of times in which an agent that could attack chose to."""
-    spec = onnx_contestant(config.model).spec
+    model = load_model(config.model)
+    spec = model.spec
+    learn_map(spec.name, model.metadata.get(METADATA_MAP), str(config.model))
     if not is_smac_map(spec.name):
         raise InputError(
             f"{config.model} was made for {spec.name}, which is no map of SMAC's: nobody attacks"
         )
-    model = load_model(config.model)
     battles: list[Battle] = []
     shares: dict[str, float] = {}
     for way in ("own", "attack"):
         attacker = Attacker(model, always=way == "attack")
         n_battles = min(SIDE_BY_SIDE, config.episodes)
         with make_env(spec.name, "sim", n_battles=n_battles, seed=config.seed) as env:
-            stats = play(env, lambda: PolicyTeam(attacker, env), config.episodes)  # noqa: B023
+            stats = play(env, followers(attacker)(env, config.seed), config.episodes)
         battles += [Battle(way, int(s.won), round(s.episode_return, 4), s.length_steps) for s in stats]
         shares[way] = attacker.did / max(attacker.could, 1)
     return battles, shares

@@ -40,7 +40,7 @@ class PlayConfig:
     """Play at the game's own speed, a step every 357 ms, and never wait longer for an agent."""
     record: Path | None = None
     """NAME.html: the first battles, to be watched; NAME.svg: the first one as an animated picture; any other
-    name: all actions, a JSON object per line. Replaces an earlier record."""
+    name: all actions, a JSON object per line, which replace earlier ones."""
     watch: str | None = None
     """HOST:PORT at which a browser follows the battles while they are played, such as 127.0.0.1:8080; with
     --realtime at the game's own speed."""

@@ -163,7 +163,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not path.exists():
         newest = path.with_name(RUN_NAME)
         if path.name == BEST_NAME and newest.exists():
-            why = "its run has been evaluated at its first step only"
+            why = "a run has one from its second evaluation on"
             raise InputError(f"no checkpoint at {path}: {why}; take {newest}, or --resume the run")
         raise InputError(f"no checkpoint at {path}: {WHENCE[CHECKPOINT]}")
     content = io.BytesIO(read_regular(path))  # from here on an error is the file's
